@@ -1,0 +1,9 @@
+//! The sans-IO engine of p2pnet.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod time;
+
+pub use time::Timestamp;
