@@ -1,0 +1,247 @@
+//! How an engine behaves, and every limit that it keeps.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+
+use crate::link::CipherSuite;
+use crate::network::Network;
+
+/// The port that every node listens on, and two more of which one at a time is used on top of it.
+pub const DESIGNATED_PORTS: [u16; 3] = [8001, 8002, 8003];
+
+/// The multicast group of beacons: in 224.0.0.0/24, which switches flood and routers never forward.
+pub const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 183);
+
+/// The longest text, in bytes of UTF-8.
+pub const MAX_TEXT: usize = 16 * 1024;
+
+/// How an engine behaves. [`Config::new`] gives the defaults; change fields, then make an engine of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The network to be on.
+    pub network: Network,
+    /// The name that others see: 1 to 64 bytes, no control characters.
+    pub name: String,
+    /// The private port: unicast datagrams and links come here. Not 0.
+    pub private_port: u16,
+    /// Ports that beacons go to, the anchor first: 1 to 8, different.
+    pub designated_ports: Vec<u16>,
+    /// The cipher suite of links that this node dials.
+    pub suite: CipherSuite,
+    /// Steps that a peer must pass, on top of the ones it asks for: at most 8.
+    pub verification: Vec<Step>,
+    /// Names of custom steps that the application can run if the peer asks for them: at most 8.
+    pub supported_steps: Vec<String>,
+    /// How beacons are spaced after the first three.
+    pub cadence: Cadence,
+    /// How long the side with the larger id waits before it dials a peer it has just heard, so that one link
+    /// and not two is the rule. It is never forbidden to dial.
+    pub dial_courtesy: Duration,
+    /// A link that was silent for so long is pinged.
+    pub ping_after: Duration,
+    /// A link that was silent for so long is lost. At least twice `ping_after`.
+    pub lost_after: Duration,
+    /// How long a handshake may take before the link is cut.
+    pub handshake_timeout: Duration,
+    /// How long all steps of a verification may take.
+    pub verification_timeout: Duration,
+    /// How long our signed record is good for; re-signed every third of it. 1 s to 7 days.
+    pub record_ttl: Duration,
+    /// Records kept. Beyond it, the oldest record of a peer without a link makes room.
+    pub max_peers: usize,
+    /// Links to peers that have proven who they are. Beyond it nobody new is dialled, and a newcomer's link is
+    /// closed with the reason "full".
+    pub max_links: usize,
+    /// Links that are still shaking hands, dialled to us. Beyond it the oldest is cut.
+    pub max_half_open: usize,
+    /// Dials in flight, to one peer.
+    pub max_dials: usize,
+    /// Control bytes that wait for a link. Beyond it answers to the peer's requests are dropped, and if even
+    /// what must not be dropped does not fit, the link is closed.
+    pub max_queued: usize,
+    /// Texts that wait for a peer; beyond it [`Engine::send_text`](crate::Engine::send_text) refuses. Also texts
+    /// that wait for the application; beyond it they are not acknowledged and come again.
+    pub max_texts: usize,
+    /// Contents offered to others, contents being fetched, and offers remembered for each peer.
+    pub max_contents: usize,
+    /// Blocks asked for and not yet written, for each content: 1 to 64. Memory is this many MiB.
+    pub window: usize,
+    /// How long a source may send nothing that was asked for before another is tried.
+    pub source_timeout: Duration,
+}
+
+impl Config {
+    /// The defaults for a node of this name on this network, with links on `private_port`.
+    #[must_use]
+    pub fn new(network: Network, name: impl Into<String>, private_port: u16) -> Self {
+        Config {
+            network,
+            name: name.into(),
+            private_port,
+            designated_ports: DESIGNATED_PORTS.to_vec(),
+            suite: CipherSuite::ChaChaPolyBlake2s,
+            verification: alloc::vec![Step::Ping],
+            supported_steps: Vec::new(),
+            cadence: Cadence::default(),
+            dial_courtesy: Duration::from_millis(100),
+            ping_after: Duration::from_secs(1),
+            lost_after: Duration::from_secs(4),
+            handshake_timeout: Duration::from_secs(5),
+            verification_timeout: Duration::from_secs(30),
+            record_ttl: Duration::from_secs(24 * 3600),
+            max_peers: 1024,
+            max_links: 32,
+            max_half_open: 64,
+            max_dials: 4,
+            max_queued: 1 << 20,
+            max_texts: 64,
+            max_contents: 256,
+            window: 8,
+            source_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Checks every field; the error says which one is out of its range.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let ports = &self.designated_ports;
+        let distinct = ports.iter().enumerate().all(|(i, port)| !ports[..i].contains(port));
+        let steps_ok = self.supported_steps.len() <= 8
+            && self.verification.len() <= 8
+            && self.supported_steps.iter().all(|name| Step::valid_name(name))
+            && self.verification.iter().all(|step| match step {
+                Step::Ping => true,
+                Step::Custom(name) => Step::valid_name(name),
+            });
+        let checks = [
+            (
+                !self.name.is_empty() && self.name.len() <= 64 && !self.name.chars().any(char::is_control),
+                ConfigError::Name,
+            ),
+            (self.private_port != 0, ConfigError::PrivatePort),
+            (
+                (1..=8).contains(&ports.len()) && distinct && !ports.contains(&0),
+                ConfigError::DesignatedPorts,
+            ),
+            (steps_ok, ConfigError::Verification),
+            (self.cadence.is_valid(), ConfigError::Cadence),
+            (
+                self.ping_after >= Duration::from_millis(10) && self.lost_after >= self.ping_after * 2,
+                ConfigError::Liveness,
+            ),
+            (
+                (Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600)).contains(&self.record_ttl),
+                ConfigError::RecordTtl,
+            ),
+            (
+                self.max_peers >= 1
+                    && self.max_links >= 1
+                    && self.max_half_open >= 1
+                    && self.max_dials >= 1
+                    && self.max_queued >= 256 * 1024
+                    && self.max_texts >= 1
+                    && self.max_contents >= 1
+                    && (1..=64).contains(&self.window),
+                ConfigError::Limits,
+            ),
+        ];
+        checks.into_iter().find(|(ok, _)| !ok).map_or(Ok(()), |(_, error)| Err(error))
+    }
+}
+
+/// A step that a peer must pass to be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Step {
+    /// It answers three pings at the round trip's own speed: proves that the link works both ways.
+    Ping,
+    /// Bytes back and forth under the application's control, by this name: 1 to 32 bytes of lower-case letters,
+    /// digits and dashes. Both sides must know it.
+    Custom(String),
+}
+
+impl Step {
+    pub(crate) fn valid_name(name: &str) -> bool {
+        (1..=32).contains(&name.len())
+            && name != "ping"
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    }
+}
+
+/// How beacons are spaced after the burst at the start. Whatever it says is stretched when many peers are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cadence {
+    /// Always the same, within 10 % either way.
+    Constant {
+        /// The time between two beacons.
+        interval: Duration,
+    },
+    /// Moves between `fastest` and `slowest` and back along a sine, beginning at a point that the peer id gives,
+    /// so that a LAN's beacons spread out.
+    Sine {
+        /// The shortest time between two beacons.
+        fastest: Duration,
+        /// The longest.
+        slowest: Duration,
+        /// The time from fastest to fastest.
+        period: Duration,
+    },
+}
+
+impl Default for Cadence {
+    fn default() -> Self {
+        Cadence::Sine {
+            fastest: Duration::from_secs(1),
+            slowest: Duration::from_secs(20),
+            period: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Cadence {
+    fn is_valid(&self) -> bool {
+        let range = Duration::from_millis(100)..=Duration::from_secs(300);
+        match self {
+            Cadence::Constant { interval } => range.contains(interval),
+            Cadence::Sine { fastest, slowest, period } => {
+                range.contains(fastest)
+                    && range.contains(slowest)
+                    && fastest <= slowest
+                    && (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(period)
+            }
+        }
+    }
+}
+
+/// A [`Config`] that no engine can run with. Nothing was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The node's name.
+    #[error("the name must be 1 to 64 bytes without control characters")]
+    Name,
+    /// The private port.
+    #[error("the private port must not be 0: bind it first, then tell the engine its number")]
+    PrivatePort,
+    /// The designated ports.
+    #[error("give 1 to 8 different designated ports, none of them 0")]
+    DesignatedPorts,
+    /// The steps.
+    #[error("at most 8 verification steps, with names of 1 to 32 lower-case letters, digits and dashes")]
+    Verification,
+    /// The cadence.
+    #[error("beacon intervals must be between 100 ms and 300 s, a sine's period between 1 s and 1 h")]
+    Cadence,
+    /// The liveness times.
+    #[error("ping_after must be at least 10 ms, lost_after at least twice that")]
+    Liveness,
+    /// The record's time to live.
+    #[error("record_ttl must be between 1 s and 7 days")]
+    RecordTtl,
+    /// A limit is too small to work with.
+    #[error("every limit must be at least 1, max_queued at least 256 KiB, window at most 64")]
+    Limits,
+}

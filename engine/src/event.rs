@@ -1,0 +1,184 @@
+//! What the engine tells the application.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::content::{ContentId, Manifest};
+use crate::identity::PeerId;
+
+/// Something the application may want to know.
+///
+/// Events about a peer, an offer or a transfer are level-triggered: the engine keeps one slot for each and
+/// reports the way from what was last taken to what is true now, so ups and downs alternate and nothing is
+/// dropped however late they are taken. Strings come from peers: they have no control characters, and nothing
+/// else about them is to be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A valid record of a peer is known.
+    PeerDiscovered {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself, at most 64 bytes.
+        name: String,
+        /// Where it was heard, or where its record says that it is.
+        addr: Option<SocketAddr>,
+    },
+    /// An authenticated link to the peer is up.
+    PeerConnected {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// The other end of the link.
+        addr: Option<SocketAddr>,
+    },
+    /// Both sides have verified each other. Comes again after each reconnect.
+    PeerTrusted {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// The other end of the link.
+        addr: Option<SocketAddr>,
+    },
+    /// A connected peer is no longer connected.
+    PeerLeft {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gave itself.
+        name: String,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A custom verification step wants the application. Answer with
+    /// [`Engine::step_send`](crate::Engine::step_send) and end it with
+    /// [`Engine::step_conclude`](crate::Engine::step_conclude).
+    StepMessage {
+        /// Who is being verified.
+        peer: PeerId,
+        /// The step's name.
+        step: String,
+        /// The hash of the handshake: equal on both sides of this link and on no other.
+        transcript: [u8; 32],
+        /// What the peer sent, or `None` when the step begins.
+        message: Option<Vec<u8>>,
+    },
+    /// A text arrived.
+    Text {
+        /// Who sent it.
+        from: PeerId,
+        /// The text, at most [`MAX_TEXT`](crate::MAX_TEXT) bytes.
+        text: String,
+        /// Whether the sender was trusted when it arrived.
+        trusted: bool,
+    },
+    /// A text that [`Engine::send_text`](crate::Engine::send_text) took was taken by the peer's application.
+    TextDelivered {
+        /// Who acknowledged it.
+        to: PeerId,
+        /// The number that `send_text` gave.
+        id: u64,
+    },
+    /// A trusted peer offers content: [`fetch`](crate::Engine::fetch) or [`decline`](crate::Engine::decline) it.
+    ContentOffered {
+        /// Who offers it.
+        from: PeerId,
+        /// What.
+        manifest: Manifest,
+    },
+    /// Wanted content is complete, verified and durable.
+    ContentReceived {
+        /// What.
+        manifest: Manifest,
+        /// The last source.
+        from: PeerId,
+        /// Bytes of blocks that came over links for it, wrong ones included.
+        fetched_bytes: u64,
+    },
+    /// Wanted content will not come.
+    ContentFailed {
+        /// What.
+        manifest: Manifest,
+        /// Why.
+        reason: ContentFailure,
+    },
+    /// A peer holds content of ours, verified and durable.
+    ContentDelivered {
+        /// What.
+        content: ContentId,
+        /// Who.
+        to: PeerId,
+    },
+    /// A peer does not want content of ours.
+    ContentDeclined {
+        /// What.
+        content: ContentId,
+        /// Who.
+        to: PeerId,
+    },
+    /// Something there speaks another version of this protocol.
+    IncompatiblePeer {
+        /// Where.
+        addr: SocketAddr,
+        /// The version that it speaks.
+        version: u8,
+    },
+    /// [`Engine::leave`](crate::Engine::leave) is done: all farewells are out and all links closed.
+    Left,
+}
+
+/// Why a connected peer is no longer connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// It said goodbye for good.
+    Gone,
+    /// It fell silent, or its links broke.
+    Lost,
+    /// One side closed the link on purpose.
+    Closed,
+    /// Verification failed, on either side.
+    Rejected,
+}
+
+impl LeaveReason {
+    /// One word for programs and traces.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LeaveReason::Gone => "gone",
+            LeaveReason::Lost => "lost",
+            LeaveReason::Closed => "closed",
+            LeaveReason::Rejected => "rejected",
+        }
+    }
+}
+
+/// Why wanted content will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ContentFailure {
+    /// Every source sent something that does not hash to the content, or withdrew.
+    NoSource,
+    /// The store has no room.
+    StoreFull,
+    /// The store failed.
+    StoreFailed,
+    /// The application gave it up.
+    Cancelled,
+}
+
+impl ContentFailure {
+    /// A few words for programs and people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ContentFailure::NoSource => "no source has it intact",
+            ContentFailure::StoreFull => "the disk is full",
+            ContentFailure::StoreFailed => "the disk failed",
+            ContentFailure::Cancelled => "cancelled",
+        }
+    }
+}

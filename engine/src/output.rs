@@ -1,0 +1,142 @@
+//! What the engine asks of a driver: datagrams, link output, actions, deadlines.
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+
+use crate::Timestamp;
+use crate::content::{BlockCheck, BlockRef, ContentId, Manifest};
+use crate::input::{InterfaceId, LinkId};
+use crate::link::LinkCodec;
+
+/// A datagram to send from the private port. Its bytes are in the buffer that was given to
+/// [`Engine::poll_transmit`](crate::Engine::poll_transmit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// The interface to send it on.
+    pub interface: InterfaceId,
+    /// Where to: unicast, broadcast or multicast, as the address says.
+    pub destination: SocketAddr,
+}
+
+/// What [`Engine::poll_link`](crate::Engine::poll_link) put into the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkOutput {
+    /// Handshake bytes: write them to the stream as they are.
+    Raw,
+    /// Control frames: seal them with the link's [`Sealer`](crate::Sealer) on
+    /// [`Channel::Control`](crate::Channel::Control), then write.
+    Frames,
+}
+
+/// Something for the driver to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// Connect; answer with [`LinkInput::Opened`](crate::LinkInput::Opened) or
+    /// [`LinkInput::DialFailed`](crate::LinkInput::DialFailed).
+    Dial {
+        /// The number of the new link.
+        link: LinkId,
+        /// The interface to go out by, where it matters (a link-local address, or several ways).
+        interface: Option<InterfaceId>,
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// The handshake is done: from now on what the stream brings goes through the codec's opener (it already
+    /// holds what came behind the handshake) and frames go out through its sealer. Raw output polled before
+    /// this is still written first.
+    LinkReady {
+        /// Which link.
+        link: LinkId,
+        /// The keys of this link.
+        codec: Box<LinkCodec>,
+    },
+    /// Close the stream. The engine has already forgotten the link: nothing need be answered.
+    Close {
+        /// Which link.
+        link: LinkId,
+        /// Write what [`Engine::poll_link`](crate::Engine::poll_link) gave before, then end the stream; otherwise
+        /// drop it at once.
+        flush: bool,
+    },
+    /// Tell the link's [`BlockVerifier`](crate::BlockVerifier) to expect a block.
+    ExpectBlock {
+        /// The link that it was asked from.
+        link: LinkId,
+        /// Which block.
+        block: BlockRef,
+        /// What proves it.
+        check: BlockCheck,
+    },
+    /// Read a published block from the store and send it on the link's bulk channel, behind its header.
+    SendBlock {
+        /// The link.
+        link: LinkId,
+        /// Which block.
+        block: BlockRef,
+    },
+    /// Something for the store.
+    Store(StoreRequest),
+}
+
+/// What the engine asks of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreRequest {
+    /// Get ready for the blocks of this content. Answered by [`StoreReply::Opened`](crate::StoreReply::Opened).
+    Open {
+        /// What will come. Its name is the peer's and must be made safe.
+        manifest: Manifest,
+    },
+    /// Every block was written: make them durable, then give the content its final name. Answered by
+    /// [`StoreReply::Finished`](crate::StoreReply::Finished).
+    Finish {
+        /// Which content.
+        content: ContentId,
+    },
+    /// Drop what was written of this content. Not answered.
+    Abandon {
+        /// Which content.
+        content: ContentId,
+    },
+    /// Make this incarnation durable: someone holds a newer record of ours than we knew. Not answered.
+    SaveIncarnation {
+        /// The value to continue from.
+        incarnation: u64,
+    },
+}
+
+/// When [`Engine::handle_timeout`](crate::Engine::handle_timeout) wants to be called, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timeout {
+    /// The deadline. Round it up to the driver's clock: an early call does nothing.
+    pub at: Timestamp,
+    /// What is due then.
+    pub reason: TimeoutReason,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TimeoutReason {
+    /// A beacon: a burst, the cadence or a farewell.
+    Beacon,
+    /// One broadcast that answers several newcomers.
+    Reply,
+    /// A new choice of the rotating port.
+    Rotate,
+    /// A new signature on our own record.
+    Resign,
+    /// Dropping what is too old.
+    Expire,
+    /// A link's handshake, ping, silence or drain.
+    Link,
+    /// A dial to a peer or an address given by hand.
+    Dial,
+    /// Another try to deliver a text.
+    Text,
+    /// A source that stopped sending blocks.
+    Transfer,
+    /// A step of a peer's verification.
+    Verification,
+}
