@@ -1,4 +1,4 @@
-//! The sans-IO engine of p2pnet.
+
 #![no_std]
 #![forbid(unsafe_code)]
 
