@@ -3,8 +3,12 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod content;
+#[cfg(test)]
+mod golden;
 mod identity;
 mod limits;
 mod link;

@@ -21,7 +21,7 @@ pub(super) const TAG_LEN: usize = 16;
 pub(super) const RECORD_HEADER_LEN: usize = 3;
 pub(super) const BLOCK_HEADER_LEN: usize = 48;
 /// The most that fits into a Noise message of 65535 bytes.
-const MAX_PLAINTEXT: usize = 65535 - TAG_LEN;
+pub(super) const MAX_PLAINTEXT: usize = 65535 - TAG_LEN;
 const REKEY_EVERY: u64 = 1 << 20;
 
 /// Which of a link's two streams some bytes belong to.
@@ -159,5 +159,70 @@ impl Drop for Direction {
     fn drop(&mut self) {
         // The ciphers do not zeroise their keys; another key in the same place does.
         self.cipher.set(&[0; 32]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+    use crate::link::Opened;
+
+    const SUITE: CipherSuite = CipherSuite::ChaChaPolyBlake2s;
+
+    #[test]
+    fn the_key_changes_after_as_many_records_on_both_sides() {
+        for suite in CipherSuite::ALL {
+            let (mut sealer, _) = LinkCodec::from_keys(suite, &[1; 32], &[2; 32]).split();
+            let mut opening = Direction::new(suite, &[1; 32]);
+            let mut stale = Direction::new(suite, &[1; 32]);
+            for direction in [&mut sealer.direction, &mut opening, &mut stale] {
+                direction.records = REKEY_EVERY - 1;
+            }
+            for record in 0..3 {
+                let mut out = Vec::new();
+                sealer.seal(Channel::Bulk, b"text", &mut out);
+                let sealed = &out[RECORD_HEADER_LEN..];
+                let mut plain = Vec::new();
+                assert_eq!(opening.open(Channel::Bulk, sealed, &mut plain), Ok(()), "record {record}");
+                assert_eq!(plain, b"text");
+                // The same nonce under the first key opens only what came before the change.
+                stale.records = REKEY_EVERY - 1 + record;
+                let expected = if record == 0 { Ok(()) } else { Err(OpenError::Forged) };
+                stale.cipher.set(&[1; 32]);
+                assert_eq!(stale.open(Channel::Bulk, sealed, &mut Vec::new()), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_costs_nineteen_bytes() {
+        let (mut sealer, _) = LinkCodec::from_keys(SUITE, &[1; 32], &[2; 32]).split();
+        for (len, records) in [(0, 0), (1, 1), (MAX_PLAINTEXT, 1), (MAX_PLAINTEXT + 1, 2), (1 << 20, 17)] {
+            let mut out = Vec::new();
+            sealer.seal(Channel::Bulk, &alloc::vec![0; len], &mut out);
+            assert_eq!(out.len(), len + 19 * records);
+        }
+    }
+
+    #[test]
+    fn what_the_output_holds_stays() {
+        let (mut sealer, _) = LinkCodec::from_keys(SUITE, &[1; 32], &[2; 32]).split();
+        let (_, mut opener) = LinkCodec::from_keys(SUITE, &[2; 32], &[1; 32]).split();
+        let mut out = b"before".to_vec();
+        sealer.seal(Channel::Control, &[1, 0, 0, 0, 8], &mut out);
+        assert_eq!(&out[..6], b"before");
+        opener.push(&out[6..]);
+        assert_eq!(opener.next(), Ok(Some(Opened::Control(alloc::vec![8]))));
+    }
+
+    #[test]
+    fn a_codec_can_move_to_another_task_and_hides_its_keys() {
+        fn assert_send<T: Send + 'static>(_: &T) {}
+        let codec = LinkCodec::from_keys(SUITE, &[0xab; 32], &[0xab; 32]);
+        assert_send(&codec);
+        let text = format!("{codec:?}");
+        assert!(!text.contains("171") && !text.contains("ab, "), "{text}");
     }
 }
