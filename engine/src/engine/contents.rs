@@ -158,7 +158,8 @@ impl Engine {
     }
 
     pub(super) fn block_requested(&mut self, id: LinkId, block: BlockRef) {
-        let serves = self.published.contains_key(&block.content) && block.content.block_len(block.index).is_some();
+        let serves =
+            self.published.contains_key(&block.content) && block.content.block_len(block.index).is_some();
         if !serves {
             self.send_answer(id, &Frame::Unavailable(block.content));
             return;
@@ -226,10 +227,12 @@ impl Engine {
             self.stats.frames_dropped += 1;
             return;
         }
-        let offer = known
-            .offers
-            .entry(content)
-            .or_insert(Offer { manifest, live: true, reported: false, declined: false });
+        let offer = known.offers.entry(content).or_insert(Offer {
+            manifest,
+            live: true,
+            reported: false,
+            declined: false,
+        });
         offer.live = true;
         if offer.declined {
             self.send_to_peer(peer, &Frame::Decline(content));
@@ -279,8 +282,12 @@ impl Engine {
     }
 
     pub(super) fn decline_everywhere(&mut self, content: ContentId) {
-        let offering: Vec<PeerId> =
-            self.peers.iter().filter(|(_, known)| known.offers.contains_key(&content)).map(|(&id, _)| id).collect();
+        let offering: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| known.offers.contains_key(&content))
+            .map(|(&id, _)| id)
+            .collect();
         for peer in offering {
             if let Some(offer) = self.peers.get_mut(&peer).and_then(|known| known.offers.get_mut(&content)) {
                 offer.declined = true;

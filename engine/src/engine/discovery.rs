@@ -74,7 +74,8 @@ impl Engine {
     pub(super) fn beacon_due(&mut self) {
         let bursting = self.discovery.burst_left > 0;
         self.discovery.burst_left = self.discovery.burst_left.saturating_sub(1);
-        let flags = if bursting { BeaconFlags::ANNOUNCE | BeaconFlags::SOLICIT } else { BeaconFlags::ANNOUNCE };
+        let flags =
+            if bursting { BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT) } else { BeaconFlags::ANNOUNCE };
         self.send_to_everyone(flags);
         let gap = match BURST_MILLIS.len().checked_sub(self.discovery.burst_left) {
             Some(sent) if sent < BURST_MILLIS.len() => self.jittered(BURST_MILLIS[sent]),
@@ -182,7 +183,7 @@ impl Engine {
             self.stats.datagrams_repeated += 1;
             return;
         }
-        let beacon = match beacon::open(datagram.bytes, &self.config.network) {
+        let beacon = match Beacon::open(datagram.bytes, &self.config.network) {
             Ok(beacon) => beacon,
             Err(BeaconError::Sealed) => {
                 self.stats.datagrams_other_network += 1;
@@ -226,8 +227,8 @@ impl Engine {
         } else {
             return;
         }
-        let asks = beacon.flags.contains(BeaconFlags::ANNOUNCE)
-            && (is_new || beacon.flags.contains(BeaconFlags::SOLICIT));
+        let asks =
+            beacon.flags.has(BeaconFlags::ANNOUNCE) && (is_new || beacon.flags.has(BeaconFlags::SOLICIT));
         if asks {
             self.reply(datagram.interface, datagram.source);
         }
@@ -241,8 +242,7 @@ impl Engine {
             self.transmit(Transmit { interface, destination }, datagram);
         } else if !self.timers.is_set(TimerKey::Reply) {
             self.stats.replies_deferred += 1;
-            let delay =
-                self.behaviour.between(Duration::from_millis(20), Duration::from_millis(120));
+            let delay = self.behaviour.between(Duration::from_millis(20), Duration::from_millis(120));
             self.set_timer(TimerKey::Reply, delay);
         }
     }

@@ -37,14 +37,14 @@ pub(crate) struct Link {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// The driver is connecting it.
-    Dialling { since: Timestamp },
+    Dialling,
     /// Noise messages go back and forth.
     Handshaking { since: Timestamp, handshake: Box<Handshake> },
     /// The peer has proven its key. `confirmed` once a frame of its came through, which proves that it has
     /// authenticated us as well.
     Open { session: Session, since: Timestamp, confirmed: bool },
     /// It lost against another link to the same peer: what still comes is taken until the peer ends it.
-    Draining { session: Session, until: Timestamp },
+    Draining { session: Session },
 }
 
 /// What a finished handshake established.
@@ -62,7 +62,7 @@ impl Link {
     pub(crate) fn session(&self) -> Option<&Session> {
         match &self.stage {
             Stage::Open { session, .. } | Stage::Draining { session, .. } => Some(session),
-            Stage::Dialling { .. } | Stage::Handshaking { .. } => None,
+            Stage::Dialling | Stage::Handshaking { .. } => None,
         }
     }
 

@@ -9,22 +9,19 @@ use crate::config::Step;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::{InterfaceId, LinkId};
-use crate::link::{Completed, Handshake, HandshakeError, HandshakeStep};
+use crate::link::{Completed, Handshake, HandshakeError, HandshakeStep, MAX_HELLO};
 use crate::output::Action;
 use crate::record::{RecordKind, UnverifiedRecord};
 use crate::timers::TimerKey;
 use crate::wire::codec::{decode, encode};
 use crate::wire::{AgedRecord, DisconnectReason, Frame, Hello};
 
+use super::Engine;
 use super::link::{Link, LinkQueue, Session, Stage};
 use super::outputs::Slot;
 use super::peer::Heard;
 use super::peers::Accepted;
 use super::verification::step_name;
-use super::Engine;
-
-/// The longest handshake payload, in bytes.
-const MAX_HELLO: usize = 1024;
 
 /// How long a link that lost against another may take to empty itself.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -113,7 +110,7 @@ impl Engine {
     pub(super) fn link_opened(&mut self, id: LinkId) {
         let seed = self.secrets.seed();
         let Some(link) = self.links.get_mut(&id) else { return };
-        if !matches!(link.stage, Stage::Dialling { .. }) {
+        if !matches!(link.stage, Stage::Dialling) {
             return;
         }
         let handshake = Handshake::dial(
@@ -191,8 +188,11 @@ impl Engine {
             link.dial = hello.dial;
         }
         let (dialled, address, interface) = (link.dialled, link.address, link.interface);
-        let session =
-            Session { transcript: completed.transcript, incarnation: believed.incarnation, steps: hello.steps };
+        let session = Session {
+            transcript: completed.transcript,
+            incarnation: believed.incarnation,
+            steps: hello.steps,
+        };
         link.stage = Stage::Open { session, since: now, confirmed: false };
         link.last_heard = now;
         self.outputs.action(Action::LinkReady { link: id, codec: Box::new(completed.codec) });
@@ -311,10 +311,9 @@ impl Engine {
         let keep = self.links.get(&winner).and_then(|link| link.session()).map(|session| session.transcript);
         let Some(keep) = keep else { return };
         self.send_frame(loser, &Frame::Disconnect(DisconnectReason::Duplicate { keep }));
-        let until = self.now + DRAIN;
         if let Some(link) = self.links.get_mut(&loser) {
             let Some(session) = link.session().cloned() else { return };
-            link.stage = Stage::Draining { session, until };
+            link.stage = Stage::Draining { session };
         }
         self.set_timer(TimerKey::Link(loser), DRAIN);
     }
@@ -386,7 +385,7 @@ impl Engine {
             .copied()
             .filter(|id| {
                 self.links.get(id).is_some_and(|link| {
-                    link.dialled && matches!(link.stage, Stage::Dialling { .. } | Stage::Handshaking { .. })
+                    link.dialled && matches!(link.stage, Stage::Dialling | Stage::Handshaking { .. })
                 })
             })
             .collect();
@@ -459,7 +458,7 @@ impl Engine {
         let handshake_timeout = self.config.handshake_timeout;
         let Some(link) = self.links.get_mut(&id) else { return };
         match &link.stage {
-            Stage::Dialling { .. } => {
+            Stage::Dialling => {
                 self.stats.dials_failed += 1;
                 self.drop_link(id);
             }

@@ -425,8 +425,7 @@ impl Engine {
     /// A time of `millis`, up to a tenth more or less.
     fn jittered(&mut self, millis: u64) -> Duration {
         let tenth = millis / 10;
-        self.behaviour
-            .between(Duration::from_millis(millis - tenth), Duration::from_millis(millis + tenth))
+        self.behaviour.between(Duration::from_millis(millis - tenth), Duration::from_millis(millis + tenth))
     }
 
     /// Says goodbye: the record that ends this run goes out by broadcast, three times, and on every link; then all

@@ -58,7 +58,8 @@ impl OwnRecord {
             addrs: Vec::new(),
             caps: 0,
         };
-        let gone = SignedRecord::sign(identity, PeerRecord { kind: RecordKind::Gone, ..record.clone() }).ok()?;
+        let gone =
+            SignedRecord::sign(identity, PeerRecord { kind: RecordKind::Gone, ..record.clone() }).ok()?;
         let record = SignedRecord::sign(identity, record).ok()?;
         Some(OwnRecord { record, gone, farewell_counter: u64::MAX, clones: BTreeSet::new() })
     }
@@ -150,8 +151,7 @@ impl Engine {
 fn announced(interfaces: &[Interface]) -> Vec<IpAddr> {
     let only_loopback = interfaces.iter().all(|interface| interface.loopback);
     let usable = interfaces.iter().filter(|interface| interface.loopback == only_loopback);
-    let mut addrs: Vec<IpAddr> =
-        usable.flat_map(|interface| &interface.addrs).map(|addr| addr.ip).collect();
+    let mut addrs: Vec<IpAddr> = usable.flat_map(|interface| &interface.addrs).map(|addr| addr.ip).collect();
     addrs.sort();
     addrs.dedup();
     addrs.truncate(MAX_ADDRESSES);

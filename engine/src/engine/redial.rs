@@ -110,7 +110,8 @@ impl Engine {
                 known.redial.reset(now);
             }
         }
-        let courtesy = if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO };
+        let courtesy =
+            if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO };
         self.consider_dial(peer, courtesy);
     }
 
@@ -181,7 +182,7 @@ impl Engine {
         self.stats.dials_started += 1;
         let dial = self.next_dial;
         let link = self.new_link(Link {
-            stage: Stage::Dialling { since: self.now },
+            stage: Stage::Dialling,
             address,
             interface,
             dialled: true,

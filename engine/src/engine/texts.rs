@@ -98,8 +98,11 @@ impl Engine {
             return;
         }
         let trusted_waiting = self.texts_in.len();
-        let untrusted_waiting =
-            self.texts_in.iter().filter(|event| matches!(event, Event::Text { from: sender, .. } if *sender == from)).count();
+        let untrusted_waiting = self
+            .texts_in
+            .iter()
+            .filter(|event| matches!(event, Event::Text { from: sender, .. } if *sender == from))
+            .count();
         let max = self.config.max_texts;
         let Some(known) = self.peers.get_mut(&from) else { return };
         let trusted = known.ours;

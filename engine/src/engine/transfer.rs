@@ -30,8 +30,9 @@ const COMPLETED_FACTOR: usize = 4;
 pub(crate) struct Transfer {
     manifest: Manifest,
     stage: TransferStage,
-    /// Chaining values received so far, or all of them.
+    /// Chaining values received so far, before they are proven.
     values: Vec<[u8; 32]>,
+    list: BlockList,
     source: Option<PeerId>,
     /// The last peer that a block came from.
     last_source: Option<PeerId>,
@@ -72,7 +73,10 @@ impl Transfer {
     fn is_active(&self) -> bool {
         matches!(
             self.stage,
-            TransferStage::Opening | TransferStage::Listing | TransferStage::Fetching | TransferStage::Finishing
+            TransferStage::Opening
+                | TransferStage::Listing
+                | TransferStage::Fetching
+                | TransferStage::Finishing
         )
     }
 
@@ -145,6 +149,7 @@ impl Engine {
                 manifest,
                 stage: TransferStage::Waiting,
                 values: Vec::new(),
+                list: BlockList::default(),
                 source: None,
                 last_source: None,
                 bad: BTreeSet::new(),
@@ -238,7 +243,8 @@ impl Engine {
         let window = self.config.window;
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
         let Some(source) = transfer.source else { return };
-        let Some(link) = self.peers.get(&source).filter(|known| known.is_trusted()).and_then(|known| known.link)
+        let Some(link) =
+            self.peers.get(&source).filter(|known| known.is_trusted()).and_then(|known| known.link)
         else {
             return;
         };
@@ -249,17 +255,15 @@ impl Engine {
                 frames.push(Frame::ListRequest { content, first });
             }
             TransferStage::Fetching => {
-                let list = BlockList::from_values(core::mem::take(&mut transfer.values));
                 while transfer.in_flight < window {
                     let Some(index) = transfer.next_missing() else { break };
-                    let Some(check) = list.check(&content, index) else { break };
+                    let Some(check) = transfer.list.check(&content, index) else { break };
                     transfer.set(index, BlockState::Requested);
                     transfer.in_flight += 1;
                     let block = BlockRef { content, index };
                     self.outputs.action(Action::ExpectBlock { link, block, check });
                     frames.push(Frame::BlockRequest(block));
                 }
-                transfer.values = list.into_values();
             }
             _ => {}
         }
@@ -299,7 +303,7 @@ impl Engine {
         }
         let list = BlockList::from_values(core::mem::take(&mut transfer.values));
         if list.proves(&content) {
-            transfer.values = list.into_values();
+            transfer.list = list;
             transfer.stage = TransferStage::Fetching;
             self.request_more(content, true);
         } else {
@@ -385,8 +389,12 @@ impl Engine {
             self.completed.pop_front();
         }
         self.completed.push_back(content);
-        let offering: Vec<PeerId> =
-            self.peers.iter().filter(|(_, known)| known.offers.contains_key(&content)).map(|(&id, _)| id).collect();
+        let offering: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| known.offers.contains_key(&content))
+            .map(|(&id, _)| id)
+            .collect();
         for peer in offering {
             self.send_to_peer(peer, &Frame::Complete(content));
         }
@@ -418,10 +426,8 @@ impl Engine {
             }
         }
         let bad = &transfer.bad;
-        let hope = self
-            .peers
-            .iter()
-            .any(|(id, known)| known.offers.contains_key(&content) && !bad.contains(id));
+        let hope =
+            self.peers.iter().any(|(id, known)| known.offers.contains_key(&content) && !bad.contains(id));
         if hope {
             self.transfer_needs_source(content);
         } else {
@@ -435,7 +441,9 @@ impl Engine {
             .transfers
             .iter()
             .filter(|(_, transfer)| transfer.source.is_none_or(|source| source == peer))
-            .filter(|(_, transfer)| matches!(transfer.stage, TransferStage::Listing | TransferStage::Fetching))
+            .filter(|(_, transfer)| {
+                matches!(transfer.stage, TransferStage::Listing | TransferStage::Fetching)
+            })
             .map(|(&content, _)| content)
             .collect();
         for content in affected {
@@ -507,4 +515,3 @@ fn failure_of(failure: StoreFailure) -> ContentFailure {
         StoreFailure::Io => ContentFailure::StoreFailed,
     }
 }
-

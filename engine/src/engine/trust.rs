@@ -46,7 +46,8 @@ impl Engine {
     ) {
         if let Some(bytes) = yours {
             let record = UnverifiedRecord::parse(&bytes).and_then(UnverifiedRecord::verify);
-            if let Some(record) = record.ok().filter(|record| record.record().peer == self.identity.peer_id()) {
+            if let Some(record) = record.ok().filter(|record| record.record().peer == self.identity.peer_id())
+            {
                 self.met_own_record(&record);
             }
             return;
@@ -65,7 +66,8 @@ impl Engine {
 
     /// Makes a link the one that is used for its peer.
     pub(super) fn use_link(&mut self, peer: PeerId, id: LinkId) {
-        let Some(incarnation) = self.links.get(&id).and_then(|link| link.session()).map(|session| session.incarnation)
+        let Some(incarnation) =
+            self.links.get(&id).and_then(|link| link.session()).map(|session| session.incarnation)
         else {
             return;
         };

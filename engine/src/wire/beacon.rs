@@ -36,12 +36,10 @@ impl BeaconFlags {
     pub(crate) const REPLY: BeaconFlags = BeaconFlags(2);
     /// Please answer.
     pub(crate) const SOLICIT: BeaconFlags = BeaconFlags(4);
-    /// Please dial me: I may be unable to dial you.
-    pub(crate) const DIAL_ME: BeaconFlags = BeaconFlags(8);
     /// I am going.
-    pub(crate) const LEAVING: BeaconFlags = BeaconFlags(16);
+    pub(crate) const LEAVING: BeaconFlags = BeaconFlags(8);
 
-    const ALL: u8 = 31;
+    const ALL: u8 = 15;
 
     /// Both sets together.
     pub(crate) const fn with(self, other: BeaconFlags) -> Self {

@@ -60,7 +60,9 @@ mod tests {
 
     #[test]
     fn the_sine_is_right_to_two_thousandths() {
-        for (degrees, expected) in [(0, 0), (30, 500), (90, 1000), (150, 500), (180, 0), (210, -500), (270, -1000)] {
+        for (degrees, expected) in
+            [(0, 0), (30, 500), (90, 1000), (150, 500), (180, 0), (210, -500), (270, -1000)]
+        {
             assert!((sine_thousandths(degrees * 10) - expected).abs() <= 2, "at {degrees}");
         }
     }
