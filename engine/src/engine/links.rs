@@ -20,7 +20,7 @@ use super::Engine;
 use super::link::{Link, LinkQueue, Session, Stage};
 use super::outputs::Slot;
 use super::peer::Heard;
-use super::peers::Accepted;
+use super::peers::{Accepted, Origin};
 use super::verification::step_name;
 
 /// How long a link that lost against another may take to empty itself.
@@ -241,7 +241,7 @@ impl Engine {
         {
             return None;
         }
-        if self.accept_record(&hello.record, Duration::ZERO, None, Some(peer)) == Accepted::No {
+        if self.accept_record(&hello.record, Duration::ZERO, Origin::Link(peer)) == Accepted::No {
             unverified.verify().ok()?;
         }
         let held = self.peers.get(&peer).map(|known| &known.record);
