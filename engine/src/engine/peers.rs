@@ -123,14 +123,14 @@ impl Engine {
             self.stats.records_refused += 1;
             return Accepted::No;
         }
-        if let Some(peer) = self.peers.get_mut(&id) {
-            if peer.record.bytes() == bytes {
-                if age < peer.age + self.now.since(peer.received) {
-                    peer.age = age;
-                    peer.received = self.now;
-                }
-                return Accepted::Known(id);
+        if let Some(peer) = self.peers.get_mut(&id)
+            && peer.record.bytes() == bytes
+        {
+            if age < peer.age + self.now.since(peer.received) {
+                peer.age = age;
+                peer.received = self.now;
             }
+            return Accepted::Known(id);
         }
         if matches!(origin, Origin::Beacon(_)) && !self.strangers.may_check_signature(self.now) {
             self.stats.datagrams_rate_limited += 1;
@@ -231,10 +231,10 @@ impl Engine {
         self.timers.cancel(TimerKey::Text(id));
         self.timers.cancel(TimerKey::Verification(id));
         self.steps_in.remove(&id);
-        if let Some(peer) = self.peers.remove(&id) {
-            if peer.reported.session.is_some() {
-                self.departed(id, &peer);
-            }
+        if let Some(peer) = self.peers.remove(&id)
+            && peer.reported.session.is_some()
+        {
+            self.departed(id, &peer);
         }
     }
 

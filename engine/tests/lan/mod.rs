@@ -11,10 +11,10 @@ use p2pnet_engine::{
     Sealer, Seeds, StoreReply, StoreRequest, Timestamp, Verdict, block_header,
 };
 
-pub const PORT: u16 = 9000;
-pub const LAN: InterfaceId = InterfaceId(1);
+pub(crate) const PORT: u16 = 9000;
+pub(crate) const LAN: InterfaceId = InterfaceId(1);
 
-pub struct Node {
+pub(crate) struct Node {
     pub engine: Engine,
     pub ip: Ipv4Addr,
     pub events: Vec<Event>,
@@ -38,14 +38,14 @@ struct Wire {
 
 /// The order in which a driver drains an engine. Actions come first in all of them: the contract says so.
 #[derive(Clone, Copy)]
-pub enum Drain {
+pub(crate) enum Drain {
     LinksFirst,
     TransmitsFirst,
     /// One output of each kind at a time, in turn.
     InTurn,
 }
 
-pub struct Lan {
+pub(crate) struct Lan {
     pub now: Timestamp,
     pub nodes: Vec<Node>,
     pub drain: Drain,
@@ -61,11 +61,11 @@ enum Input {
     Store { to: usize, reply: StoreReply },
 }
 
-pub fn config(name: &str) -> Config {
+pub(crate) fn config(name: &str) -> Config {
     Config::new(Network::open("test").unwrap(), name, PORT)
 }
 
-pub fn interface(host: u8) -> Interface {
+pub(crate) fn interface(host: u8) -> Interface {
     Interface {
         id: LAN,
         name: "eth0".into(),
@@ -76,17 +76,17 @@ pub fn interface(host: u8) -> Interface {
     }
 }
 
-pub fn engine(config: Config, seed: u8, now: Timestamp) -> Engine {
+pub(crate) fn engine(config: Config, seed: u8, now: Timestamp) -> Engine {
     let seeds = Seeds::new([seed; 32], [seed ^ 0xff; 32]);
     Engine::new(config, Identity::from_seed([seed; 32]), Restored::default(), seeds, now).unwrap()
 }
 
 impl Lan {
-    pub fn new(nodes: usize) -> Self {
+    pub(crate) fn new(nodes: usize) -> Self {
         Lan::configured(nodes, |_| {})
     }
 
-    pub fn configured(nodes: usize, configure: impl Fn(&mut Config)) -> Self {
+    pub(crate) fn configured(nodes: usize, configure: impl Fn(&mut Config)) -> Self {
         let now = Timestamp::from_millis(1);
         let mut lan = Lan { now, nodes: Vec::new(), drain: Drain::LinksFirst, queue: VecDeque::new() };
         for i in 0..nodes {
@@ -101,7 +101,7 @@ impl Lan {
     }
 
     /// Lets time pass from deadline to deadline.
-    pub fn run_for_millis(&mut self, millis: u64) {
+    pub(crate) fn run_for_millis(&mut self, millis: u64) {
         let end = Timestamp::from_nanos(self.now.as_nanos() + millis * 1_000_000);
         self.settle();
         loop {
@@ -121,7 +121,7 @@ impl Lan {
     }
 
     /// Delivers until nothing is under way.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for i in 0..self.nodes.len() {
             self.drain(i);
         }
@@ -131,18 +131,18 @@ impl Lan {
     }
 
     /// Loses everything that is under way.
-    pub fn lose(&mut self) {
+    pub(crate) fn lose(&mut self) {
         self.queue.clear();
     }
 
-    pub fn command<R>(&mut self, i: usize, command: impl FnOnce(&mut Engine, Timestamp) -> R) -> R {
+    pub(crate) fn command<R>(&mut self, i: usize, command: impl FnOnce(&mut Engine, Timestamp) -> R) -> R {
         let result = command(&mut self.nodes[i].engine, self.now);
         self.settle();
         result
     }
 
     /// Ends every stream between the nodes; both sides see a reset.
-    pub fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         for i in 0..self.nodes.len() {
             let links: Vec<LinkId> = self.nodes[i].links.keys().copied().collect();
             self.nodes[i].links.clear();
@@ -153,7 +153,7 @@ impl Lan {
         }
     }
 
-    pub fn give_budget(&mut self, i: usize, budget: usize) {
+    pub(crate) fn give_budget(&mut self, i: usize, budget: usize) {
         let links: Vec<LinkId> = self.nodes[i].links.keys().copied().collect();
         for link in links {
             self.nodes[i].engine.handle_link(self.now, link, LinkInput::Writable { budget });
