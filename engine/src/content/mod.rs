@@ -1,0 +1,9 @@
+//! Contents: what names them, and how each block proves itself.
+
+mod hash;
+mod manifest;
+mod verify;
+
+pub use hash::{BLOCK_SIZE, BlockList, BlockRef, ContentHasher, ContentId, MAX_BLOCKS, TooLarge};
+pub use manifest::{ContentKind, Manifest, ManifestError};
+pub use verify::{BlockCheck, BlockVerifier, Verdict};

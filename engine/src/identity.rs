@@ -1,0 +1,155 @@
+//! Who a peer is: an Ed25519 key, and the link key that belongs to it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+use data_encoding::BASE32_NOPAD;
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::link::public_key;
+
+/// Letters in the text form of a [`PeerId`].
+const TEXT_LEN: usize = 52;
+/// Letters in its short form.
+const SHORT_LEN: usize = 8;
+
+/// The name of a peer: its Ed25519 public key.
+///
+/// As text it is 52 lower-case letters and digits of base32 (RFC 4648, no padding); [`short`](PeerId::short) gives the
+/// first 8 for people to read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PeerId([u8; 32]);
+
+impl PeerId {
+    /// The peer with this public key. Any 32 bytes are a name, but only those of a real key ever verify.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        PeerId(bytes)
+    }
+
+    /// The public key.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first 8 characters of the text form: for people, never for comparing.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.text().get(..SHORT_LEN).map(String::from).unwrap_or_default()
+    }
+
+    fn text(&self) -> String {
+        let mut text = BASE32_NOPAD.encode(&self.0);
+        text.make_ascii_lowercase();
+        text
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text())
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+impl FromStr for PeerId {
+    type Err = PeerIdError;
+
+    /// Reads the 52 characters of the long form, in either case.
+    fn from_str(text: &str) -> Result<Self, PeerIdError> {
+        if text.len() != TEXT_LEN {
+            return Err(PeerIdError::Length(text.len()));
+        }
+        let bytes = BASE32_NOPAD
+            .decode(text.to_ascii_uppercase().as_bytes())
+            .map_err(|error| PeerIdError::Character(error.position))?;
+        let bytes = <[u8; 32]>::try_from(bytes).map_err(|_| PeerIdError::Length(text.len()))?;
+        Ok(PeerId(bytes))
+    }
+}
+
+/// Why a text is no [`PeerId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerIdError {
+    /// It has this many bytes and not 52.
+    #[error("a peer id has 52 characters, this one {0}")]
+    Length(usize),
+    /// The byte at this position is no base32, or the last one has bits that no id has.
+    #[error("the character at position {0} does not belong in a peer id")]
+    Character(usize),
+}
+
+/// The secret half of a peer: an Ed25519 signing key, zeroised on drop.
+#[derive(Clone)]
+pub struct Identity(SigningKey);
+
+impl Identity {
+    /// The identity of a 32-byte seed, which must come from the system's entropy source and be kept secret.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        let seed = Zeroizing::new(seed);
+        Identity(SigningKey::from_bytes(&seed))
+    }
+
+    /// The seed, for saving. Whoever has it is this peer.
+    #[must_use]
+    pub fn seed(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        PeerId(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs `bytes` for one purpose, named by `domain`; a signature for one domain verifies in no other.
+    pub(crate) fn sign(&self, domain: &str, bytes: &[u8]) -> [u8; 64] {
+        self.0.sign(&signed_message(domain, bytes)).to_bytes()
+    }
+
+    /// The X25519 secret of this peer's links, derived from the seed.
+    pub(crate) fn link_secret(&self) -> [u8; 32] {
+        let seed = Zeroizing::new(self.seed());
+        blake3::derive_key("p2pnet v1 link key of an identity", &*seed)
+    }
+
+    /// The X25519 public key of this peer's links, as its record carries it.
+    pub(crate) fn link_public(&self) -> [u8; 32] {
+        public_key(&Zeroizing::new(self.link_secret()))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Identity").field(&self.peer_id()).finish_non_exhaustive()
+    }
+}
+
+/// Whether `peer` signed `bytes` for `domain`. Strict (RFC 8032 with the checks of "Taming the many EdDSAs"): no weak
+/// keys and no second form of a signature, so all machines agree.
+pub(crate) fn verify(peer: &PeerId, domain: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
+    VerifyingKey::from_bytes(&peer.0).is_ok_and(|key| {
+        key.verify_strict(&signed_message(domain, bytes), &Signature::from_bytes(signature)).is_ok()
+    })
+}
+
+/// The domain with its length in front, then the bytes: no two pairs share a message.
+fn signed_message(domain: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(8 + domain.len() + bytes.len());
+    message.extend_from_slice(&(domain.len() as u64).to_le_bytes());
+    message.extend_from_slice(domain.as_bytes());
+    message.extend_from_slice(bytes);
+    message
+}

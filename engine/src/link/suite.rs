@@ -1,0 +1,131 @@
+//! The cryptography of a link: which ciphers there are and who implements them.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::{CryptoResolver, DefaultResolver};
+use snow::types::{Cipher, Dh, Hash, Random};
+use zeroize::Zeroizing;
+
+use crate::random::Stream;
+
+/// The ciphers of a link. Every node has all of them and the dialler chooses, so there is nothing to negotiate down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum CipherSuite {
+    /// `Noise_XXpsk0_25519_AESGCM_SHA256`: the fastest where the processor has AES instructions.
+    Aes256GcmSha256 = 1,
+    /// `Noise_XXpsk0_25519_ChaChaPoly_BLAKE2s`: fast everywhere.
+    ChaChaPolyBlake2s = 2,
+}
+
+impl CipherSuite {
+    /// All of them.
+    pub const ALL: [CipherSuite; 2] = [CipherSuite::Aes256GcmSha256, CipherSuite::ChaChaPolyBlake2s];
+
+    /// The name of the protocol in the words of the Noise specification, section 8.
+    #[must_use]
+    pub const fn noise_name(self) -> &'static str {
+        match self {
+            CipherSuite::Aes256GcmSha256 => "Noise_XXpsk0_25519_AESGCM_SHA256",
+            CipherSuite::ChaChaPolyBlake2s => "Noise_XXpsk0_25519_ChaChaPoly_BLAKE2s",
+        }
+    }
+
+    /// Its number on the wire.
+    pub(crate) const fn code(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(CipherSuite::Aes256GcmSha256),
+            2 => Some(CipherSuite::ChaChaPolyBlake2s),
+            _ => None,
+        }
+    }
+
+    /// Its cipher, under `key`.
+    pub(super) fn cipher(self, key: &[u8; 32]) -> Box<dyn Cipher> {
+        let choice = match self {
+            CipherSuite::Aes256GcmSha256 => CipherChoice::AESGCM,
+            CipherSuite::ChaChaPolyBlake2s => CipherChoice::ChaChaPoly,
+        };
+        let mut cipher = resolve_cipher(&choice).expect("both ciphers are compiled in");
+        cipher.set(key);
+        cipher
+    }
+}
+
+impl fmt::Display for CipherSuite {
+    /// `AES-256-GCM` or `ChaCha20-Poly1305`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            CipherSuite::Aes256GcmSha256 => "AES-256-GCM",
+            CipherSuite::ChaChaPolyBlake2s => "ChaCha20-Poly1305",
+        })
+    }
+}
+
+/// The X25519 public key of `secret`.
+pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
+    let mut dh = DefaultResolver.resolve_dh(&DHChoice::Curve25519).expect("X25519 is compiled in");
+    dh.set(secret);
+    let mut public = [0; 32];
+    public.copy_from_slice(dh.pubkey());
+    public
+}
+
+/// Where one handshake gets its primitives: randomness from its own seed and nowhere else, ciphers from `ring` if that
+/// is compiled in, all the rest in pure Rust. What comes out is the same with and without `ring`.
+///
+/// snow's own ways to combine resolvers would take `ring`'s generator too, which is the system's: a hidden input.
+pub(super) struct Resolver {
+    seed: Zeroizing<[u8; 32]>,
+}
+
+impl Resolver {
+    /// One for one handshake: the same seed twice means the same ephemeral key twice, which breaks both links.
+    pub(super) fn new(seed: Zeroizing<[u8; 32]>) -> Self {
+        Resolver { seed }
+    }
+}
+
+impl CryptoResolver for Resolver {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        Some(Box::new(SeededRandom(Stream::new(&self.seed, "link ephemeral key"))))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        DefaultResolver.resolve_dh(choice)
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        DefaultResolver.resolve_hash(choice)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        resolve_cipher(choice)
+    }
+}
+
+struct SeededRandom(Stream);
+
+impl Random for SeededRandom {
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
+        self.0.fill(dest);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "ring")]
+fn resolve_cipher(choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+    snow::resolvers::RingResolver.resolve_cipher(choice)
+}
+
+#[cfg(not(feature = "ring"))]
+fn resolve_cipher(choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+    DefaultResolver.resolve_cipher(choice)
+}

@@ -1,0 +1,256 @@
+//! What a peer says about itself, signed by itself and relayed as the very bytes that it signed.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::fmt;
+use core::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{self, Identity, PeerId};
+use crate::wire::codec;
+
+/// Bytes that a signed record may have, signature included.
+pub const MAX_RECORD: usize = 512;
+
+/// Bytes that a peer's name may have.
+const MAX_NAME: usize = 64;
+/// Addresses that a record may have.
+const MAX_ADDRS: usize = 8;
+/// Seconds for which a record may claim to hold.
+const MAX_TTL: u32 = 7 * 24 * 3600;
+const SIGNATURE_LEN: usize = 64;
+const DOMAIN: &str = "p2pnet v1 peer record";
+
+/// One run of one node: 16 random bytes, drawn at its start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Instance([u8; 16]);
+
+impl Instance {
+    /// The instance with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Instance(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Instance {
+    /// The first four bytes in hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}")
+    }
+}
+
+/// What a record says of its subject. Of two with one incarnation the later in this order wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RecordKind {
+    /// It runs.
+    Alive,
+    /// It is about to go; keep no hope in it.
+    Leaving,
+    /// It went. Covers all classes of its subject.
+    Gone,
+}
+
+/// Which of its subject's addresses a record speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RecordClass {
+    /// Those on the same local network.
+    Local,
+    /// Those that are reachable from afar.
+    Wide,
+}
+
+/// The content of a record, as its subject wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRecord {
+    /// The tag of the network it belongs to.
+    pub network: [u8; 8],
+    /// Its subject, who signed it.
+    pub peer: PeerId,
+    /// The start of the subject that it stems from; grows at every start.
+    pub incarnation: u64,
+    /// Its number within the incarnation.
+    pub seq: u64,
+    /// What it says of its subject.
+    pub kind: RecordKind,
+    /// Seconds from signing until it means nothing any more: 1 to 604800 (7 days).
+    pub ttl_secs: u32,
+    /// Which addresses it replaces.
+    pub class: RecordClass,
+    /// The run of the subject that it stems from.
+    pub instance: Instance,
+    /// The X25519 public key that the subject's links prove.
+    pub link_key: [u8; 32],
+    /// The port of the subject for unicast datagrams and links.
+    pub port: u16,
+    /// What the subject wants to be called: at most 64 bytes without control characters. Nobody vouches for it.
+    pub name: String,
+    /// Where the subject believes it can be reached: at most 8.
+    pub addrs: Vec<IpAddr>,
+    /// What the subject can do; bits without a meaning are kept and ignored.
+    pub caps: u32,
+}
+
+impl PeerRecord {
+    fn check(&self) -> Result<(), RecordError> {
+        if self.name.len() > MAX_NAME {
+            return Err(RecordError::NameTooLong);
+        }
+        if self.name.chars().any(char::is_control) {
+            return Err(RecordError::NameControl);
+        }
+        if self.addrs.len() > MAX_ADDRS {
+            return Err(RecordError::TooManyAddrs);
+        }
+        if !(1..=MAX_TTL).contains(&self.ttl_secs) {
+            return Err(RecordError::Ttl);
+        }
+        Ok(())
+    }
+}
+
+/// A record whose signature was verified, or made here. Cloning is cheap.
+#[derive(Clone)]
+pub struct SignedRecord {
+    record: Arc<PeerRecord>,
+    bytes: Arc<[u8]>,
+}
+
+impl SignedRecord {
+    /// Signs `record` as its subject.
+    ///
+    /// # Errors
+    /// If the record breaks a limit, or `identity` is not its subject.
+    pub(crate) fn sign(identity: &Identity, record: PeerRecord) -> Result<Self, RecordError> {
+        record.check()?;
+        if record.peer != identity.peer_id() {
+            return Err(RecordError::Signature);
+        }
+        let mut bytes = codec::encode(&record);
+        let signature = identity.sign(DOMAIN, &bytes);
+        bytes.extend_from_slice(&signature);
+        if bytes.len() > MAX_RECORD {
+            return Err(RecordError::TooLong);
+        }
+        Ok(SignedRecord { record: Arc::new(record), bytes: bytes.into() })
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn record(&self) -> &PeerRecord {
+        &self.record
+    }
+
+    /// The very bytes: the encoded record, then the 64 bytes of the signature.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether this record is newer than `other`, by (incarnation, kind, seq, hash of the bytes): a total order, so that
+    /// all who hold both agree. Means something only between records of one peer.
+    #[must_use]
+    pub fn supersedes(&self, other: &SignedRecord) -> bool {
+        let rank = |record: &PeerRecord| (record.incarnation, record.kind, record.seq);
+        let order = rank(&self.record)
+            .cmp(&rank(&other.record))
+            .then_with(|| blake3::hash(&self.bytes).as_bytes().cmp(blake3::hash(&other.bytes).as_bytes()));
+        order == Ordering::Greater
+    }
+}
+
+impl fmt::Debug for SignedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.record, f)
+    }
+}
+
+impl PartialEq for SignedRecord {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for SignedRecord {}
+
+/// A record that is well formed but may be anyone's: verifying costs a curve operation, so callers look first whether
+/// it is news and within their budget.
+#[derive(Clone, Debug)]
+pub struct UnverifiedRecord(SignedRecord);
+
+impl UnverifiedRecord {
+    /// Reads a record and its signature, and checks all limits.
+    ///
+    /// # Errors
+    /// If the bytes are too many, are not the one encoding of a record, or break a limit.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.len() > MAX_RECORD {
+            return Err(RecordError::TooLong);
+        }
+        let (body, _) = bytes.split_last_chunk::<SIGNATURE_LEN>().ok_or(RecordError::Malformed)?;
+        let record: PeerRecord = codec::decode(body, MAX_RECORD).map_err(|_| RecordError::Malformed)?;
+        record.check()?;
+        Ok(UnverifiedRecord(SignedRecord { record: Arc::new(record), bytes: bytes.into() }))
+    }
+
+    /// What it claims.
+    #[must_use]
+    pub fn record(&self) -> &PeerRecord {
+        self.0.record()
+    }
+
+    /// The bytes that were parsed.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    /// Checks that its subject signed it.
+    ///
+    /// # Errors
+    /// [`RecordError::Signature`] if not.
+    pub fn verify(self) -> Result<SignedRecord, RecordError> {
+        let genuine = self
+            .bytes()
+            .split_last_chunk::<SIGNATURE_LEN>()
+            .is_some_and(|(body, signature)| identity::verify(&self.record().peer, DOMAIN, body, signature));
+        if genuine { Ok(self.0) } else { Err(RecordError::Signature) }
+    }
+}
+
+/// Why something is no acceptable record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// It has more than 512 bytes.
+    #[error("the record is too long")]
+    TooLong,
+    /// The bytes are not the one encoding of a record.
+    #[error("the record is malformed")]
+    Malformed,
+    /// The name has more than 64 bytes.
+    #[error("the name has more than 64 bytes")]
+    NameTooLong,
+    /// The name has a control character.
+    #[error("the name has a control character")]
+    NameControl,
+    /// There are more than 8 addresses.
+    #[error("there are more than 8 addresses")]
+    TooManyAddrs,
+    /// The time to live is not between a second and seven days.
+    #[error("the time to live is not between 1 second and 7 days")]
+    Ttl,
+    /// Its subject did not sign it.
+    #[error("the subject did not sign the record")]
+    Signature,
+}

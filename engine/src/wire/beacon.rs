@@ -1,0 +1,168 @@
+//! The datagram by which nodes find each other: one size, sealed for the network, its key used once.
+
+use alloc::vec::Vec;
+
+use chacha20poly1305::aead::AeadInPlace;
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
+use zeroize::Zeroizing;
+
+use crate::network::Network;
+use crate::record::{Instance, MAX_RECORD};
+
+/// Bytes of every beacon: below any MTU, and an answer is never larger than its question.
+pub(crate) const BEACON_SIZE: usize = 768;
+
+/// The version of everything on the wire; other versions are refused.
+pub const PROTOCOL_VERSION: u8 = 1;
+
+const MAGIC: [u8; 4] = *b"p2pb";
+/// Magic, version, instance, counter.
+const HEADER_LEN: usize = 4 + 1 + 16 + 8;
+const TAG_LEN: usize = 16;
+const BODY_LEN: usize = BEACON_SIZE - HEADER_LEN - TAG_LEN;
+/// Flags and the record's length.
+const BODY_HEADER_LEN: usize = 1 + 2;
+
+const _: () = assert!(BODY_HEADER_LEN + MAX_RECORD <= BODY_LEN);
+
+/// What a beacon is for; a set, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BeaconFlags(u8);
+
+impl BeaconFlags {
+    /// I am here.
+    pub(crate) const ANNOUNCE: BeaconFlags = BeaconFlags(1);
+    /// This answers a beacon of yours.
+    pub(crate) const REPLY: BeaconFlags = BeaconFlags(2);
+    /// Please answer.
+    pub(crate) const SOLICIT: BeaconFlags = BeaconFlags(4);
+    /// Please dial me: I may be unable to dial you.
+    pub(crate) const DIAL_ME: BeaconFlags = BeaconFlags(8);
+    /// I am going.
+    pub(crate) const LEAVING: BeaconFlags = BeaconFlags(16);
+
+    const ALL: u8 = 31;
+
+    /// Both sets together.
+    pub(crate) const fn with(self, other: BeaconFlags) -> Self {
+        BeaconFlags(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are in this set.
+    pub(crate) const fn has(self, other: BeaconFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    const fn from_bits(bits: u8) -> Option<Self> {
+        if bits & !Self::ALL == 0 { Some(BeaconFlags(bits)) } else { None }
+    }
+}
+
+/// One beacon. Its instance must never seal another one with the same counter: both would share a key and a nonce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beacon {
+    pub instance: Instance,
+    /// Grows by one with every beacon of the instance.
+    pub counter: u64,
+    pub flags: BeaconFlags,
+    /// The bytes of a signed record, at most [`MAX_RECORD`].
+    pub record: Vec<u8>,
+}
+
+/// What a beacon shows to everyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BeaconHeader {
+    pub instance: Instance,
+    pub counter: u64,
+}
+
+impl Beacon {
+    /// The datagram: header, then the body under the key of (network, instance, counter), bound to the header.
+    ///
+    /// A record above [`MAX_RECORD`] cannot come from [`SignedRecord`](crate::record::SignedRecord); it would be cut.
+    pub(crate) fn seal(&self, network: &Network) -> Vec<u8> {
+        let record = &self.record[..self.record.len().min(MAX_RECORD)];
+        let mut datagram = Vec::with_capacity(BEACON_SIZE);
+        datagram.extend_from_slice(&MAGIC);
+        datagram.push(PROTOCOL_VERSION);
+        datagram.extend_from_slice(self.instance.as_bytes());
+        datagram.extend_from_slice(&self.counter.to_le_bytes());
+        datagram.push(self.flags.0);
+        datagram.extend_from_slice(&(record.len() as u16).to_le_bytes());
+        datagram.extend_from_slice(record);
+        datagram.resize(HEADER_LEN + BODY_LEN, 0);
+
+        let (header, body) = datagram.split_at_mut(HEADER_LEN);
+        let tag = cipher(network, &self.instance, self.counter)
+            .encrypt_in_place_detached(&Nonce::default(), header, body)
+            .expect("a beacon is far below the cipher's limit of 256 GiB");
+        datagram.extend_from_slice(&tag);
+        datagram
+    }
+
+    /// Opens a beacon of `network`.
+    ///
+    /// Callers [`peek`] first and drop what is not newer than the last of its instance: that costs nothing.
+    pub(crate) fn open(datagram: &[u8], network: &Network) -> Result<Self, BeaconError> {
+        let BeaconHeader { instance, counter } = peek(datagram)?;
+        let (header, rest) = datagram.split_at(HEADER_LEN);
+        let (sealed, tag) = rest.split_at(BODY_LEN);
+        let mut body = [0; BODY_LEN];
+        body.copy_from_slice(sealed);
+        cipher(network, &instance, counter)
+            .decrypt_in_place_detached(&Nonce::default(), header, &mut body, Tag::from_slice(tag))
+            .map_err(|_| BeaconError::Sealed)?;
+
+        let [flags, low, high, rest @ ..] = body;
+        let flags = BeaconFlags::from_bits(flags).ok_or(BeaconError::Malformed)?;
+        let len = usize::from(u16::from_le_bytes([low, high]));
+        let (record, padding) = rest.split_at_checked(len).ok_or(BeaconError::Malformed)?;
+        if len > MAX_RECORD || padding.iter().any(|&byte| byte != 0) {
+            return Err(BeaconError::Malformed);
+        }
+        Ok(Beacon { instance, counter, flags, record: record.to_vec() })
+    }
+}
+
+/// Reads what a beacon shows to everyone: size, magic and version are right, nothing else is known.
+pub(crate) fn peek(datagram: &[u8]) -> Result<BeaconHeader, BeaconError> {
+    if datagram.len() != BEACON_SIZE {
+        return Err(BeaconError::Size);
+    }
+    let (magic, rest) = datagram.split_first_chunk::<4>().ok_or(BeaconError::Size)?;
+    let (&[version], rest) = rest.split_first_chunk::<1>().ok_or(BeaconError::Size)?;
+    let (instance, rest) = rest.split_first_chunk::<16>().ok_or(BeaconError::Size)?;
+    let (counter, _) = rest.split_first_chunk::<8>().ok_or(BeaconError::Size)?;
+    if *magic != MAGIC {
+        return Err(BeaconError::Magic);
+    }
+    if version != PROTOCOL_VERSION {
+        return Err(BeaconError::Version(version));
+    }
+    Ok(BeaconHeader { instance: Instance::from_bytes(*instance), counter: u64::from_le_bytes(*counter) })
+}
+
+fn cipher(network: &Network, instance: &Instance, counter: u64) -> ChaCha20Poly1305 {
+    let key = Zeroizing::new(network.beacon_key(instance, counter));
+    ChaCha20Poly1305::new((&*key).into())
+}
+
+/// Why a datagram is no beacon for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BeaconError {
+    /// It does not have 768 bytes.
+    #[error("a datagram of another size")]
+    Size,
+    /// It does not begin as a beacon does.
+    #[error("not a beacon")]
+    Magic,
+    /// It speaks this version of the protocol.
+    #[error("a beacon of protocol version {0}")]
+    Version(u8),
+    /// Its seal is not of our network, or broken.
+    #[error("a beacon of another network")]
+    Sealed,
+    /// A member of the network sealed nonsense.
+    #[error("a malformed beacon")]
+    Malformed,
+}
