@@ -8,14 +8,13 @@ mod contents;
 mod outputs;
 mod sockets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    ContentId, Datagram, DialFailure, Engine, FetchError, InterfaceId, LinkId, LinkInput, Timestamp,
+    ContentId, Datagram, DialFailure, Engine, FetchError, LinkId, LinkInput, Timestamp,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -50,10 +49,13 @@ const DATAGRAMS: usize = 256;
 const ARRIVALS: usize = 16;
 const COMMANDS: usize = 64;
 
+/// A call of the engine at some time.
+type Call = Box<dyn FnOnce(&mut Engine, Timestamp) + Send>;
+
 /// What the application wants.
 pub(crate) enum Command {
     /// One call of the engine, which answers for itself.
-    Engine(Box<dyn FnOnce(&mut Engine, Timestamp) + Send>),
+    Engine(Call),
     /// Publish a source.
     Share(Source, oneshot::Sender<Published>),
     /// Publish no more.
@@ -96,7 +98,8 @@ impl Clock {
 
 /// A link that the engine asked for or was told of.
 enum Slot {
-    Dialling(Task),
+    /// The task ends when this is dropped.
+    Dialling { _task: Task },
     Open(Link),
 }
 
@@ -126,6 +129,8 @@ pub(crate) struct Driver<N: Net, S: Store, H: Host> {
     store: Arc<S>,
     sockets: Sockets<N>,
     links: BTreeMap<LinkId, Slot>,
+    /// Links whose budget was used up by a block.
+    granting: BTreeSet<LinkId>,
     /// Links that say their last words.
     finishing: JoinSet<()>,
     contents: Contents,
@@ -172,6 +177,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             store,
             sockets,
             links: BTreeMap::new(),
+            granting: BTreeSet::new(),
             finishing: JoinSet::new(),
             contents: Contents::default(),
             stop,
@@ -211,7 +217,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 Some(report) = self.reports.recv() => self.report(report),
                 Some(arrival) = self.inbox.arrived.recv() => self.arrive(arrival),
                 Some(received) = self.inbox.received.recv() => self.receive(&received),
-                _ = self.events.reserve(), if self.events_full => self.emit(),
+                () = room(&self.events), if self.events_full => self.emit(),
             }
             self.timers().await;
             self.sweep();
@@ -420,6 +426,11 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         let _ = timeout_at(deadline, async { while finishing.join_next().await.is_some() {} }).await;
         self.sockets.stop().await;
     }
+}
+
+/// Waits until the application has room for an event, or is gone.
+async fn room(events: &mpsc::Sender<Event>) {
+    let _ = events.reserve().await;
 }
 
 fn dial_failure(error: &io::Error) -> DialFailure {

@@ -3,8 +3,10 @@
 use std::io;
 
 use p2pnet_engine::{
-    ConfigError, DialError, FetchError, NetworkNameError, PeerId, PublishError, StepError, TextError,
+    ConfigError, DialError, FetchError, NetworkNameError, PublishError, StepError, TextError,
 };
+
+use crate::disk_store::DiskStoreError;
 
 /// Why a node did not start. Nothing is left behind but what a data directory holds.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +49,10 @@ pub enum StartError {
     /// A field of the configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The data directory or the inbox.
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DiskStoreError),
+    /// The store, while it was asked for identity and incarnation.
     #[error("the store cannot be used: {0}")]
     Store(#[source] io::Error),
     /// The system's source of entropy.
@@ -70,9 +75,6 @@ pub enum CommandError {
     /// The node has stopped.
     #[error("the node has stopped; start a new one")]
     Stopped,
-    /// Nobody of this id is known.
-    #[error("no peer {} is known; wait until it is discovered", .0.short())]
-    UnknownPeer(PeerId),
     /// A text was refused.
     #[error(transparent)]
     Text(#[from] TextError),

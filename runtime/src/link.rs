@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BLOCK_SIZE, BlockCheck, BlockRef, BlockVerifier, LinkCodec, LinkEnd, LinkId, Opener, Sealer,
+    BlockCheck, BlockRef, BlockVerifier, LinkCodec, LinkEnd, LinkId, Opener, Sealer,
     Verdict,
 };
 use tokio::sync::mpsc;
@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 use crate::driver::StoreNews;
 use crate::seam::{Store, Stream};
 
-/// Bytes that may wait in a writer before the engine is asked to hold back: enough blocks that the next is always
-/// loaded while one is being sent.
-const WRITE_QUEUE: usize = 4 * BLOCK_SIZE;
+/// Control bytes that may wait in a writer before the engine is asked to hold back. Blocks are not counted: they
+/// wait as references, at most as many as the engine lets a peer ask for, and are loaded one ahead.
+const CONTROL_QUEUE: usize = 256 * 1024;
 
 /// What an order costs on top of its bytes, so that many small ones are bounded too.
 const ORDER_COST: usize = 64;
@@ -64,7 +64,7 @@ pub(crate) enum Answer {
     /// The handshake goes on.
     More,
     /// The handshake is done.
-    Ready(Opener, SharedVerifier),
+    Ready(Box<Opener>, SharedVerifier),
 }
 
 /// What a writer is told.
@@ -141,7 +141,7 @@ impl Link {
 
     /// How much the engine may give this link now.
     pub(crate) fn budget(&self) -> usize {
-        WRITE_QUEUE.saturating_sub(self.waiting)
+        CONTROL_QUEUE.saturating_sub(self.waiting)
     }
 
     /// Writes bytes as they are.
@@ -158,7 +158,6 @@ impl Link {
 
     /// Reads, seals and writes a block, behind those that wait already.
     pub(crate) fn block(&mut self, block: BlockRef) {
-        self.waiting += block_cost(&block);
         let _ = self.blocks.send(block);
     }
 
@@ -174,7 +173,7 @@ impl Link {
         let verifier = Arc::new(Mutex::new(BlockVerifier::new(MAX_EXPECTED)));
         self.verifier = Some(verifier.clone());
         let _ = self.orders.send(Order::Ready(sealer));
-        let _ = self.answers.try_send(Answer::Ready(opener, verifier));
+        let _ = self.answers.try_send(Answer::Ready(Box::new(opener), verifier));
     }
 
     /// Lets the reader read on, after handshake bytes that did not complete the handshake.
@@ -220,11 +219,6 @@ impl Drop for Task {
 /// What an order of so many bytes counts.
 fn cost(bytes: usize) -> usize {
     bytes + ORDER_COST
-}
-
-/// What a block counts.
-fn block_cost(block: &BlockRef) -> usize {
-    cost(block.content.block_len(block.index).unwrap_or(0))
 }
 
 /// The verifier, even if a task died while it held it: its table is whole between calls.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2pnet_engine::{Action, InterfaceId, LinkId, LinkOutput, StoreRequest};
+use p2pnet_engine::{Action, InterfaceId, LinkId, LinkInput, LinkOutput, StoreRequest};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
@@ -18,25 +18,26 @@ const DIAL_TIME: Duration = Duration::from_secs(2);
 impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
     /// Drains every output: actions first, because they say what the link output polled after them needs.
     pub(super) fn settle(&mut self) {
-        while let Some(action) = self.engine.poll_action() {
-            self.act(action);
-        }
-        self.fill_links();
-        // Closing comes behind what the link still had to say.
-        while let Some(action) = self.engine.poll_action() {
-            self.act(action);
+        loop {
+            while let Some(action) = self.engine.poll_action() {
+                self.act(action);
+            }
+            while let Some(id) = self.engine.poll_ready_link() {
+                self.fill_link(id);
+            }
+            // A block used its link's budget up, but it is only a reference and the writer puts control before it:
+            // without a new grant the next frame would wait for the block.
+            let Some(id) = self.granting.pop_first() else { break };
+            if let Some(Slot::Open(link)) = self.links.get(&id) {
+                let budget = link.budget();
+                self.engine.handle_link(self.clock.now(), id, LinkInput::Writable { budget });
+            }
         }
         let mut bytes = Vec::new();
         while let Some(transmit) = self.engine.poll_transmit(&mut bytes) {
             self.sockets.send(transmit.interface, transmit.destination, &bytes);
         }
         self.emit();
-    }
-
-    fn fill_links(&mut self) {
-        while let Some(id) = self.engine.poll_ready_link() {
-            self.fill_link(id);
-        }
     }
 
     /// Moves what the engine has for one link to its writer.
@@ -62,7 +63,9 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                     link.ready(*codec);
                 }
             }
-            Action::Close { link, flush } => self.close(link, flush),
+            // Dials end like this too.
+            Action::Close { link } => drop(self.links.remove(&link)),
+            Action::Finish { link, raw, frames } => self.finish(link, raw, frames),
             Action::ExpectBlock { link, block, check } => {
                 if let Some(Slot::Open(open)) = self.links.get(&link)
                     && !open.expect(block, check)
@@ -70,9 +73,10 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                     tracing::warn!(%link, "the link expects too many blocks; this one will be refused");
                 }
             }
-            Action::SendBlock { link, block } => {
-                if let Some(Slot::Open(link)) = self.links.get_mut(&link) {
+            Action::SendBlock { link: id, block } => {
+                if let Some(Slot::Open(link)) = self.links.get_mut(&id) {
                     link.block(block);
+                    self.granting.insert(id);
                 }
             }
             Action::Store(request) => self.request(request),
@@ -89,20 +93,19 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             let result = connected.unwrap_or_else(|elapsed| Err(elapsed.into()));
             let _ = arrivals.send(Arrival::Dialled { link, result }).await;
         };
-        self.links.insert(link, Slot::Dialling(Task(tokio::spawn(dial))));
+        self.links.insert(link, Slot::Dialling { _task: Task(tokio::spawn(dial)) });
     }
 
-    fn close(&mut self, id: LinkId, flush: bool) {
-        // The link's last words, if they were not polled before this.
-        self.fill_link(id);
-        // Whoever is not worth last words is dropped, dials too.
-        if let Some(Slot::Open(link)) = self.links.remove(&id)
-            && flush
-        {
-            while self.finishing.try_join_next().is_some() {}
-            if self.finishing.len() < MAX_FINISHING {
-                self.finishing.spawn(link.finish());
-            }
+    /// Has a link say its last words, on its own from here on.
+    fn finish(&mut self, id: LinkId, raw: Vec<u8>, frames: Vec<u8>) {
+        let Some(Slot::Open(mut link)) = self.links.remove(&id) else {
+            return;
+        };
+        while self.finishing.try_join_next().is_some() {}
+        if self.finishing.len() < MAX_FINISHING {
+            link.raw(raw);
+            link.frames(frames);
+            self.finishing.spawn(link.finish());
         }
     }
 

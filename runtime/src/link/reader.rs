@@ -52,7 +52,7 @@ async fn handshake<R: AsyncRead + Unpin, S>(
     stream: &mut R,
     answers: &mut mpsc::Receiver<Answer>,
     reports: &Reports<S>,
-) -> Result<(Opener, SharedVerifier), End> {
+) -> Result<(Box<Opener>, SharedVerifier), End> {
     let mut buffer = [0; HANDSHAKE_READ];
     loop {
         let n = stream.read(&mut buffer).await.map_err(|_| End::Stream(LinkEnd::Reset))?;
@@ -72,7 +72,7 @@ async fn handshake<R: AsyncRead + Unpin, S>(
 /// Reads a link that has its keys.
 struct Reader<'a, R> {
     stream: &'a mut R,
-    opener: Opener,
+    opener: Box<Opener>,
     verifier: SharedVerifier,
     answers: &'a mpsc::Receiver<Answer>,
     blocks: mpsc::Sender<(BlockRef, Vec<u8>)>,

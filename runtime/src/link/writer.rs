@@ -7,15 +7,15 @@ use p2pnet_engine::{BlockRef, Channel, LinkEnd, Sealer, StoreReply, block_header
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::{Happened, Order, Reports, block_cost, cost};
+use super::{Happened, Order, Reports, cost};
 use crate::driver::StoreNews;
 use crate::seam::Store;
 
 /// Bytes of a block that are sealed and written before the control queue is looked at again: one record.
 const PORTION: usize = 65519;
 
-/// Done work is reported in portions of so much, and whenever nothing is left to do.
-const REPORT_EVERY: usize = 256 * 1024;
+/// Written control is reported in portions of so much, and whenever nothing is left to write.
+const REPORT_EVERY: usize = 32 * 1024;
 
 /// A block and what the store said.
 type Loaded = (BlockRef, io::Result<Vec<u8>>);
@@ -80,7 +80,7 @@ struct Writer<'a, W, S> {
     sending: Option<Sending>,
     /// What goes to the stream next.
     out: Vec<u8>,
-    /// What was done and not yet reported.
+    /// Control that was taken and not yet reported.
     done: usize,
     finishing: bool,
     reports: &'a Reports<S>,
@@ -151,7 +151,6 @@ impl<W: AsyncWrite + Unpin, S: Store> Writer<'_, W, S> {
         let portion = rest.get(..PORTION).unwrap_or(rest);
         sealer.seal(Channel::Bulk, portion, &mut self.out);
         sending.sent += portion.len();
-        self.done += portion.len();
         if sending.sent == sending.data.len() {
             self.sending = None;
         }
@@ -160,7 +159,6 @@ impl<W: AsyncWrite + Unpin, S: Store> Writer<'_, W, S> {
     async fn begin(&mut self, block: BlockRef, read: io::Result<Vec<u8>>) {
         match (read, &mut self.sealer) {
             (Ok(data), Some(sealer)) if Some(data.len()) == block.content.block_len(block.index) => {
-                self.done += cost(0);
                 sealer.seal(Channel::Bulk, &block_header(&block), &mut self.out);
                 // A block without bytes is its header.
                 self.sending = (!data.is_empty()).then_some(Sending { data, sent: 0 });
@@ -168,7 +166,6 @@ impl<W: AsyncWrite + Unpin, S: Store> Writer<'_, W, S> {
             (read, _) => {
                 let reason = read.err().map_or("it has another length now".into(), |error| error.to_string());
                 tracing::warn!(content = %block.content, index = block.index, reason, "a block cannot be read");
-                self.done += block_cost(&block);
                 let link = self.reports.link;
                 let _ = self.reports.news.send(StoreNews::Reply(StoreReply::Unreadable { link, block })).await;
             }
