@@ -1,6 +1,5 @@
 //! From a confirmed link to trust: sessions, verification, and what both cause.
 
-use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -213,7 +212,7 @@ impl Engine {
     fn step_event(&mut self, peer: PeerId, id: LinkId, step: &str, message: Option<Vec<u8>>) {
         let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
         let transcript = session.transcript;
-        let waiting = self.steps_in.entry(peer).or_insert_with(VecDeque::new);
+        let waiting = self.steps_in.entry(peer).or_default();
         if waiting.len() >= MAX_STEP_EVENTS {
             self.reject(peer);
             return;
@@ -277,11 +276,11 @@ impl Engine {
 
     /// The peer says that it has verified us.
     pub(super) fn verified_by(&mut self, peer: PeerId, session: u64) {
-        if let Some(known) = self.peers.get_mut(&peer) {
-            if session >= known.their_session {
-                known.their_session = session;
-                known.theirs = true;
-            }
+        if let Some(known) = self.peers.get_mut(&peer)
+            && session >= known.their_session
+        {
+            known.their_session = session;
+            known.theirs = true;
         }
         self.trust_changed(peer);
     }
