@@ -51,14 +51,7 @@ impl Engine {
             }
             return;
         }
-        if let Some(known) = self.peers.get_mut(&peer) {
-            if session > known.their_session {
-                known.their_session = session;
-                known.theirs = verified;
-            } else if session == known.their_session {
-                known.theirs |= verified;
-            }
-        }
+        self.note_their_side(id, peer, session, verified);
         self.confirm_link(id);
         self.trust_changed(peer);
     }
@@ -275,14 +268,24 @@ impl Engine {
     }
 
     /// The peer says that it has verified us.
-    pub(super) fn verified_by(&mut self, peer: PeerId, session: u64) {
-        if let Some(known) = self.peers.get_mut(&peer)
-            && session >= known.their_session
-        {
-            known.their_session = session;
-            known.theirs = true;
-        }
+    pub(super) fn verified_by(&mut self, id: LinkId, peer: PeerId, session: u64) {
+        self.note_their_side(id, peer, session, true);
         self.trust_changed(peer);
+    }
+
+    /// Notes how often the peer says that it has connected to us, and whether it has verified us since. What
+    /// comes late, over a link of an earlier session or incarnation, does not count; a restart counts anew.
+    fn note_their_side(&mut self, id: LinkId, peer: PeerId, session: u64, verified: bool) {
+        let incarnation =
+            self.links.get(&id).and_then(|link| link.session()).map(|session| session.incarnation);
+        let (Some(incarnation), Some(known)) = (incarnation, self.peers.get_mut(&peer)) else { return };
+        let said = (incarnation, session);
+        if said > known.their_session {
+            known.their_session = said;
+            known.theirs = verified;
+        } else if said == known.their_session {
+            known.theirs |= verified;
+        }
     }
 
     pub(super) fn verification_due(&mut self, peer: PeerId) {

@@ -141,6 +141,14 @@ impl Lan {
         result
     }
 
+    /// Puts another engine in the place of node `i`; the streams of the old one are reset.
+    pub fn replace(&mut self, i: usize, engine: Engine) {
+        self.cut();
+        self.nodes[i].engine = engine;
+        self.nodes[i].engine.handle_interfaces(self.now, &[interface(i as u8 + 1)]);
+        self.settle();
+    }
+
     /// Ends every stream between the nodes; both sides see a reset.
     pub(crate) fn cut(&mut self) {
         for i in 0..self.nodes.len() {
