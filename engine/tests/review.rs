@@ -150,7 +150,9 @@ impl Net {
                         Some((_, Err(_))) => {
                             self.nodes[n].engine.handle_link(now, link, LinkInput::DialFailed(DialFailure::Refused));
                         }
-                        None => {}
+                        None => {
+                            self.nodes[n].engine.handle_link(now, link, LinkInput::DialFailed(DialFailure::Unreachable));
+                        }
                     }
                 }
                 Action::LinkReady { .. } => {}
@@ -398,18 +400,24 @@ fn two_addresses_by_hand_of_one_peer_do_not_fight() {
 
 #[test]
 fn nothing_is_dialled_after_leaving() {
-    let mut net = pair();
-    let address = SocketAddr::from((net.nodes[0].ip, PORT));
+    let s = seeds();
+    let mut net = Net::new();
+    net.beacons = false;
+    net.add(engine(s[0], 1, 0, |_| ()));
+    net.add(engine(s[1], 1, 0, |_| ()));
+    let address = SocketAddr::from((net.nodes[1].ip, PORT));
     let now = net.now;
-    net.nodes[1].engine.dial(now, address).unwrap();
-    net.settle();
+    net.nodes[0].engine.dial(now, address).unwrap();
+    net.run(2000);
+    assert_eq!(net.level(1, 0), Some(Level::Trusted));
     let now = net.now;
-    net.nodes[1].engine.leave(now);
+    net.nodes[0].engine.leave(now);
     net.settle();
-    let before = net.nodes[1].dials.len();
+    let before = net.nodes[0].dials.len();
     net.run(30_000);
-    assert_eq!(net.nodes[1].dials.len(), before);
-    assert_eq!(net.nodes[1].engine.poll_timeout(), None);
+    assert!(net.nodes[0].events.contains(&Event::Left));
+    assert_eq!(net.nodes[0].dials.len(), before, "dials after leave()");
+    assert_eq!(net.nodes[0].engine.poll_timeout(), None);
 }
 
 #[test]
@@ -451,6 +459,11 @@ fn a_transfer_whose_blocks_all_arrived_survives_its_source() {
     assert!(net.nodes[1].events.iter().any(|e| matches!(e, Event::ContentReceived { .. })), "{:?}", net.nodes[1].events.last());
 }
 
+fn links_of(engine: &Engine) -> usize {
+    let text = format!("{engine:?}");
+    text.split("links: ").nth(1).unwrap().split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn one_peer_cannot_hold_many_links() {
     // The smaller one decides, so a smaller attacker that never decides keeps them all.
@@ -461,37 +474,160 @@ fn one_peer_cannot_hold_many_links() {
     let victim = net.add(engine(s[1], 1, 0, |_| ()));
     net.ignore_close_of = Some(attacker);
     net.lose = Box::new(|from, body| from == 0 && body[0] == 16);
-    let mut held = Vec::new();
-    for round in 0..40u64 {
-        // Another engine of the same identity each time, so that every dial is its first.
-        let mut fresh = engine(s[0], 1, 0, |config| config.name = "n".into());
-        let _ = &mut fresh;
+    let address = SocketAddr::from((net.nodes[victim].ip, PORT));
+    let now = net.now;
+    net.nodes[attacker].engine.dial(now, address).unwrap();
+    for _ in 0..60 {
+        net.run(1000);
         let now = net.now;
-        let port = PORT;
-        let address = SocketAddr::from((net.nodes[victim].ip, port));
-        let mut again = engine(s[0], 1, round as u8 + 1, |_| ());
-        again.handle_interfaces(now, &[lan(1)]);
-        // One record for all: the first engine's; a clone differs only in its instance, so use the same salt.
-        let _ = again;
-        net.nodes[attacker].engine.dial(now, address).ok();
-        net.settle();
-        held.extend(net.nodes[victim].ends.keys().copied());
-        // Let the attacker forget its link without telling anyone, so that it dials again.
+        // The attacker's engine forgets its links without a word, so that it dials again.
         let mine: Vec<LinkId> = net.nodes[attacker].ends.keys().copied().collect();
         for link in mine {
             net.nodes[attacker].engine.handle_link(now, link, LinkInput::Closed(LinkEnd::Reset));
         }
-        net.run(1000);
-        // Keep every link of the victim alive.
-        let now = net.now;
         let links: Vec<LinkId> = net.nodes[victim].ends.keys().copied().collect();
         for link in links {
             net.nodes[victim].engine.handle_link(now, link, LinkInput::Frame(&[1, 5]));
         }
     }
-    let text = format!("{:?}", net.nodes[victim].engine);
-    let links: usize = text.split("links: ").nth(1).unwrap().trim_end_matches([' ', '}']).parse().unwrap();
-    assert!(links <= 8, "{links} links held by one peer");
+    let links = links_of(&net.nodes[victim].engine);
+    assert!(links <= 8, "{links} links held by one peer after a minute");
+}
+
+#[test]
+fn trust_survives_the_loss_of_the_link_that_was_to_be_kept() {
+    let mut net = pair();
+    let address = SocketAddr::from((net.nodes[0].ip, PORT));
+    let kept = net.link(0, 1);
+    let now = net.now;
+    let sent = net.nodes[0].sent.len();
+    net.nodes[1].engine.dial(now, address).unwrap();
+    loop {
+        net.drain(0);
+        net.drain(1);
+        if net.nodes[0].sent[sent..].iter().any(|(_, body)| body[0] == 16) {
+            break;
+        }
+        assert!(net.step());
+    }
+    net.step(); // the Confirm before it
+    net.drain(1);
+    net.sever(kept, 0, true, true);
+    // The address by hand is dialled no more: the link that stays is all there is.
+    net.run(60_000);
+    let (a, b) = (net.level(0, 1), net.level(1, 0));
+    assert_eq!((a, b), (Some(Level::Trusted), Some(Level::Trusted)), "0 at 1, 1 at 0");
+}
+
+#[test]
+fn a_peer_that_was_evicted_meanwhile_is_trusted_again() {
+    let s = seeds();
+    let mut net = Net::new();
+    net.add(engine(s[0], 1, 0, |config| config.max_peers = 1));
+    net.add(engine(s[1], 1, 0, |_| ()));
+    net.run(2000);
+    for _ in 0..2 {
+        let link = net.link(0, 1);
+        net.sever(link, 0, true, true);
+        net.run(3000);
+    }
+    assert_eq!(net.level(1, 0), Some(Level::Trusted));
+    net.nodes[1].alive = false;
+    let link = net.link(0, 1);
+    net.sever(link, 0, true, true);
+    net.run(6000);
+    let mut other = engine(s[2], 1, 0, |_| ());
+    other.handle_interfaces(net.now, &[lan(9)]);
+    other.handle_timeout(net.now);
+    let mut bytes = Vec::new();
+    other.poll_transmit(&mut bytes).unwrap();
+    let source = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 9), PORT));
+    let now = net.now;
+    net.nodes[0].engine.handle_datagram(now, Datagram { interface: InterfaceId(1), source, bytes: &bytes });
+    net.settle();
+    assert!(net.nodes[0].engine.peer(&net.id(1)).is_none(), "evicted");
+    net.nodes[1].alive = true;
+    net.run(30_000);
+    assert_eq!(net.level(1, 0), Some(Level::Trusted), "the one that forgot");
+    assert_eq!(net.level(0, 1), Some(Level::Trusted), "the one that was forgotten");
+}
+
+#[test]
+fn a_custom_step_goes_on_over_the_link_that_replaced_its_own() {
+    let s = seeds();
+    let mut net = Net::new();
+    for seed in &s[..2] {
+        net.add(engine(*seed, 1, 0, |config| {
+            config.verification = vec![Step::Custom("ask".into())];
+        }));
+    }
+    net.run(2000);
+    let (now, zero, one) = (net.now, net.id(0), net.id(1));
+    net.nodes[1].engine.step_conclude(now, zero, "ask", true).unwrap();
+    net.settle();
+    let link = net.link(0, 1);
+    net.sever(link, 0, true, false); // only 0 notices
+    net.run(2000);
+    let now = net.now;
+    net.nodes[0].engine.step_send(now, one, "ask", b"hi").unwrap();
+    net.settle();
+    let heard = net.nodes[1].events.iter().any(|e| matches!(e, Event::StepMessage { message: Some(_), .. }));
+    assert!(heard, "the step's message was dropped");
+}
+
+#[test]
+fn sharing_a_full_table_does_not_cost_the_link() {
+    let s = seeds();
+    let mut net = Net::new();
+    net.add(engine(s[0], 1, 0, |config| config.max_peers = 4096));
+    let now = net.now;
+    for n in 0..3000u32 {
+        let mut seed = [200; 32];
+        seed[..4].copy_from_slice(&n.to_le_bytes());
+        let config = Config::new(Network::open("home").unwrap(), "m".repeat(64), PORT);
+        let mut other = Engine::new(config, Identity::from_seed(seed), Restored::default(), Seeds::new(seed, seed), Timestamp::ZERO).unwrap();
+        let mut wide = lan(200);
+        wide.addrs.extend((0..7u16).map(|i| InterfaceAddr { ip: IpAddr::from([0x2001, i, 1, 1, 1, 1, 1, 1]), prefix: 64 }));
+        other.handle_interfaces(now, &[wide]);
+        other.handle_timeout(now);
+        let mut bytes = Vec::new();
+        other.poll_transmit(&mut bytes).unwrap();
+        let source = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 200), PORT));
+        let at = now + Duration::from_millis(u64::from(n) * 10);
+        net.nodes[0].engine.handle_datagram(at, Datagram { interface: InterfaceId(1), source, bytes: &bytes });
+        net.now = at;
+    }
+    while net.nodes[0].engine.poll_action().is_some() {}
+    let known = net.nodes[0].engine.peers().count();
+    net.add(engine(s[1], 1, 0, |config| config.max_peers = 4096));
+    net.run(5000);
+    let lost = net.nodes[1].events.iter().filter(|e| matches!(e, Event::PeerLeft { .. })).count();
+    assert_eq!(lost, 0, "lost {lost} times; {known} known");
+}
+
+#[test]
+fn replayed_old_beacons_cost_no_signatures() {
+    // Beacons of earlier runs, recorded by someone without the network's key.
+    let s = seeds();
+    let mut net = Net::new();
+    net.add(engine(s[0], 1, 0, |_| ()));
+    let beacon = |incarnation: u64| {
+        let mut other = engine(s[1], incarnation, incarnation as u8, |_| ());
+        other.handle_interfaces(ms(1), &[lan(2)]);
+        other.handle_timeout(ms(1));
+        let mut bytes = Vec::new();
+        other.poll_transmit(&mut bytes).unwrap();
+        bytes
+    };
+    let (new, old) = (beacon(5), beacon(4));
+    let source = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2), PORT));
+    let engine = &mut net.nodes[0].engine;
+    engine.handle_datagram(ms(1), Datagram { interface: InterfaceId(1), source, bytes: &new });
+    for _ in 0..1000 {
+        engine.handle_datagram(ms(1), Datagram { interface: InterfaceId(1), source, bytes: &old });
+    }
+    let checked = engine.stats().signatures_checked;
+    assert!(checked < 10, "{checked} signatures checked, {} refused", engine.stats().datagrams_rate_limited);
 }
 
 #[test]
