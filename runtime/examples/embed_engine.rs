@@ -9,8 +9,9 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use p2pnet_engine::{
-    Action, Channel, Config, Datagram, DialFailure, Engine, Event, Identity, Interface, InterfaceAddr, InterfaceId,
-    LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener, Restored, Sealer, Seeds, Timestamp,
+    Action, Channel, Config, Datagram, DialFailure, Engine, Event, Identity, Interface, InterfaceAddr,
+    InterfaceId, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener, Restored, Sealer, Seeds,
+    Timestamp,
 };
 use socket2::{Domain, Socket, Type};
 
