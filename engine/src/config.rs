@@ -121,10 +121,7 @@ impl Config {
                 ConfigError::Name,
             ),
             (self.private_port != 0, ConfigError::PrivatePort),
-            (
-                (1..=8).contains(&ports.len()) && distinct && !ports.contains(&0),
-                ConfigError::DesignatedPorts,
-            ),
+            ((1..=8).contains(&ports.len()) && distinct && !ports.contains(&0), ConfigError::DesignatedPorts),
             (steps_ok, ConfigError::Verification),
             (self.cadence.is_valid(), ConfigError::Cadence),
             (

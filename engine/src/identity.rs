@@ -153,3 +153,80 @@ fn signed_message(domain: &str, bytes: &[u8]) -> Vec<u8> {
     message.extend_from_slice(bytes);
     message
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn text_form_goes_there_and_back() {
+        let id = Identity::from_seed([3; 32]).peer_id();
+        let text = id.to_string();
+        assert_eq!(text.len(), 52);
+        assert_eq!(text, text.to_lowercase());
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(text.to_uppercase().parse(), Ok(id));
+        assert_eq!(id.short(), text[..8]);
+        assert_eq!(format!("{id:?}"), id.short());
+    }
+
+    #[test]
+    fn a_text_that_is_no_id_is_refused() {
+        let text = Identity::from_seed([3; 32]).peer_id().to_string();
+        assert_eq!(text[1..].parse::<PeerId>(), Err(PeerIdError::Length(51)));
+        assert_eq!(format!("1{}", &text[1..]).parse::<PeerId>(), Err(PeerIdError::Character(0)));
+        // The last character has four bits that no id has: "b" sets one of them.
+        assert_eq!(format!("{}b", &text[..51]).parse::<PeerId>(), Err(PeerIdError::Character(51)));
+        assert!("\u{e4}".repeat(26).parse::<PeerId>().is_err());
+    }
+
+    #[test]
+    fn a_signature_holds_for_one_signer_domain_and_message() {
+        let identity = Identity::from_seed([3; 32]);
+        let id = identity.peer_id();
+        let signature = identity.sign("domain", b"message");
+        assert!(verify(&id, "domain", b"message", &signature));
+        assert!(
+            !verify(&id, "domai", b"nmessage", &signature),
+            "the border between domain and message moved"
+        );
+        assert!(!verify(&id, "domain", b"massage", &signature));
+        assert!(!verify(&Identity::from_seed([4; 32]).peer_id(), "domain", b"message", &signature));
+        for bit in 0..512 {
+            let mut forged = signature;
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!verify(&id, "domain", b"message", &forged), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn weak_keys_verify_nothing() {
+        // The neutral point: without strictness, the signature (neutral, 0) fits every message.
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        assert!(!verify(&PeerId::from_bytes(neutral), "domain", b"message", &signature));
+        assert!(!verify(&PeerId::from_bytes([2; 32]), "domain", b"message", &signature), "not on the curve");
+    }
+
+    #[test]
+    fn an_identity_is_its_seed_and_does_not_print_it() {
+        let identity = Identity::from_seed([0xab; 32]);
+        assert_eq!(Identity::from_seed(identity.seed()).peer_id(), identity.peer_id());
+        assert_ne!(identity.link_secret(), identity.seed());
+        assert_ne!(&identity.link_public(), identity.peer_id().as_bytes());
+        let text = format!("{identity:?}");
+        assert!(!text.contains("171") && !text.contains("abab"), "{text}");
+    }
+
+    #[test]
+    fn link_keys_are_those_of_rfc_7748() {
+        // Computed by an independent Montgomery ladder.
+        let public = data_encoding::HEXLOWER.encode(&public_key(&[5; 32]));
+        assert_eq!(public, "50a61409b1ddd0325e9b16b700e719e9772c07000b1bd7786e907c653d20495d");
+    }
+}

@@ -1,31 +1,71 @@
-//! The sans-IO engine of p2pnet.
+//! The sans-IO engine of p2pnet: programs on a network find each other without a server, prove who they are,
+//! keep a list of each other that nobody can forge, and hand each other texts and files that arrive whole.
+//!
+//! All of that is one state machine, [`Engine`], that does no I/O: bytes and the time go in, bytes, deadlines and
+//! events come out. It needs `alloc` and nothing else, and the same configuration, restored state, seeds and calls
+//! give the same outputs, byte for byte, on every machine.
+//!
+//! - To use it in a tokio program, take the `p2pnet` crate: it is the driver.
+//! - To drive it yourself, read [the loop](Engine#the-loop) and the example `embed_engine`.
+//! - To see it break, and replay that, take `p2pnet-sim`.
+//!
+//! # What a driver owns
+//!
+//! Sockets, streams, files and the clock. Once a link's handshake is done the driver also owns its [`LinkCodec`],
+//! the keys of that one link: control frames cross the engine as plaintext, but a block of content goes from store to
+//! codec to socket and back without passing through it, so that bulk uses every core. [`BlockVerifier`] checks
+//! what arrives.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+mod config;
 mod content;
+mod engine;
+mod event;
+#[cfg(test)]
+mod golden;
 mod identity;
+mod input;
 mod limits;
 mod link;
 mod network;
+mod output;
 mod random;
 mod record;
+mod stats;
 mod time;
+mod timers;
 mod wire;
 
+pub use config::{Cadence, Config, ConfigError, DESIGNATED_PORTS, MAX_TEXT, MULTICAST_GROUP, Step};
 pub use content::{
     BLOCK_SIZE, BlockCheck, BlockList, BlockRef, BlockVerifier, ContentHasher, ContentId, ContentKind,
     MAX_BLOCKS, Manifest, ManifestError, TooLarge, Verdict,
 };
+pub use engine::{
+    DialError, Engine, FetchError, Level, LinkRefused, PeerView, Progress, PublishError, Restored, StepError,
+    TextError,
+};
+pub use event::{ContentFailure, Event, LeaveReason};
 pub use identity::{Identity, PeerId, PeerIdError};
+pub use input::{
+    Datagram, DialFailure, Interface, InterfaceAddr, InterfaceId, LinkEnd, LinkId, LinkInput, StoreFailure,
+    StoreReply,
+};
 pub use link::{
     Channel, CipherSuite, LinkCodec, MAX_CONTROL_FRAME, OpenError, Opened, Opener, Sealer, block_header,
 };
 pub use network::{Network, NetworkNameError};
+pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
 pub use random::Seeds;
 pub use record::{
     Instance, MAX_RECORD, PeerRecord, RecordClass, RecordError, RecordKind, SignedRecord, UnverifiedRecord,
 };
+pub use stats::Stats;
 pub use time::Timestamp;
+pub use wire::MAX_STEP_MESSAGE;
 pub use wire::beacon::PROTOCOL_VERSION;

@@ -36,3 +36,48 @@ impl TokenBucket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_bucket_gives_its_capacity_and_then_its_rate() {
+        let mut bucket = TokenBucket::new(4, 40);
+        let start = Timestamp::from_millis(1_000);
+        assert!((0..4).all(|_| bucket.take(start, 1)));
+        assert!(!bucket.take(start, 1));
+        assert!(!bucket.take(Timestamp::from_nanos(1_024_999_999), 1));
+        assert!(bucket.take(Timestamp::from_millis(1_025), 1), "one token every 25 ms");
+        assert!(!bucket.take(Timestamp::from_millis(1_025), 1));
+        assert!(bucket.take(Timestamp::from_millis(9_000), 4));
+        assert!(!bucket.take(Timestamp::from_millis(9_000), 1), "never above the capacity");
+    }
+
+    #[test]
+    fn small_steps_lose_nothing() {
+        let mut bucket = TokenBucket::new(1, 3);
+        assert!(bucket.take(Timestamp::ZERO, 1));
+        let taken =
+            (1..=10_000).filter(|&micros| bucket.take(Timestamp::from_nanos(micros * 100_000), 1)).count();
+        assert!((2..=3).contains(&taken), "{taken} tokens in a second");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gains_nothing() {
+        let mut bucket = TokenBucket::new(1, 1);
+        assert!(bucket.take(Timestamp::from_millis(5_000), 1));
+        assert!(!bucket.take(Timestamp::ZERO, 1));
+        assert!(!bucket.take(Timestamp::from_millis(5_999), 1));
+        assert!(bucket.take(Timestamp::from_millis(6_000), 1));
+    }
+
+    #[test]
+    fn extreme_numbers_do_not_overflow() {
+        let mut bucket = TokenBucket::new(u32::MAX, u32::MAX);
+        assert!(bucket.take(Timestamp::from_nanos(u64::MAX), u32::MAX));
+        assert!(!bucket.take(Timestamp::from_nanos(u64::MAX), 1));
+        assert!(bucket.take(Timestamp::from_nanos(u64::MAX), 0));
+        assert!(!TokenBucket::new(0, 0).take(Timestamp::from_nanos(u64::MAX), 1));
+    }
+}

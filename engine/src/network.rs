@@ -116,3 +116,50 @@ fn check_name(name: &str) -> Result<(), NetworkNameError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn name_and_secret_make_the_network() {
+        let open = |name| Network::open(name).unwrap();
+        let closed = |name, secret: u8| Network::with_secret(name, &[secret; 32]).unwrap();
+        let networks = [open("a"), open("b"), closed("a", 1), closed("a", 2), closed("b", 1)];
+        for (i, one) in networks.iter().enumerate() {
+            assert_eq!(one.is_open(), i < 2);
+            for other in &networks[..i] {
+                assert_ne!(one.tag(), other.tag());
+                assert_ne!(one.link_psk(), other.link_psk());
+            }
+        }
+        assert_eq!(open("a").link_psk(), open("a").link_psk());
+    }
+
+    #[test]
+    fn every_beacon_has_a_key_of_its_own() {
+        let network = Network::open("a").unwrap();
+        let (one, two) = (Instance::from_bytes([1; 16]), Instance::from_bytes([2; 16]));
+        assert_ne!(network.beacon_key(&one, 1), network.beacon_key(&one, 2));
+        assert_ne!(network.beacon_key(&one, 1), network.beacon_key(&two, 1));
+        assert_ne!(network.beacon_key(&one, 1), network.link_psk());
+    }
+
+    #[test]
+    fn a_bad_name_is_refused() {
+        assert_eq!(Network::open("").err(), Some(NetworkNameError::Empty));
+        assert_eq!(Network::open("a\nb").err(), Some(NetworkNameError::Control));
+        assert_eq!(
+            Network::with_secret(&"x".repeat(65), &[0; 32]).err(),
+            Some(NetworkNameError::TooLong(65))
+        );
+        assert!(Network::open(&"x".repeat(64)).is_ok());
+    }
+
+    #[test]
+    fn the_key_does_not_print() {
+        assert_eq!(format!("{:?}", Network::open("a").unwrap()), "Network { name: \"a\", open: true, .. }");
+    }
+}

@@ -1,6 +1,7 @@
 //! What the engine asks of a driver: datagrams, link output, actions, deadlines.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::Timestamp;
@@ -51,13 +52,21 @@ pub enum Action {
         /// The keys of this link.
         codec: Box<LinkCodec>,
     },
-    /// Close the stream. The engine has already forgotten the link: nothing need be answered.
+    /// Drop the stream at once. The engine has already forgotten the link: nothing need be answered.
     Close {
         /// Which link.
         link: LinkId,
-        /// Write what [`Engine::poll_link`](crate::Engine::poll_link) gave before, then end the stream; otherwise
-        /// drop it at once.
-        flush: bool,
+    },
+    /// Write what [`Engine::poll_link`](crate::Engine::poll_link) gave before, then `raw` as it is, then `frames`
+    /// sealed, and end the stream. The engine has already forgotten the link: nothing need be answered. The
+    /// driver bounds how long it tries (a second is enough).
+    Finish {
+        /// Which link.
+        link: LinkId,
+        /// Handshake bytes, mostly none.
+        raw: Vec<u8>,
+        /// The last control frames.
+        frames: Vec<u8>,
     },
     /// Tell the link's [`BlockVerifier`](crate::BlockVerifier) to expect a block.
     ExpectBlock {

@@ -106,3 +106,72 @@ impl fmt::Debug for Stream {
         f.write_str("Stream")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn streams_are_pinned_across_versions() {
+        let mut stream = Stream::new(&[7; 32], "golden");
+        assert_eq!(stream.next_u64(), 6424276444186330996);
+        assert_eq!(stream.below(1000), 726);
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&stream.seed()),
+            "1c5d3e980c06944c445e3b60c645ce9f6efdaed04fc94d7ad5ad00d496ad5400"
+        );
+    }
+
+    #[test]
+    fn labels_and_seeds_separate_streams() {
+        let first = |seed: u8, label| Stream::new(&[seed; 32], label).next_u64();
+        assert_eq!(first(1, "a"), first(1, "a"));
+        assert_ne!(first(1, "a"), first(1, "b"));
+        assert_ne!(first(1, "a"), first(2, "a"));
+    }
+
+    #[test]
+    fn numbers_below_a_bound_reach_all_values_evenly() {
+        let mut stream = Stream::new(&[1; 32], "below");
+        let mut counts = [0u32; 6];
+        for _ in 0..60_000 {
+            counts[stream.below(6) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (9_600..10_400).contains(count)), "{counts:?}");
+        assert_eq!(stream.below(0), 0);
+        assert_eq!(stream.below(1), 0);
+        // A quarter of all draws must be rejected here. A remainder would favour the lower third, a product alone the
+        // multiples of three.
+        let bound = 3 << 62;
+        let drawn: [u64; 6000] = core::array::from_fn(|_| stream.below(bound));
+        let low = drawn.iter().filter(|&&number| number < bound / 3).count();
+        let multiples = drawn.iter().filter(|&&number| number.is_multiple_of(3)).count();
+        assert!((1800..2200).contains(&low) && (1800..2200).contains(&multiples), "{low} {multiples}");
+    }
+
+    #[test]
+    fn durations_stay_between_their_ends() {
+        let mut stream = Stream::new(&[1; 32], "between");
+        let (low, high) = (Duration::from_millis(3), Duration::from_millis(5));
+        for _ in 0..1000 {
+            let drawn = stream.between(low, high);
+            assert!(low <= drawn && drawn < high);
+        }
+        assert_eq!(stream.between(high, low), high);
+        assert_eq!(stream.between(low, low), low);
+        assert!(stream.between(low, Duration::MAX) >= low);
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let seeds = Seeds::new([0x11; 32], [0xab; 32]);
+        let text = format!("{seeds:?} {:?}", Stream::new(&seeds.secrets, "x"));
+        assert!(text.contains("1111") && !text.contains("abab") && !text.contains("171"), "{text}");
+        let (one, two) = (Seeds::from_u64(1), Seeds::from_u64(2));
+        assert_ne!(one.behaviour, one.secrets);
+        assert_ne!(one.behaviour, two.behaviour);
+        assert_ne!(one.secrets, two.secrets);
+    }
+}

@@ -254,3 +254,142 @@ pub enum RecordError {
     #[error("the subject did not sign the record")]
     Signature,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    /// A record of `identity` with every field filled.
+    pub(crate) fn sample(identity: &Identity) -> PeerRecord {
+        PeerRecord {
+            network: [9; 8],
+            peer: identity.peer_id(),
+            incarnation: 3,
+            seq: 70_000,
+            kind: RecordKind::Alive,
+            ttl_secs: 86_400,
+            class: RecordClass::Local,
+            instance: Instance::from_bytes([5; 16]),
+            link_key: identity.link_public(),
+            port: 8001,
+            name: "caf\u{e9}".into(),
+            addrs: vec![[192, 168, 1, 7].into(), [0xfe80, 0, 0, 0, 0, 0, 0, 1].into()],
+            caps: 1,
+        }
+    }
+
+    fn identity() -> Identity {
+        Identity::from_seed([1; 32])
+    }
+
+    fn sign(change: impl FnOnce(&mut PeerRecord)) -> Result<SignedRecord, RecordError> {
+        let mut record = sample(&identity());
+        change(&mut record);
+        SignedRecord::sign(&identity(), record)
+    }
+
+    /// The bytes of a record that breaks a limit, as a peer might sign them all the same.
+    fn forced(change: impl FnOnce(&mut PeerRecord)) -> Vec<u8> {
+        let mut record = sample(&identity());
+        change(&mut record);
+        let mut bytes = codec::encode(&record);
+        let signature = identity().sign(DOMAIN, &bytes);
+        bytes.extend_from_slice(&signature);
+        bytes
+    }
+
+    #[test]
+    fn a_signed_record_arrives_as_it_was() {
+        let signed = sign(|_| {}).unwrap();
+        let parsed = UnverifiedRecord::parse(signed.bytes()).unwrap();
+        assert_eq!(parsed.record(), signed.record());
+        let verified = parsed.verify().unwrap();
+        assert_eq!(verified, signed);
+        assert_eq!(verified.record(), &sample(&identity()));
+    }
+
+    #[test]
+    fn no_changed_bit_verifies() {
+        let signed = sign(|_| {}).unwrap();
+        for bit in 0..signed.bytes().len() * 8 {
+            let mut bytes = signed.bytes().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let accepted = UnverifiedRecord::parse(&bytes).and_then(UnverifiedRecord::verify);
+            assert!(accepted.is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn nobody_signs_for_another() {
+        let stranger = Identity::from_seed([2; 32]);
+        assert_eq!(SignedRecord::sign(&stranger, sample(&identity())).err(), Some(RecordError::Signature));
+        let mut bytes = codec::encode(&sample(&identity()));
+        let signature = stranger.sign(DOMAIN, &bytes);
+        bytes.extend_from_slice(&signature);
+        assert_eq!(UnverifiedRecord::parse(&bytes).unwrap().verify().err(), Some(RecordError::Signature));
+    }
+
+    #[test]
+    fn limits_hold_for_our_records_and_for_those_of_peers() {
+        type Change = fn(&mut PeerRecord);
+        let broken: [(Change, RecordError); 5] = [
+            (|record| record.name = "x".repeat(65), RecordError::NameTooLong),
+            (|record| record.name = "a\u{1b}[2J".into(), RecordError::NameControl),
+            (|record| record.addrs = vec![[10, 0, 0, 1].into(); 9], RecordError::TooManyAddrs),
+            (|record| record.ttl_secs = 0, RecordError::Ttl),
+            (|record| record.ttl_secs = 604_801, RecordError::Ttl),
+        ];
+        for (change, error) in broken {
+            assert_eq!(sign(change).err(), Some(error));
+            assert_eq!(UnverifiedRecord::parse(&forced(change)).err(), Some(error));
+        }
+    }
+
+    #[test]
+    fn the_largest_record_fits() {
+        let largest = sign(|record| {
+            record.incarnation = u64::MAX;
+            record.seq = u64::MAX;
+            record.ttl_secs = 604_800;
+            record.port = u16::MAX;
+            record.name = "x".repeat(64);
+            record.addrs = vec![[0xfe80, 0, 0, 0, 0, 0, 0, 1].into(); 8];
+            record.caps = u32::MAX;
+        })
+        .unwrap();
+        assert!(largest.bytes().len() <= MAX_RECORD, "{}", largest.bytes().len());
+        assert!(UnverifiedRecord::parse(largest.bytes()).is_ok());
+    }
+
+    #[test]
+    fn garbage_is_no_record() {
+        assert_eq!(UnverifiedRecord::parse(&[]).err(), Some(RecordError::Malformed));
+        assert_eq!(UnverifiedRecord::parse(&[0; 64]).err(), Some(RecordError::Malformed));
+        assert_eq!(UnverifiedRecord::parse(&[0; 513]).err(), Some(RecordError::TooLong));
+        let mut trailing = forced(|_| {});
+        trailing.insert(trailing.len() - SIGNATURE_LEN, 0);
+        assert_eq!(UnverifiedRecord::parse(&trailing).err(), Some(RecordError::Malformed));
+    }
+
+    #[test]
+    fn newer_is_incarnation_then_kind_then_seq_then_hash() {
+        let ascending = [
+            sign(|record| (record.incarnation, record.kind, record.seq) = (1, RecordKind::Gone, 9)),
+            sign(|record| (record.incarnation, record.seq) = (2, 1)),
+            sign(|record| (record.incarnation, record.seq) = (2, 2)),
+            sign(|record| (record.incarnation, record.kind, record.seq) = (2, RecordKind::Leaving, 1)),
+            sign(|record| (record.incarnation, record.kind, record.seq) = (2, RecordKind::Gone, 0)),
+            sign(|record| (record.incarnation, record.seq) = (3, 0)),
+        ]
+        .map(Result::unwrap);
+        for (i, one) in ascending.iter().enumerate() {
+            for (j, other) in ascending.iter().enumerate() {
+                assert_eq!(one.supersedes(other), i > j, "{i} and {j}");
+            }
+        }
+        let (one, other) = (sign(|_| {}).unwrap(), sign(|record| record.port = 1).unwrap());
+        assert_ne!(one.supersedes(&other), other.supersedes(&one), "the hash decides, the same way for all");
+    }
+}

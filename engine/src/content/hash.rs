@@ -236,3 +236,136 @@ fn merge(values: &[ChainingValue]) -> Option<ChainingValue> {
 fn left_blocks(count: usize) -> usize {
     count.next_power_of_two() / 2
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    const MIB: usize = BLOCK_SIZE;
+
+    /// `len` bytes in which no two blocks are alike.
+    fn bytes(len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    fn hashed(bytes: &[u8]) -> (ContentId, BlockList) {
+        let mut hasher = ContentHasher::new();
+        hasher.update(bytes);
+        hasher.finish().unwrap()
+    }
+
+    #[test]
+    fn the_name_is_the_plain_hash_and_every_block_proves_itself() {
+        for len in [0, 1, 1024, 1025, MIB - 1, MIB, MIB + 1, 2 * MIB, 3 * MIB + 7, 5 * MIB] {
+            let bytes = bytes(len);
+            let (id, list) = hashed(&bytes);
+            assert_eq!(&id.hash, blake3::hash(&bytes).as_bytes(), "{len} bytes");
+            assert_eq!(id.size, len as u64);
+            assert_eq!(list.len(), if len <= MIB { 0 } else { len.div_ceil(MIB) }, "{len} bytes");
+            assert!(list.proves(&id), "{len} bytes");
+
+            let mut blocks: Vec<&[u8]> = bytes.chunks(MIB).collect();
+            if len == 0 {
+                blocks.push(&[]);
+            }
+            assert_eq!(id.block_count() as usize, blocks.len());
+            for (index, block) in (0..).zip(&blocks) {
+                assert_eq!(id.block_len(index), Some(block.len()));
+                assert!(list.check(&id, index).unwrap().accepts(block), "block {index} of {len} bytes");
+            }
+            assert_eq!(id.block_len(id.block_count()), None);
+            assert!(list.check(&id, id.block_count()).is_none());
+        }
+    }
+
+    #[test]
+    fn the_cuts_of_a_stream_do_not_matter() {
+        let bytes = bytes(2 * MIB + 5);
+        let expected = hashed(&bytes);
+        for cut in [1023, 65_536, MIB - 1, MIB + 1, 2 * MIB] {
+            let mut hasher = ContentHasher::new();
+            bytes.chunks(cut).for_each(|part| hasher.update(part));
+            assert_eq!(hasher.finish(), Ok(expected.clone()), "cuts of {cut}");
+        }
+    }
+
+    #[test]
+    fn a_block_with_a_flipped_bit_or_another_place_is_refused() {
+        for len in [1, MIB, 2 * MIB + 3] {
+            let mut bytes = bytes(len);
+            let (id, list) = hashed(&bytes);
+            let last = id.block_count() - 1;
+            let start = last as usize * MIB;
+            let check = list.check(&id, last).unwrap();
+            assert!(check.accepts(&bytes[start..]));
+            assert!(!check.accepts(&bytes[start..len - 1]), "too short");
+            bytes[len - 1] ^= 1;
+            assert!(!check.accepts(&bytes[start..]), "{len} bytes");
+        }
+        let bytes = bytes(2 * MIB);
+        let (id, list) = hashed(&bytes);
+        assert!(!list.check(&id, 1).unwrap().accepts(&bytes[..MIB]));
+        let twice = [&bytes[..MIB], &bytes[..MIB]].concat();
+        let (_, list) = hashed(&twice);
+        assert_ne!(list.values()[0], list.values()[1], "the place is part of a chaining value");
+    }
+
+    #[test]
+    fn a_list_that_was_changed_proves_nothing() {
+        let (id, list) = hashed(&bytes(3 * MIB + 7));
+        for index in 0..list.len() {
+            let mut values = list.values().to_vec();
+            values[index][31] ^= 0x80;
+            assert!(!BlockList::from_values(values).proves(&id));
+        }
+        let mut swapped = list.values().to_vec();
+        swapped.swap(0, 1);
+        assert!(!BlockList::from_values(swapped).proves(&id));
+        let short = BlockList::from_values(list.values()[1..].to_vec());
+        assert!(!short.proves(&id) && short.check(&id, 0).is_none());
+        assert!(!BlockList::default().proves(&id));
+        assert!(
+            !BlockList::from_values(vec![id.hash]).proves(&ContentId { size: 5, ..id }),
+            "one block needs no list"
+        );
+    }
+
+    #[test]
+    fn a_wrong_size_fails_at_the_last_block() {
+        let bytes = bytes(2 * MIB + 9);
+        let (id, list) = hashed(&bytes);
+        let longer = ContentId { size: id.size + 1, ..id };
+        assert!(list.proves(&longer), "the list alone cannot know");
+        let mut padded = bytes[2 * MIB..].to_vec();
+        padded.push(0);
+        assert!(!list.check(&longer, 2).unwrap().accepts(&padded));
+        assert!(!list.check(&longer, 2).unwrap().accepts(&bytes[2 * MIB..]));
+    }
+
+    #[test]
+    fn sizes_that_nobody_supports_overflow_nothing() {
+        let huge = ContentId { hash: [0; 32], size: u64::MAX };
+        assert!(!huge.is_supported());
+        assert_eq!(huge.block_len(0), Some(MIB));
+        assert!(!BlockList::default().proves(&huge));
+        let largest = ContentId { hash: [0; 32], size: MAX_SIZE };
+        assert!(largest.is_supported() && largest.block_count() == MAX_BLOCKS);
+        assert!(!ContentId { size: MAX_SIZE + 1, ..largest }.is_supported());
+        // Pretend that the stream came this far: hashing 16 GiB takes too long.
+        let mut hasher = ContentHasher { size: MAX_SIZE, ..ContentHasher::new() };
+        hasher.update(&[0]);
+        hasher.update(&[0; 100]);
+        assert_eq!(hasher.finish().err(), Some(TooLarge));
+    }
+
+    #[test]
+    fn a_content_shows_its_hash_as_b3sum_does() {
+        use alloc::string::ToString;
+        let (id, _) = hashed(b"");
+        assert_eq!(id.to_string(), "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
+    }
+}

@@ -65,3 +65,22 @@ pub enum ManifestError {
     #[error("the name has a control character")]
     NameControl,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold() {
+        let manifest = |size, name: &str| Manifest {
+            content: ContentId { hash: [1; 32], size },
+            name: name.into(),
+            kind: ContentKind::File,
+        };
+        assert_eq!(manifest(0, "").validate(), Ok(()));
+        assert_eq!(manifest(1 << 34, &"x".repeat(255)).validate(), Ok(()));
+        assert_eq!(manifest((1 << 34) + 1, "a").validate(), Err(ManifestError::TooLarge));
+        assert_eq!(manifest(1, &"x".repeat(256)).validate(), Err(ManifestError::NameTooLong));
+        assert_eq!(manifest(1, "a\u{7}").validate(), Err(ManifestError::NameControl));
+    }
+}

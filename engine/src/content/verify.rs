@@ -99,3 +99,44 @@ impl BlockVerifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hash::ContentHasher;
+    use super::*;
+
+    fn block(data: &[u8]) -> (BlockRef, BlockCheck) {
+        let mut hasher = ContentHasher::new();
+        hasher.update(data);
+        let (content, list) = hasher.finish().unwrap();
+        (BlockRef { content, index: 0 }, list.check(&content, 0).unwrap())
+    }
+
+    #[test]
+    fn a_block_is_judged_once() {
+        let mut verifier = BlockVerifier::new(4);
+        let (good, check) = block(b"good");
+        assert_eq!(verifier.judge(&good, b"good"), Verdict::Unexpected);
+        assert!(verifier.expect(good, check.clone()));
+        assert_eq!(verifier.judge(&good, b"good"), Verdict::Good);
+        assert_eq!(verifier.judge(&good, b"good"), Verdict::Unexpected);
+        assert!(verifier.expect(good, check.clone()));
+        assert_eq!(verifier.judge(&good, b"evil"), Verdict::Bad);
+        assert_eq!(verifier.judge(&good, b"good"), Verdict::Unexpected);
+        assert!(verifier.expect(good, check));
+        verifier.forget(&good);
+        assert_eq!(verifier.judge(&good, b"good"), Verdict::Unexpected);
+    }
+
+    #[test]
+    fn no_more_than_the_limit_is_expected() {
+        let mut verifier = BlockVerifier::new(1);
+        let ((one, check_one), (two, check_two)) = (block(b"one"), block(b"two"));
+        assert!(verifier.expect(one, check_one.clone()));
+        assert!(!verifier.expect(two, check_two.clone()));
+        assert!(verifier.expect(one, check_one), "the same again needs no room");
+        assert_eq!(verifier.judge(&two, b"two"), Verdict::Unexpected);
+        assert_eq!(verifier.judge(&one, b"one"), Verdict::Good);
+        assert!(verifier.expect(two, check_two));
+    }
+}

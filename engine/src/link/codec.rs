@@ -10,25 +10,19 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::mem;
 
 use snow::types::Cipher;
 
+use super::opener::{OpenError, Opener};
 use super::suite::CipherSuite;
-use crate::content::{BlockRef, ContentId};
+use crate::content::BlockRef;
 
-/// Bytes that the body of a control frame may have.
-pub const MAX_CONTROL_FRAME: usize = 66 * 1024;
-
-const TAG_LEN: usize = 16;
-const RECORD_HEADER_LEN: usize = 3;
+pub(super) const TAG_LEN: usize = 16;
+pub(super) const RECORD_HEADER_LEN: usize = 3;
+pub(super) const BLOCK_HEADER_LEN: usize = 48;
 /// The most that fits into a Noise message of 65535 bytes.
-const MAX_PLAINTEXT: usize = 65535 - TAG_LEN;
-const FRAME_HEADER_LEN: usize = 4;
-const BLOCK_HEADER_LEN: usize = 48;
+pub(super) const MAX_PLAINTEXT: usize = 65535 - TAG_LEN;
 const REKEY_EVERY: u64 = 1 << 20;
-/// Room that a reader gets at the least.
-const SPACE: usize = 128 * 1024;
 
 /// Which of a link's two streams some bytes belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,269 +110,15 @@ impl fmt::Debug for Sealer {
     }
 }
 
-/// What a link brought.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// The body of one control frame.
-    Control(Vec<u8>),
-    /// One block. The peer sent it, nothing more: whether it is right is for a
-    /// [`BlockVerifier`](crate::BlockVerifier) to judge.
-    Block {
-        /// Which one the peer says it is.
-        block: BlockRef,
-        /// As many bytes as that block has.
-        data: Vec<u8>,
-    },
-}
-
-/// The receiving half of a link.
-///
-/// Holds at most what was read and not yet taken, one frame, one record and one block. Read into [`space`](Opener::space),
-/// tell it by [`advance`](Opener::advance), then call [`next`](Opener::next) until it has no more.
-pub struct Opener {
-    direction: Direction,
-    /// What was read: the part from `start` to `end` is still sealed.
-    input: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Opened control bytes that are not yet a whole frame, or not yet taken: from `control_start`.
-    control: Vec<u8>,
-    control_start: usize,
-    /// Opened bulk bytes that belong to no block yet.
-    bulk: Vec<u8>,
-    arriving: Option<Arriving>,
-    failed: Option<OpenError>,
-}
-
-/// A block of which the header is known.
-struct Arriving {
-    block: BlockRef,
-    len: usize,
-    data: Vec<u8>,
-}
-
-impl Opener {
-    fn new(direction: Direction) -> Self {
-        Opener {
-            direction,
-            input: Vec::new(),
-            start: 0,
-            end: 0,
-            control: Vec::new(),
-            control_start: 0,
-            bulk: Vec::new(),
-            arriving: None,
-            failed: None,
-        }
-    }
-
-    /// Where to read the stream into: at least 128 KiB. Grows the buffer if [`next`](Opener::next) was not called
-    /// until it had no more; otherwise it stays below 200 KiB.
-    #[must_use]
-    pub fn space(&mut self) -> &mut [u8] {
-        self.compact();
-        if self.input.len() - self.end < SPACE {
-            self.input.resize(self.end + SPACE, 0);
-        }
-        &mut self.input[self.end..]
-    }
-
-    /// Says that `n` bytes were read into the beginning of [`space`](Opener::space).
-    pub fn advance(&mut self, n: usize) {
-        self.end = self.end.saturating_add(n).min(self.input.len());
-    }
-
-    /// Takes bytes that are somewhere else.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.compact();
-        self.input.truncate(self.end);
-        self.input.extend_from_slice(bytes);
-        self.end = self.input.len();
-    }
-
-    /// The next frame or block, if enough was read.
-    ///
-    /// # Errors
-    /// If the stream is not what the peer's sealer wrote, or says what a peer may not say. The link is of no use any
-    /// more: every later call returns the same error.
-    #[expect(clippy::should_implement_trait, reason = "it is no iterator: None means not yet")]
-    pub fn next(&mut self) -> Result<Option<Opened>, OpenError> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        let opened = self.open_next();
-        if let Err(error) = opened {
-            self.failed = Some(error);
-            (self.input, self.start, self.end) = (Vec::new(), 0, 0);
-            (self.control, self.control_start) = (Vec::new(), 0);
-            (self.bulk, self.arriving) = (Vec::new(), None);
-        }
-        opened
-    }
-
-    /// Bytes held at the moment.
-    #[must_use]
-    pub fn buffered(&self) -> usize {
-        let block = self.arriving.as_ref().map_or(0, |arriving| arriving.data.len());
-        (self.end - self.start) + (self.control.len() - self.control_start) + self.bulk.len() + block
-    }
-
-    fn open_next(&mut self) -> Result<Option<Opened>, OpenError> {
-        loop {
-            if let Some(body) = self.take_frame()? {
-                return Ok(Some(Opened::Control(body)));
-            }
-            if let Some(block) = self.take_block()? {
-                return Ok(Some(block));
-            }
-            if !self.open_record()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Opens one record into where it belongs; false if it is not all there.
-    fn open_record(&mut self) -> Result<bool, OpenError> {
-        let pending = &self.input[self.start..self.end];
-        let Some((&[low, high, channel], rest)) = pending.split_first_chunk::<RECORD_HEADER_LEN>() else {
-            return Ok(false);
-        };
-        let channel = match channel {
-            0 => Channel::Control,
-            1 => Channel::Bulk,
-            other => return Err(OpenError::UnknownChannel(other)),
-        };
-        let len = usize::from(u16::from_le_bytes([low, high]));
-        if len <= TAG_LEN {
-            return Err(OpenError::EmptyRecord);
-        }
-        let Some(sealed) = rest.get(..len) else {
-            return Ok(false);
-        };
-        let target = match (channel, &mut self.arriving) {
-            (Channel::Control, _) => &mut self.control,
-            // The common case: straight into the block, without a copy.
-            (Channel::Bulk, Some(arriving))
-                if self.bulk.is_empty() && len - TAG_LEN <= arriving.missing() =>
-            {
-                arriving.grow(len);
-                &mut arriving.data
-            }
-            (Channel::Bulk, _) => &mut self.bulk,
-        };
-        self.direction.open(channel, sealed, target)?;
-        self.start += RECORD_HEADER_LEN + len;
-        Ok(true)
-    }
-
-    fn take_frame(&mut self) -> Result<Option<Vec<u8>>, OpenError> {
-        let pending = &self.control[self.control_start..];
-        let whole = match pending.split_first_chunk::<FRAME_HEADER_LEN>() {
-            Some((&len, rest)) => {
-                let len = u32::from_le_bytes(len);
-                if len as usize > MAX_CONTROL_FRAME {
-                    return Err(OpenError::FrameTooLong(len));
-                }
-                rest.get(..len as usize)
-            }
-            None => None,
-        };
-        match whole {
-            Some(body) => {
-                self.control_start += FRAME_HEADER_LEN + body.len();
-                Ok(Some(body.to_vec()))
-            }
-            None => {
-                self.control.drain(..self.control_start);
-                self.control_start = 0;
-                Ok(None)
-            }
-        }
-    }
-
-    fn take_block(&mut self) -> Result<Option<Opened>, OpenError> {
-        let mut arriving = match self.arriving.take() {
-            Some(arriving) => arriving,
-            None => match self.bulk.first_chunk::<BLOCK_HEADER_LEN>() {
-                Some(header) => {
-                    let arriving = Arriving::from_header(header).ok_or(OpenError::BadBlockHeader)?;
-                    self.bulk.drain(..BLOCK_HEADER_LEN);
-                    arriving
-                }
-                None => return Ok(None),
-            },
-        };
-        let here = self.bulk.len().min(arriving.missing());
-        if here > 0 {
-            arriving.grow(here + TAG_LEN);
-            arriving.data.extend(self.bulk.drain(..here));
-        }
-        if arriving.missing() == 0 {
-            let Arriving { block, data, .. } = arriving;
-            return Ok(Some(Opened::Block { block, data }));
-        }
-        self.arriving = Some(arriving);
-        Ok(None)
-    }
-
-    /// Moves what is left to the front where that is free, or makes room.
-    fn compact(&mut self) {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        } else if self.start > 0 && self.input.len() - self.end < SPACE {
-            self.input.copy_within(self.start..self.end, 0);
-            self.end -= mem::take(&mut self.start);
-        }
-    }
-}
-
-impl fmt::Debug for Opener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opener")
-            .field("records", &self.direction.records)
-            .field("buffered", &self.buffered())
-            .field("failed", &self.failed)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Arriving {
-    fn from_header(header: &[u8; BLOCK_HEADER_LEN]) -> Option<Self> {
-        let (&hash, rest) = header.split_first_chunk::<32>()?;
-        let (&size, rest) = rest.split_first_chunk::<8>()?;
-        let (&index, rest) = rest.split_first_chunk::<4>()?;
-        let (&len, _) = rest.split_first_chunk::<4>()?;
-        let content = ContentId { hash, size: u64::from_le_bytes(size) };
-        let block = BlockRef { content, index: u32::from_le_bytes(index) };
-        let len = u32::from_le_bytes(len) as usize;
-        let fits = content.is_supported() && content.block_len(block.index) == Some(len);
-        fits.then(|| Arriving { block, len, data: Vec::new() })
-    }
-
-    fn missing(&self) -> usize {
-        self.len - self.data.len()
-    }
-
-    /// Makes room for `more` bytes: twice what is there, so that a peer that promises a block and sends none costs
-    /// nothing, and never more than the block (and a tag, which ciphers need while they open).
-    fn grow(&mut self, more: usize) {
-        let needed = self.data.len() + more;
-        if needed > self.data.capacity() {
-            let target = needed.max(2 * self.data.capacity()).min((self.len + TAG_LEN).max(needed));
-            self.data.reserve_exact(target - self.data.len());
-        }
-    }
-}
-
 /// One direction of a link: a key that is replaced now and then, and the number of records under it and before.
-struct Direction {
+pub(super) struct Direction {
     cipher: Box<dyn Cipher>,
     /// Also the next nonce. 2^64 records would need millions of years.
-    records: u64,
+    pub(super) records: u64,
 }
 
 impl Direction {
-    fn new(suite: CipherSuite, key: &[u8; 32]) -> Self {
+    pub(super) fn new(suite: CipherSuite, key: &[u8; 32]) -> Self {
         Direction { cipher: suite.cipher(key), records: 0 }
     }
 
@@ -389,7 +129,12 @@ impl Direction {
     }
 
     /// Opens `sealed`, which is longer than a tag, behind what `out` has.
-    fn open(&mut self, channel: Channel, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), OpenError> {
+    pub(super) fn open(
+        &mut self,
+        channel: Channel,
+        sealed: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpenError> {
         let start = out.len();
         // Room for the tag as well, or the cipher of `ring` allocates for every record.
         out.resize(start + sealed.len(), 0);
@@ -417,23 +162,67 @@ impl Drop for Direction {
     }
 }
 
-/// Why a link's stream is of no use any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// A record did not open: changed, dropped, repeated or reordered on the way.
-    #[error("a record does not authenticate")]
-    Forged,
-    /// A record holds nothing.
-    #[error("an empty record")]
-    EmptyRecord,
-    /// A record is for a channel that does not exist.
-    #[error("a record for the unknown channel {0}")]
-    UnknownChannel(u8),
-    /// A control frame claims this many bytes, more than [`MAX_CONTROL_FRAME`].
-    #[error("a control frame of {0} bytes")]
-    FrameTooLong(u32),
-    /// A block's header names no block that can exist, or another length than that block has.
-    #[error("a block's header does not fit its content")]
-    BadBlockHeader,
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+    use crate::link::Opened;
+
+    const SUITE: CipherSuite = CipherSuite::ChaChaPolyBlake2s;
+
+    #[test]
+    fn the_key_changes_after_as_many_records_on_both_sides() {
+        for suite in CipherSuite::ALL {
+            let (mut sealer, _) = LinkCodec::from_keys(suite, &[1; 32], &[2; 32]).split();
+            let mut opening = Direction::new(suite, &[1; 32]);
+            let mut stale = Direction::new(suite, &[1; 32]);
+            for direction in [&mut sealer.direction, &mut opening, &mut stale] {
+                direction.records = REKEY_EVERY - 1;
+            }
+            for record in 0..3 {
+                let mut out = Vec::new();
+                sealer.seal(Channel::Bulk, b"text", &mut out);
+                let sealed = &out[RECORD_HEADER_LEN..];
+                let mut plain = Vec::new();
+                assert_eq!(opening.open(Channel::Bulk, sealed, &mut plain), Ok(()), "record {record}");
+                assert_eq!(plain, b"text");
+                // The same nonce under the first key opens only what came before the change.
+                stale.records = REKEY_EVERY - 1 + record;
+                let expected = if record == 0 { Ok(()) } else { Err(OpenError::Forged) };
+                stale.cipher.set(&[1; 32]);
+                assert_eq!(stale.open(Channel::Bulk, sealed, &mut Vec::new()), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_costs_nineteen_bytes() {
+        let (mut sealer, _) = LinkCodec::from_keys(SUITE, &[1; 32], &[2; 32]).split();
+        for (len, records) in [(0, 0), (1, 1), (MAX_PLAINTEXT, 1), (MAX_PLAINTEXT + 1, 2), (1 << 20, 17)] {
+            let mut out = Vec::new();
+            sealer.seal(Channel::Bulk, &alloc::vec![0; len], &mut out);
+            assert_eq!(out.len(), len + 19 * records);
+        }
+    }
+
+    #[test]
+    fn what_the_output_holds_stays() {
+        let (mut sealer, _) = LinkCodec::from_keys(SUITE, &[1; 32], &[2; 32]).split();
+        let (_, mut opener) = LinkCodec::from_keys(SUITE, &[2; 32], &[1; 32]).split();
+        let mut out = b"before".to_vec();
+        sealer.seal(Channel::Control, &[1, 0, 0, 0, 8], &mut out);
+        assert_eq!(&out[..6], b"before");
+        opener.push(&out[6..]);
+        assert_eq!(opener.next(), Ok(Some(Opened::Control(alloc::vec![8]))));
+    }
+
+    #[test]
+    fn a_codec_can_move_to_another_task_and_hides_its_keys() {
+        fn assert_send<T: Send + 'static>(_: &T) {}
+        let codec = LinkCodec::from_keys(SUITE, &[0xab; 32], &[0xab; 32]);
+        assert_send(&codec);
+        let text = format!("{codec:?}");
+        assert!(!text.contains("171") && !text.contains("ab, "), "{text}");
+    }
 }

@@ -336,3 +336,243 @@ pub(crate) enum HandshakeError {
     #[error("the handshake did not authenticate")]
     Refused,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use alloc::vec;
+
+    use super::super::suite::public_key;
+    use super::super::{Channel, Opened};
+    use super::*;
+    use crate::random::Stream;
+
+    const PSK: [u8; 32] = [7; 32];
+    const SUITE: CipherSuite = CipherSuite::ChaChaPolyBlake2s;
+
+    /// The messages of a handshake between keys of all ones and all twos, and what each side got out of it.
+    pub(crate) struct Run {
+        pub first: Vec<u8>,
+        pub second: Vec<u8>,
+        pub third: Vec<u8>,
+        pub dialler: Box<Completed>,
+        pub acceptor: Box<Completed>,
+    }
+
+    pub(crate) fn run(suite: CipherSuite) -> Run {
+        let (mut dialler, first) = dial(suite, &PSK);
+        let mut acceptor = accept();
+        let second = pending(&mut acceptor, &first);
+        let mut third = Vec::new();
+        let dialler = done(dialler.receive(&second, b"from dialler", &mut third));
+        let acceptor = done(acceptor.receive(&third, b"", &mut Vec::new()));
+        Run { first, second, third, dialler, acceptor }
+    }
+
+    fn dial(suite: CipherSuite, psk: &[u8; 32]) -> (Handshake, Vec<u8>) {
+        let mut first = Vec::new();
+        (Handshake::dial(suite, psk, &[1; 32], [11; 32], &mut first), first)
+    }
+
+    fn accept() -> Handshake {
+        Handshake::accept(&PSK, &[2; 32], [22; 32])
+    }
+
+    fn pending(side: &mut Handshake, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let step = side.receive(bytes, b"from acceptor", &mut out);
+        assert!(matches!(step, Ok(HandshakeStep::Pending)), "{step:?}");
+        out
+    }
+
+    fn done(step: Result<HandshakeStep, HandshakeError>) -> Box<Completed> {
+        match step {
+            Ok(HandshakeStep::Done(completed)) => completed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failure(side: &mut Handshake, bytes: &[u8]) -> (HandshakeError, Vec<u8>) {
+        let mut out = Vec::new();
+        match side.receive(bytes, b"hello", &mut out) {
+            Err(error) => (error, out),
+            Ok(step) => panic!("{step:?}"),
+        }
+    }
+
+    #[test]
+    fn both_sides_prove_their_keys_in_both_suites() {
+        for suite in CipherSuite::ALL {
+            let run = run(suite);
+            assert_eq!(run.dialler.remote_static, public_key(&[2; 32]));
+            assert_eq!(run.acceptor.remote_static, public_key(&[1; 32]));
+            assert_eq!(run.dialler.hello, b"from acceptor");
+            assert_eq!(run.acceptor.hello, b"from dialler");
+            assert_eq!(run.dialler.transcript, run.acceptor.transcript);
+
+            let (mut sealer, mut from_acceptor) = run.dialler.codec.split();
+            let (mut back, mut from_dialler) = run.acceptor.codec.split();
+            let (mut there, mut here) = (Vec::new(), Vec::new());
+            sealer.seal(Channel::Control, &[2, 0, 0, 0, 5, 6], &mut there);
+            back.seal(Channel::Control, &[1, 0, 0, 0, 9], &mut here);
+            from_dialler.push(&there);
+            from_acceptor.push(&here);
+            assert_eq!(from_dialler.next(), Ok(Some(Opened::Control(vec![5, 6]))));
+            assert_eq!(from_acceptor.next(), Ok(Some(Opened::Control(vec![9]))));
+        }
+    }
+
+    #[test]
+    fn the_cuts_of_the_stream_do_not_matter() {
+        let whole = run(SUITE);
+        let (mut dialler, first) = dial(SUITE, &PSK);
+        let mut acceptor = accept();
+        let mut second = Vec::new();
+        for byte in &first {
+            second.extend(pending(&mut acceptor, &[*byte]));
+        }
+        assert_eq!(second, whole.second);
+        let (last, before) = second.split_last().unwrap();
+        for byte in before {
+            assert_eq!(pending(&mut dialler, &[*byte]), []);
+        }
+        let mut third = Vec::new();
+        done(dialler.receive(&[*last], b"from dialler", &mut third));
+        assert_eq!(third, whole.third);
+    }
+
+    #[test]
+    fn what_follows_the_handshake_goes_to_the_codec() {
+        let (mut dialler, first) = dial(SUITE, &PSK);
+        let mut acceptor = accept();
+        let second = pending(&mut acceptor, &first);
+        let mut third = Vec::new();
+        let (mut sealer, _) = done(dialler.receive(&second, b"", &mut third)).codec.split();
+        sealer.seal(Channel::Control, &[1, 0, 0, 0, 42], &mut third);
+        let (_, mut opener) = done(acceptor.receive(&third, b"", &mut Vec::new())).codec.split();
+        assert_eq!(opener.next(), Ok(Some(Opened::Control(vec![42]))));
+    }
+
+    #[test]
+    fn only_the_seed_makes_the_ephemeral_key() {
+        let (_, first) = dial(SUITE, &PSK);
+        let mut acceptor = accept();
+        assert_eq!(acceptor.first_ephemeral(), None);
+        pending(&mut acceptor, &first);
+        let secret = Stream::new(&[11; 32], "link ephemeral key").seed();
+        assert_eq!(acceptor.first_ephemeral(), Some(public_key(&secret)));
+        for suite in CipherSuite::ALL {
+            let (one, other) = (run(suite), run(suite));
+            assert_eq!((one.first, one.second, one.third), (other.first, other.second, other.third));
+        }
+    }
+
+    #[test]
+    fn a_replayed_first_message_shows_its_ephemeral_key_again() {
+        let (_, first) = dial(SUITE, &PSK);
+        let (mut one, mut other) = (accept(), accept());
+        pending(&mut one, &first);
+        pending(&mut other, &first);
+        assert_eq!(one.first_ephemeral(), other.first_ephemeral());
+    }
+
+    #[test]
+    fn another_network_gets_no_answer() {
+        let (_, first) = dial(SUITE, &[8; 32]);
+        let mut acceptor = accept();
+        assert_eq!(failure(&mut acceptor, &first), (HandshakeError::Refused, vec![]));
+        assert_eq!(failure(&mut acceptor, &first), (HandshakeError::Refused, vec![]), "it is over");
+    }
+
+    #[test]
+    fn both_sides_learn_of_another_version() {
+        let (mut dialler, mut first) = dial(SUITE, &PSK);
+        first[4] = 9;
+        let (error, answer) = failure(&mut accept(), &first);
+        assert_eq!(error, HandshakeError::Version(9));
+        assert_eq!(answer, [b'p', b'2', b'p', b'n', PROTOCOL_VERSION, SUITE.code()]);
+
+        let mut answer = answer;
+        answer[4] = 8;
+        assert_eq!(failure(&mut dialler, &answer), (HandshakeError::Version(8), vec![]));
+    }
+
+    #[test]
+    fn an_unknown_or_changed_suite_is_refused() {
+        let (mut dialler, mut first) = dial(SUITE, &PSK);
+        first[5] = 77;
+        let (error, answer) = failure(&mut accept(), &first);
+        assert_eq!(error, HandshakeError::Suite(77));
+        assert_eq!(failure(&mut dialler, &answer).0, HandshakeError::Suite(77));
+
+        // Changed on the way to the other suite: the prologue differs, so message 1 does not open.
+        first[5] = CipherSuite::Aes256GcmSha256.code();
+        assert_eq!(failure(&mut accept(), &first).0, HandshakeError::Refused);
+    }
+
+    #[test]
+    fn what_is_no_link_is_refused_at_the_first_wrong_byte() {
+        assert_eq!(failure(&mut accept(), b"G"), (HandshakeError::Magic, vec![]));
+        assert_eq!(failure(&mut accept(), b"p2pb\x01\x01").0, HandshakeError::Magic);
+        assert_eq!(failure(&mut dial(SUITE, &PSK).0, b"SSH-2.0").0, HandshakeError::Magic);
+    }
+
+    #[test]
+    fn a_long_message_is_refused_before_it_arrives() {
+        let mut long = preamble(SUITE.code()).to_vec();
+        long.extend_from_slice(&2049u16.to_le_bytes());
+        assert_eq!(failure(&mut accept(), &long).0, HandshakeError::TooLong);
+        for len in [0u16, 1, 15, 31, 32, 47, 2048] {
+            let mut garbage = preamble(SUITE.code()).to_vec();
+            garbage.extend_from_slice(&len.to_le_bytes());
+            garbage.resize(garbage.len() + usize::from(len), 1);
+            assert_eq!(failure(&mut accept(), &garbage).0, HandshakeError::Refused, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn no_changed_byte_is_accepted() {
+        for suite in CipherSuite::ALL {
+            let Run { first, second, third, .. } = run(suite);
+            for at in 8..first.len() {
+                let mut changed = first.clone();
+                changed[at] ^= 1;
+                assert_eq!(failure(&mut accept(), &changed).0, HandshakeError::Refused, "first, {at}");
+            }
+            for at in 8..second.len() {
+                let mut changed = second.clone();
+                changed[at] ^= 1;
+                assert_eq!(
+                    failure(&mut dial(suite, &PSK).0, &changed).0,
+                    HandshakeError::Refused,
+                    "second, {at}"
+                );
+            }
+            for at in 2..third.len() {
+                let mut acceptor = accept();
+                pending(&mut acceptor, &first);
+                let mut changed = third.clone();
+                changed[at] ^= 1;
+                assert_eq!(failure(&mut acceptor, &changed).0, HandshakeError::Refused, "third, {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_hello_arrives_and_a_longer_one_is_refused() {
+        let keys = || Keys::new(&PSK, &[2; 32], [22; 32]);
+        for (len, expected) in [(MAX_HELLO, true), (MAX_HELLO + 1, false)] {
+            let (mut dialler, first) = dial(SUITE, &PSK);
+            let mut peer = Noise::new(SUITE, &preamble(SUITE.code()), keys(), false).unwrap();
+            peer.read(&first[8..]).unwrap();
+            let mut message = vec![0; MAX_MESSAGE];
+            let written = peer.state.write_message(&vec![5; len], &mut message).unwrap();
+            let mut second = preamble(SUITE.code()).to_vec();
+            second.extend_from_slice(&(written as u16).to_le_bytes());
+            second.extend_from_slice(&message[..written]);
+            match dialler.receive(&second, &[6; MAX_HELLO], &mut Vec::new()) {
+                Ok(HandshakeStep::Done(completed)) => assert!(expected && completed.hello.len() == len),
+                other => assert!(!expected && matches!(other, Err(HandshakeError::TooLong)), "{other:?}"),
+            }
+        }
+    }
+}

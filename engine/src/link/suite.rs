@@ -129,3 +129,45 @@ fn resolve_cipher(choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
 fn resolve_cipher(choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
     DefaultResolver.resolve_cipher(choice)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_go_there_and_back() {
+        for suite in CipherSuite::ALL {
+            assert_eq!(CipherSuite::from_code(suite.code()), Some(suite));
+        }
+        assert_eq!(CipherSuite::from_code(0), None);
+        assert_eq!(CipherSuite::from_code(3), None);
+    }
+
+    #[test]
+    fn the_only_generator_is_the_seeded_one() {
+        let resolver = Resolver::new(Zeroizing::new([3; 32]));
+        let mut drawn = [0; 32];
+        resolver.resolve_rng().unwrap().try_fill_bytes(&mut drawn).unwrap();
+        assert_eq!(drawn, Stream::new(&[3; 32], "link ephemeral key").seed());
+        assert!(DefaultResolver.resolve_rng().is_none(), "snow was built with the system's generator");
+    }
+
+    #[test]
+    fn the_compiled_cipher_gives_the_same_bytes_as_pure_rust() {
+        for (suite, choice) in
+            CipherSuite::ALL.into_iter().zip([CipherChoice::AESGCM, CipherChoice::ChaChaPoly])
+        {
+            let mut pure = DefaultResolver.resolve_cipher(&choice).unwrap();
+            pure.set(&[6; 32]);
+            let mut compiled = suite.cipher(&[6; 32]);
+            for _ in 0..2 {
+                let (mut one, mut other) = ([0; 116], [0; 116]);
+                pure.encrypt(5, &[1], &[9; 100], &mut one);
+                compiled.encrypt(5, &[1], &[9; 100], &mut other);
+                assert_eq!(one, other, "{suite}");
+                pure.rekey();
+                compiled.rekey();
+            }
+        }
+    }
+}

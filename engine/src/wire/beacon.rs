@@ -36,12 +36,10 @@ impl BeaconFlags {
     pub(crate) const REPLY: BeaconFlags = BeaconFlags(2);
     /// Please answer.
     pub(crate) const SOLICIT: BeaconFlags = BeaconFlags(4);
-    /// Please dial me: I may be unable to dial you.
-    pub(crate) const DIAL_ME: BeaconFlags = BeaconFlags(8);
     /// I am going.
-    pub(crate) const LEAVING: BeaconFlags = BeaconFlags(16);
+    pub(crate) const LEAVING: BeaconFlags = BeaconFlags(8);
 
-    const ALL: u8 = 31;
+    const ALL: u8 = 15;
 
     /// Both sets together.
     pub(crate) const fn with(self, other: BeaconFlags) -> Self {
@@ -165,4 +163,103 @@ pub(crate) enum BeaconError {
     /// A member of the network sealed nonsense.
     #[error("a malformed beacon")]
     Malformed,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn network() -> Network {
+        Network::open("test").unwrap()
+    }
+
+    fn beacon() -> Beacon {
+        Beacon {
+            instance: Instance::from_bytes([4; 16]),
+            counter: 77,
+            flags: BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT),
+            record: vec![8; 300],
+        }
+    }
+
+    /// What a member of the network could seal with a program of its own.
+    fn seal_body(start: &[u8]) -> Vec<u8> {
+        let mut datagram = beacon().seal(&network());
+        datagram[HEADER_LEN..].fill(0);
+        datagram[HEADER_LEN..][..start.len()].copy_from_slice(start);
+        let (header, rest) = datagram.split_at_mut(HEADER_LEN);
+        let (body, tag) = rest.split_at_mut(BODY_LEN);
+        let key = cipher(&network(), &beacon().instance, beacon().counter);
+        tag.copy_from_slice(&key.encrypt_in_place_detached(&Nonce::default(), header, body).unwrap());
+        datagram
+    }
+
+    #[test]
+    fn a_beacon_arrives_as_it_was() {
+        for len in [0, 1, MAX_RECORD] {
+            let beacon = Beacon { record: vec![1; len], ..beacon() };
+            let datagram = beacon.seal(&network());
+            assert_eq!(datagram.len(), BEACON_SIZE);
+            assert_eq!(peek(&datagram), Ok(BeaconHeader { instance: beacon.instance, counter: 77 }));
+            assert_eq!(Beacon::open(&datagram, &network()), Ok(beacon));
+        }
+    }
+
+    #[test]
+    fn another_network_cannot_open_it() {
+        let datagram = beacon().seal(&network());
+        assert_eq!(Beacon::open(&datagram, &Network::open("other").unwrap()), Err(BeaconError::Sealed));
+        let closed = Network::with_secret("test", &[1; 32]).unwrap();
+        assert_eq!(Beacon::open(&datagram, &closed), Err(BeaconError::Sealed));
+    }
+
+    #[test]
+    fn no_changed_byte_opens() {
+        let datagram = beacon().seal(&network());
+        for at in 0..BEACON_SIZE {
+            let mut changed = datagram.clone();
+            changed[at] ^= 0x40;
+            let expected = match at {
+                0..4 => BeaconError::Magic,
+                4 => BeaconError::Version(PROTOCOL_VERSION ^ 0x40),
+                _ => BeaconError::Sealed,
+            };
+            assert_eq!(Beacon::open(&changed, &network()), Err(expected), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn another_size_is_no_beacon() {
+        let datagram = beacon().seal(&network());
+        assert_eq!(peek(&[]), Err(BeaconError::Size));
+        assert_eq!(peek(&datagram[1..]), Err(BeaconError::Size));
+        assert_eq!(peek(&[&datagram[..], &[0]].concat()), Err(BeaconError::Size));
+    }
+
+    #[test]
+    fn sealed_nonsense_is_malformed() {
+        assert!(Beacon::open(&seal_body(&[1, 2, 0, 7, 7]), &network()).is_ok());
+        let malformed: [&[u8]; 4] = [
+            &[0x20, 0, 0],       // a flag that has no meaning
+            &[1, 0xff, 0xff],    // a record beyond the end
+            &[1, 1, 2],          // a record of 513 bytes
+            &[1, 2, 0, 7, 7, 1], // padding that is not zero
+        ];
+        for body in malformed {
+            assert_eq!(Beacon::open(&seal_body(body), &network()), Err(BeaconError::Malformed), "{body:?}");
+        }
+        let mut far = [0; BODY_LEN];
+        far[BODY_LEN - 1] = 1;
+        assert_eq!(Beacon::open(&seal_body(&far), &network()), Err(BeaconError::Malformed));
+    }
+
+    #[test]
+    fn flags_are_a_set() {
+        let both = BeaconFlags::REPLY.with(BeaconFlags::LEAVING);
+        assert!(both.has(BeaconFlags::REPLY) && both.has(BeaconFlags::LEAVING) && both.has(both));
+        assert!(!both.has(BeaconFlags::ANNOUNCE) && !BeaconFlags::REPLY.has(both));
+        assert!(both.has(BeaconFlags::default()));
+    }
 }

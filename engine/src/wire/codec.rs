@@ -60,3 +60,164 @@ pub(crate) enum DecodeError {
     #[error("not canonical")]
     NotCanonical,
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::collections::BTreeMap;
+    use alloc::string::String;
+    use alloc::vec;
+    use core::net::IpAddr;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// One of everything that wire types are made of.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Sample {
+        Empty,
+        Numbers(u8, u16, u32, u64, i64, bool),
+        Texts { text: String, bytes: Vec<u8>, lists: Vec<Vec<u8>> },
+        Fixed([u8; 32], IpAddr),
+        Maps(BTreeMap<u16, Option<u32>>),
+    }
+
+    fn sample() -> impl Strategy<Value = Sample> {
+        let bytes = || proptest::collection::vec(any::<u8>(), 0..300);
+        prop_oneof![
+            Just(Sample::Empty),
+            any::<(u8, u16, u32, u64, i64, bool)>()
+                .prop_map(|(a, b, c, d, e, f)| Sample::Numbers(a, b, c, d, e, f)),
+            (any::<String>(), bytes(), proptest::collection::vec(bytes(), 0..4))
+                .prop_map(|(text, bytes, lists)| Sample::Texts { text, bytes, lists }),
+            any::<([u8; 32], IpAddr)>().prop_map(|(hash, addr)| Sample::Fixed(hash, addr)),
+            proptest::collection::btree_map(any::<u16>(), any::<Option<u32>>(), 0..20).prop_map(Sample::Maps),
+        ]
+    }
+
+    fn fixed_seed() -> ProptestConfig {
+        ProptestConfig {
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            cases: 500,
+            ..Default::default()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(fixed_seed())]
+
+        #[test]
+        fn what_was_encoded_decodes(value in sample()) {
+            let bytes = encode(&value);
+            prop_assert_eq!(decode::<Sample>(&bytes, bytes.len()), Ok(value));
+            prop_assert_eq!(decode::<Sample>(&bytes, bytes.len() - 1), Err(DecodeError::TooLong));
+        }
+
+        #[test]
+        fn random_bytes_never_panic_and_have_one_meaning(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(value) = decode::<Sample>(&bytes, 200) {
+                prop_assert_eq!(encode(&value), bytes);
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_never_panic_and_have_one_meaning(value in sample(), at in any::<usize>(), byte in any::<u8>()) {
+            let mut bytes = encode(&value);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(value) = decode::<Sample>(&bytes, usize::MAX) {
+                prop_assert_eq!(encode(&value), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn the_cap_comes_before_any_look_at_the_bytes() {
+        assert_eq!(decode::<u8>(&[1, 2, 3], 2), Err(DecodeError::TooLong));
+        assert_eq!(decode::<u8>(&[1], 1), Ok(1));
+        assert_eq!(decode::<u8>(&[], 0), Err(DecodeError::Malformed));
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        assert_eq!(decode::<u8>(&[1, 0], 9), Err(DecodeError::Trailing));
+        assert_eq!(decode::<Vec<u8>>(&[1, 7, 7], 9), Err(DecodeError::Trailing));
+    }
+
+    #[test]
+    fn long_forms_of_small_numbers_are_refused() {
+        assert_eq!(decode::<u64>(&[5], 9), Ok(5));
+        assert_eq!(decode::<u64>(&[251, 5, 0], 9), Err(DecodeError::NotCanonical));
+        assert_eq!(decode::<u64>(&[252, 5, 0, 0, 0], 9), Err(DecodeError::NotCanonical));
+        assert_eq!(decode::<u64>(&[253, 5, 0, 0, 0, 0, 0, 0, 0], 9), Err(DecodeError::NotCanonical));
+        assert_eq!(decode::<Vec<u8>>(&[251, 1, 0, 7], 9), Err(DecodeError::NotCanonical));
+    }
+
+    #[test]
+    fn maps_out_of_order_or_with_duplicate_keys_are_refused() {
+        type Map = BTreeMap<u8, u8>;
+        assert!(decode::<Map>(&[2, 1, 0, 2, 0], 9).is_ok());
+        assert_eq!(decode::<Map>(&[2, 2, 0, 1, 0], 9), Err(DecodeError::NotCanonical));
+        assert_eq!(decode::<Map>(&[2, 1, 0, 1, 0], 9), Err(DecodeError::NotCanonical));
+    }
+
+    #[test]
+    fn a_huge_length_is_refused_at_once() {
+        for len in [u64::MAX, 1 << 60, 1 << 32] {
+            let mut claim = vec![253];
+            claim.extend_from_slice(&len.to_le_bytes());
+            assert_eq!(decode::<Vec<u8>>(&claim, 9), Err(DecodeError::Malformed));
+            assert_eq!(decode::<String>(&claim, 9), Err(DecodeError::Malformed));
+            assert_eq!(decode::<Vec<[u8; 32]>>(&claim, 9), Err(DecodeError::Malformed));
+            assert_eq!(decode::<BTreeMap<u64, u64>>(&claim, 9), Err(DecodeError::Malformed));
+        }
+    }
+
+    #[test]
+    fn the_limit_has_room_for_the_longest_frame() {
+        let longest = vec![0xffu8; 66 * 1024];
+        assert_eq!(decode::<Vec<u8>>(&encode(&longest), usize::MAX), Ok(longest));
+        let lists = vec![vec![vec![1u8]; 11_000]; 2];
+        let bytes = encode(&lists);
+        assert!(bytes.len() < 66 * 1024);
+        assert_eq!(decode::<Vec<Vec<Vec<u8>>>>(&bytes, usize::MAX), Ok(lists), "many small parts count most");
+        let beyond = vec![0u8; DECODE_LIMIT + 1];
+        assert_eq!(decode::<Vec<u8>>(&encode(&beyond), usize::MAX), Err(DecodeError::Malformed));
+    }
+
+    #[test]
+    fn bytes_that_are_no_value_are_refused() {
+        assert_eq!(decode::<bool>(&[2], 9), Err(DecodeError::Malformed));
+        assert_eq!(decode::<Option<u8>>(&[2, 0], 9), Err(DecodeError::Malformed));
+        assert_eq!(decode::<String>(&[1, 0xff], 9), Err(DecodeError::Malformed));
+        assert_eq!(decode::<Sample>(&[5], 9), Err(DecodeError::Malformed));
+        assert_eq!(decode::<char>(&[0xed, 0xa0, 0x80], 9), Err(DecodeError::Malformed), "a surrogate");
+        assert_eq!(decode::<u16>(&[252, 0, 0, 1, 0], 9), Err(DecodeError::Malformed));
+    }
+
+    /// Why the rules at the top of this file are rules: no check at run time would catch these.
+    #[test]
+    fn the_codec_cannot_refuse_zero_sized_elements_and_recursion() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Chain(Option<Box<Chain>>);
+
+        assert_eq!(
+            decode::<Vec<()>>(&[200], 9).map(|units| units.len()),
+            Ok(200),
+            "200 elements of one byte"
+        );
+        let deep = [[1; 100].as_slice(), &[0]].concat();
+        assert!(decode::<Chain>(&deep, 200).is_ok(), "a level for each byte");
+    }
+
+    #[test]
+    fn elements_of_sequences_on_the_wire_have_bytes() {
+        assert!(!encode(&IpAddr::from([0, 0, 0, 0])).is_empty());
+        assert!(!encode(&[0u8; 32]).is_empty());
+        assert!(!encode(&Vec::<u8>::new()).is_empty());
+    }
+}

@@ -2,3 +2,9 @@
 
 pub(crate) mod beacon;
 pub(crate) mod codec;
+mod frame;
+
+pub use frame::MAX_STEP_MESSAGE;
+pub(crate) use frame::{
+    AgedRecord, DisconnectReason, Frame, Hello, MAX_FRAME, RECORDS_PER_FRAME, VALUES_PER_PART,
+};

@@ -1,0 +1,298 @@
+//! Content: what we publish and to whom it came, what others offer, and the commands for both.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::content::{BlockList, BlockRef, ContentId, Manifest};
+use crate::event::Event;
+use crate::identity::PeerId;
+use crate::input::LinkId;
+use crate::wire::{Frame, VALUES_PER_PART};
+
+use super::Engine;
+use super::outputs::Slot;
+use super::peer::Offer;
+
+/// Content that this node serves.
+#[derive(Debug)]
+pub(crate) struct Published {
+    manifest: Manifest,
+    list: BlockList,
+    /// What each peer answered, and whether the application has been told. At most `max_peers`.
+    deliveries: BTreeMap<PeerId, (Answer, bool)>,
+}
+
+/// What a peer made of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Complete,
+    Declined,
+}
+
+/// How far a transfer has come.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// What.
+    pub manifest: &'a Manifest,
+    /// Blocks that are in the store.
+    pub written: u32,
+    /// Blocks in all.
+    pub blocks: u32,
+    /// Bytes of blocks that came over links, wrong ones included.
+    pub fetched_bytes: u64,
+    /// Where it comes from now.
+    pub source: Option<PeerId>,
+}
+
+/// Why content is not published. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The name is empty, too long or has control characters, or the content is larger than one list can prove.
+    #[error("the manifest is not valid: a name of 1 to 255 bytes without control characters, 16 GiB at most")]
+    Manifest,
+    /// The list of chaining values does not belong to the content.
+    #[error("the block list does not prove the content")]
+    List,
+    /// As many contents are published as the configuration allows.
+    #[error("too many contents are published already")]
+    Full,
+    /// The node is leaving.
+    #[error("the node is leaving")]
+    Leaving,
+}
+
+/// Why content is not fetched. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// No peer offers it.
+    #[error("no peer offers this content")]
+    NotOffered,
+    /// As many contents are being fetched as the configuration allows.
+    #[error("too many contents are being fetched already")]
+    Full,
+    /// The node is leaving.
+    #[error("the node is leaving")]
+    Leaving,
+}
+
+impl Engine {
+    // ---- Publishing ----
+
+    /// Serves content to every trusted peer that wants it. The driver's store must be able to read its blocks from
+    /// now on. Publishing the same content again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`]; nothing changed.
+    pub fn publish(
+        &mut self,
+        now: crate::Timestamp,
+        manifest: Manifest,
+        list: BlockList,
+    ) -> Result<(), PublishError> {
+        self.advance(now);
+        if self.leaving.is_some() {
+            return Err(PublishError::Leaving);
+        }
+        if manifest.validate().is_err() {
+            return Err(PublishError::Manifest);
+        }
+        if manifest.content.block_count() > 1 && !list.proves(&manifest.content) {
+            return Err(PublishError::List);
+        }
+        let content = manifest.content;
+        if self.published.contains_key(&content) {
+            return Ok(());
+        }
+        if self.published.len() >= self.config.max_contents {
+            return Err(PublishError::Full);
+        }
+        self.published.insert(content, Published { manifest, list, deliveries: BTreeMap::new() });
+        self.send_to_trusted(|published| Frame::Offer(published.manifest.clone()), content);
+        self.pump_links();
+        Ok(())
+    }
+
+    /// Stops serving content. Nothing happens if it was not published.
+    pub fn withdraw(&mut self, now: crate::Timestamp, content: ContentId) {
+        self.advance(now);
+        self.send_to_trusted(|_| Frame::Withdraw(content), content);
+        self.published.remove(&content);
+        self.pump_links();
+    }
+
+    fn send_to_trusted(&mut self, frame: impl Fn(&Published) -> Frame, content: ContentId) {
+        let Some(published) = self.published.get(&content) else { return };
+        let frame = frame(published);
+        let trusted: Vec<PeerId> =
+            self.peers.iter().filter(|(_, known)| known.is_trusted()).map(|(&id, _)| id).collect();
+        for peer in trusted {
+            self.send_to_peer(peer, &frame);
+        }
+    }
+
+    /// Offers everything to a peer that has just become trusted.
+    pub(super) fn offer_everything_to(&mut self, peer: PeerId) {
+        let offers: Vec<Frame> =
+            self.published.values().map(|published| Frame::Offer(published.manifest.clone())).collect();
+        for offer in offers {
+            self.send_to_peer(peer, &offer);
+        }
+    }
+
+    pub(super) fn list_requested(&mut self, id: LinkId, content: ContentId, first: u32) {
+        let values = self.published.get(&content).map(|published| {
+            let values = published.list.values();
+            let first = usize::try_from(first).unwrap_or(usize::MAX).min(values.len());
+            let end = first.saturating_add(VALUES_PER_PART).min(values.len());
+            values[first..end].to_vec()
+        });
+        let answer = match values {
+            Some(values) if !values.is_empty() => Frame::ListPart { content, first, values },
+            _ => Frame::Unavailable(content),
+        };
+        self.send_answer(id, &answer);
+    }
+
+    pub(super) fn block_requested(&mut self, id: LinkId, block: BlockRef) {
+        let serves =
+            self.published.contains_key(&block.content) && block.content.block_len(block.index).is_some();
+        if !serves {
+            self.send_answer(id, &Frame::Unavailable(block.content));
+            return;
+        }
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !link.queue.push_block(block) {
+            self.stats.frames_dropped += 1;
+        }
+        self.touched.insert(id);
+    }
+
+    /// The driver's store cannot read a block that it published.
+    pub(super) fn block_unreadable(&mut self, id: LinkId, block: BlockRef) {
+        self.send_answer(id, &Frame::Unavailable(block.content));
+    }
+
+    pub(super) fn delivered(&mut self, peer: PeerId, content: ContentId) {
+        self.answered(peer, content, Answer::Complete);
+    }
+
+    pub(super) fn declined(&mut self, peer: PeerId, content: ContentId) {
+        self.answered(peer, content, Answer::Declined);
+    }
+
+    fn answered(&mut self, peer: PeerId, content: ContentId, answer: Answer) {
+        let max = self.config.max_peers;
+        let Some(published) = self.published.get_mut(&content) else { return };
+        if published.deliveries.get(&peer).is_some_and(|(before, _)| *before == answer) {
+            return;
+        }
+        if published.deliveries.len() >= max && !published.deliveries.contains_key(&peer) {
+            return;
+        }
+        published.deliveries.insert(peer, (answer, false));
+        self.outputs.notify(Slot::Delivery(content, peer));
+    }
+
+    pub(super) fn delivery_event(&mut self, content: ContentId, to: PeerId) -> Option<Event> {
+        let (answer, reported) = self.published.get_mut(&content)?.deliveries.get_mut(&to)?;
+        if core::mem::replace(reported, true) {
+            return None;
+        }
+        Some(match answer {
+            Answer::Complete => Event::ContentDelivered { content, to },
+            Answer::Declined => Event::ContentDeclined { content, to },
+        })
+    }
+
+    // ---- Offers ----
+
+    pub(super) fn offer_received(&mut self, peer: PeerId, manifest: Manifest) {
+        let content = manifest.content;
+        if manifest.validate().is_err() {
+            self.stats.frames_refused += 1;
+            self.send_to_peer(peer, &Frame::Decline(content));
+            return;
+        }
+        if self.completed.contains(&content) {
+            self.send_to_peer(peer, &Frame::Complete(content));
+            return;
+        }
+        let max = self.config.max_contents;
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if known.offers.len() >= max && !known.offers.contains_key(&content) {
+            self.stats.frames_dropped += 1;
+            return;
+        }
+        let offer = known.offers.entry(content).or_insert(Offer {
+            manifest,
+            live: true,
+            reported: false,
+            declined: false,
+        });
+        offer.live = true;
+        if offer.declined {
+            self.send_to_peer(peer, &Frame::Decline(content));
+            return;
+        }
+        if self.transfers.contains_key(&content) {
+            self.transfer_needs_source(content);
+        } else {
+            self.outputs.notify(Slot::Offer(peer, content));
+        }
+    }
+
+    pub(super) fn offer_withdrawn(&mut self, peer: PeerId, content: ContentId) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.offers.remove(&content);
+        }
+        self.source_lost(peer, content);
+    }
+
+    /// A peer is not there any more, for now or for good.
+    pub(super) fn drop_offers_of(&mut self, peer: PeerId, for_good: bool) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let contents: Vec<ContentId> = known.offers.keys().copied().collect();
+        if for_good {
+            known.offers.clear();
+        } else {
+            known.offers.values_mut().for_each(|offer| offer.live = false);
+        }
+        for content in contents {
+            self.source_lost(peer, content);
+        }
+    }
+
+    pub(super) fn offer_event(&mut self, peer: PeerId, content: ContentId) -> Option<Event> {
+        let offer = self.peers.get_mut(&peer)?.offers.get_mut(&content)?;
+        if offer.declined || core::mem::replace(&mut offer.reported, true) {
+            return None;
+        }
+        Some(Event::ContentOffered { from: peer, manifest: offer.manifest.clone() })
+    }
+
+    /// Declines content to everyone who offers it, now or later.
+    pub fn decline(&mut self, now: crate::Timestamp, content: ContentId) {
+        self.advance(now);
+        self.decline_everywhere(content);
+        self.pump_links();
+    }
+
+    pub(super) fn decline_everywhere(&mut self, content: ContentId) {
+        let offering: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| known.offers.contains_key(&content))
+            .map(|(&id, _)| id)
+            .collect();
+        for peer in offering {
+            if let Some(offer) = self.peers.get_mut(&peer).and_then(|known| known.offers.get_mut(&content)) {
+                offer.declined = true;
+            }
+            self.send_to_peer(peer, &Frame::Decline(content));
+        }
+    }
+}

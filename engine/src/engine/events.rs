@@ -1,0 +1,96 @@
+//! The event stream: from each entity's slot, the way from what was last told to what is true now.
+
+use alloc::string::String;
+
+use crate::event::Event;
+use crate::identity::PeerId;
+
+use super::Engine;
+use super::outputs::Slot;
+use super::peer::Peer;
+
+impl Engine {
+    /// Takes slots until one has something to tell.
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        while let Some(slot) = self.outputs.next_slot() {
+            let (event, more) = match slot {
+                Slot::Peer(peer) => (self.next_peer_event(peer), true),
+                Slot::Step(peer) => (self.next_step_event(peer), true),
+                Slot::Text => (self.texts_in.pop_front(), true),
+                Slot::TextsAcked(peer) => (self.next_delivered_text(peer), true),
+                Slot::Offer(peer, content) => (self.offer_event(peer, content), false),
+                Slot::Transfer(content) => (self.transfer_event(content), false),
+                Slot::Delivery(content, peer) => (self.delivery_event(content, peer), false),
+                Slot::Incompatible => (self.next_incompatible(), true),
+                Slot::Left => (Some(Event::Left), false),
+            };
+            if event.is_some() {
+                if more {
+                    self.outputs.notify_again(slot);
+                }
+                return event;
+            }
+        }
+        None
+    }
+
+    /// One step from what the application knows of a peer to what is true.
+    fn next_peer_event(&mut self, id: PeerId) -> Option<Event> {
+        if let Some(event) = self.departures.remove(&id) {
+            return Some(event);
+        }
+        let addr = self.peers.get(&id).and_then(|peer| self.peer_address(peer));
+        let known = self.peers.get_mut(&id)?;
+        let name: String = known.record.record().name.clone();
+        let reported = known.reported;
+        if !reported.discovered {
+            known.reported.discovered = true;
+            return Some(Event::PeerDiscovered { peer: id, name, addr });
+        }
+        let session = known.link.is_some().then_some(known.session);
+        if reported.session.is_some() && reported.session != session {
+            known.reported.session = None;
+            return Some(Event::PeerLeft { peer: id, name, reason: known.last_leave });
+        }
+        if session.is_some() && reported.session.is_none() {
+            known.reported.session = session;
+            return Some(Event::PeerConnected { peer: id, name, addr });
+        }
+        if known.is_trusted() && reported.trust_epoch != known.trust_epoch {
+            known.reported.trust_epoch = known.trust_epoch;
+            return Some(Event::PeerTrusted { peer: id, name, addr });
+        }
+        None
+    }
+
+    /// A peer that the application believes to be connected leaves the table: what is left to tell is kept, one
+    /// event for each such peer.
+    pub(super) fn departed(&mut self, id: PeerId, peer: &Peer) {
+        let name = peer.record.record().name.clone();
+        self.departures.insert(id, Event::PeerLeft { peer: id, name, reason: peer.last_leave });
+        self.outputs.notify(Slot::Peer(id));
+    }
+
+    fn next_step_event(&mut self, peer: PeerId) -> Option<Event> {
+        let waiting = self.steps_in.get_mut(&peer)?;
+        let event = waiting.pop_front();
+        if waiting.is_empty() {
+            self.steps_in.remove(&peer);
+        }
+        event
+    }
+
+    fn next_delivered_text(&mut self, peer: PeerId) -> Option<Event> {
+        let texts = &mut self.peers.get_mut(&peer)?.texts;
+        if texts.acked_reported >= texts.acked {
+            return None;
+        }
+        texts.acked_reported += 1;
+        Some(Event::TextDelivered { to: peer, id: texts.acked_reported })
+    }
+
+    fn next_incompatible(&mut self) -> Option<Event> {
+        let (addr, version) = self.incompatible.pop_front()?;
+        Some(Event::IncompatiblePeer { addr, version })
+    }
+}

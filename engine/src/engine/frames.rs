@@ -1,0 +1,122 @@
+//! What a control frame from an authenticated peer does.
+
+use crate::config::Step;
+use crate::event::LeaveReason;
+use crate::identity::PeerId;
+use crate::input::LinkId;
+use crate::wire::codec::decode;
+use crate::wire::{DisconnectReason, Frame, MAX_FRAME};
+
+use super::Engine;
+use super::link::Stage;
+
+impl Engine {
+    /// Takes one frame. The first one confirms the link. A frame that cannot be decoded closes it: the codec
+    /// has shown that it is from the peer, so the peer is at fault.
+    pub(super) fn receive_frame(&mut self, id: LinkId, body: &[u8]) {
+        self.stats.frames_received += 1;
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let is_first = matches!(link.stage, Stage::Open { confirmed: false, .. });
+        link.last_heard = now;
+        let Some(peer) = link.peer.filter(|_| link.session().is_some()) else {
+            self.receive_before_peer(id, body);
+            return;
+        };
+        let Ok(frame) = decode::<Frame>(body, MAX_FRAME) else {
+            self.protocol_broken(id);
+            return;
+        };
+        if is_first != matches!(frame, Frame::Confirm { .. }) {
+            self.protocol_broken(id);
+            return;
+        }
+        match frame {
+            Frame::Confirm { session, verified, yours } => self.confirmed(id, peer, session, verified, yours),
+            Frame::Ping { nonce } => self.send_answer(id, &Frame::Pong { nonce }),
+            Frame::Pong { nonce } => self.pong(id, peer, nonce),
+            Frame::Verified { session } => self.verified_by(peer, session),
+            Frame::Step { name, message } => self.step_message(id, peer, name, message),
+            Frame::Records(records) => self.records_received(peer, records),
+            Frame::Text { id: text_id, base, text } => self.text_received(peer, text_id, base, text),
+            Frame::TextAck { id: text_id } => self.text_acked(peer, text_id),
+            Frame::Disconnect(reason) => self.disconnected(id, peer, reason),
+            Frame::Missing { keep } => self.keep_after_all(id, keep),
+            enhanced => self.enhanced_frame(id, peer, enhanced),
+        }
+    }
+
+    /// Frames that pass only from a peer that we have verified.
+    fn enhanced_frame(&mut self, id: LinkId, peer: PeerId, frame: Frame) {
+        if !self.peers.get(&peer).is_some_and(|known| known.ours) {
+            self.stats.frames_before_trust += 1;
+            return;
+        }
+        match frame {
+            Frame::Offer(manifest) => self.offer_received(peer, manifest),
+            Frame::Withdraw(content) => self.offer_withdrawn(peer, content),
+            Frame::ListRequest { content, first } => self.list_requested(id, content, first),
+            Frame::ListPart { content, first, values } => self.list_part(peer, content, first, values),
+            Frame::BlockRequest(block) => self.block_requested(id, block),
+            Frame::Unavailable(content) => self.source_failed(peer, content),
+            Frame::Complete(content) => self.delivered(peer, content),
+            Frame::Decline(content) => self.declined(peer, content),
+            _ => self.stats.frames_refused += 1,
+        }
+    }
+
+    /// A link whose peer is not in the table: it presented a record that is too old and was told so. Nothing that
+    /// it says matters.
+    fn receive_before_peer(&mut self, id: LinkId, _body: &[u8]) {
+        self.stats.frames_refused += 1;
+        self.drop_link(id);
+    }
+
+    fn protocol_broken(&mut self, id: LinkId) {
+        self.stats.frames_refused += 1;
+        self.disconnect_link(id, DisconnectReason::Protocol, LeaveReason::Lost);
+    }
+
+    /// The peer closes the link on purpose.
+    fn disconnected(&mut self, id: LinkId, peer: PeerId, reason: DisconnectReason) {
+        match reason {
+            DisconnectReason::Duplicate { keep } => self.give_way(id, keep),
+            DisconnectReason::Leaving => self.close_link(id, LeaveReason::Gone),
+            DisconnectReason::Rejected => {
+                self.hold_off(peer);
+                self.close_link(id, LeaveReason::Rejected);
+            }
+            DisconnectReason::Closed | DisconnectReason::Full => {
+                self.hold_off(peer);
+                self.close_link(id, LeaveReason::Closed);
+            }
+            DisconnectReason::Stale | DisconnectReason::Protocol => self.close_link(id, LeaveReason::Lost),
+        }
+    }
+
+    /// Parts from a peer on purpose. Neither side redials for half a minute.
+    pub fn disconnect(&mut self, now: crate::Timestamp, peer: PeerId) {
+        self.advance(now);
+        self.hold_off(peer);
+        self.part_from(peer, DisconnectReason::Closed, LeaveReason::Closed);
+        self.pump_links();
+    }
+
+    /// Closes every link to a peer with the same word.
+    pub(super) fn part_from(&mut self, peer: PeerId, reason: DisconnectReason, leave: LeaveReason) {
+        let links = self.peers.get(&peer).map_or_else(alloc::vec::Vec::new, |known| known.links.clone());
+        for id in links {
+            if self.links.get(&id).is_some_and(|link| link.session().is_some()) {
+                self.disconnect_link(id, reason, leave);
+            } else {
+                self.drop_link(id);
+            }
+        }
+    }
+
+    /// Whether the application can run a step.
+    pub(super) fn supports(&self, name: &str) -> bool {
+        self.config.supported_steps.iter().any(|step| step == name)
+            || self.config.verification.iter().any(|step| matches!(step, Step::Custom(step) if step == name))
+    }
+}

@@ -1,0 +1,469 @@
+//! The engine: one object that takes what happened and gives what to do.
+
+mod contents;
+mod discovery;
+mod events;
+mod frames;
+mod link;
+mod links;
+mod outputs;
+mod own;
+mod peer;
+mod peers;
+mod redial;
+mod share;
+mod strangers;
+mod texts;
+mod transfer;
+mod trust;
+mod verification;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::config::{Config, ConfigError};
+use crate::content::ContentId;
+use crate::event::Event;
+use crate::identity::{Identity, PeerId};
+use crate::input::{Interface, LinkEnd, LinkId, LinkInput, StoreReply};
+use crate::output::{Action, LinkOutput, Timeout, Transmit};
+use crate::random::{Seeds, Stream};
+use crate::record::SignedRecord;
+use crate::stats::Stats;
+use crate::time::Timestamp;
+use crate::timers::{TimerKey, Timers};
+
+use self::contents::Published;
+use self::discovery::Discovery;
+use self::link::{Link, Stage};
+use self::outputs::Outputs;
+use self::own::OwnRecord;
+use self::peer::Peer;
+use self::redial::Target;
+use self::strangers::Strangers;
+use self::transfer::Transfer;
+
+pub use self::contents::{FetchError, Progress, PublishError};
+pub use self::links::LinkRefused;
+pub use self::peer::Level;
+pub use self::peers::PeerView;
+pub use self::redial::DialError;
+pub use self::texts::TextError;
+pub use self::trust::StepError;
+
+/// A timer that fires this much too late means that the host was stopped: others are not blamed for the silence.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// A node of the network as one pure state machine. It does no I/O, reads no clock and draws no entropy.
+///
+/// # The loop
+///
+/// 1. Make an engine with [`new`](Self::new), then tell it the interfaces with
+///    [`handle_interfaces`](Self::handle_interfaces).
+/// 2. Wait until something happens or the deadline of [`poll_timeout`](Self::poll_timeout) has come, then call the
+///    `handle_*` method for it, or a command for the application. `now` never goes back; if it does, the engine
+///    uses the latest it has seen.
+/// 3. Drain, each until it returns `None`: [`poll_action`](Self::poll_action) first (an action may be needed before
+///    output makes sense), then [`poll_ready_link`](Self::poll_ready_link) with [`poll_link`](Self::poll_link) for
+///    each, [`poll_transmit`](Self::poll_transmit), and [`poll_event`](Self::poll_event).
+/// 4. Ask [`poll_timeout`](Self::poll_timeout) last, and go to 2.
+///
+/// State changes in `handle_*` and commands only: polls hand out what those have decided. Nothing is lost by
+/// stopping a drain early.
+///
+/// ```
+/// use std::net::{Ipv4Addr, SocketAddr};
+/// use p2pnet_engine::{
+///     Config, Datagram, Engine, Event, Identity, Interface, InterfaceAddr, InterfaceId, Network, Restored, Seeds,
+///     Timestamp,
+/// };
+///
+/// fn node(name: &str, seed: u8, host: u8) -> Engine {
+///     let config = Config::new(Network::open("home").unwrap(), name, 9000);
+///     let identity = Identity::from_seed([seed; 32]);
+///     let seeds = Seeds::new([seed; 32], [seed ^ 0xff; 32]);
+///     let mut engine = Engine::new(config, identity, Restored::default(), seeds, Timestamp::ZERO).unwrap();
+///     let addrs = vec![InterfaceAddr { ip: Ipv4Addr::new(10, 0, 0, host).into(), prefix: 24 }];
+///     let lan = Interface {
+///         id: InterfaceId(1), name: "eth0".into(), loopback: false, multicast: true, directed_broadcast: true, addrs,
+///     };
+///     engine.handle_interfaces(Timestamp::ZERO, &[lan]);
+///     engine
+/// }
+///
+/// let (mut alice, mut bob) = (node("alice", 1, 1), node("bob", 2, 2));
+/// let now = Timestamp::from_millis(1);
+/// alice.handle_timeout(now); // the first beacon is due at once
+/// let mut bytes = Vec::new();
+/// while alice.poll_transmit(&mut bytes).is_some() {
+///     let source = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 9000));
+///     bob.handle_datagram(now, Datagram { interface: InterfaceId(1), source, bytes: &bytes });
+/// }
+/// assert!(matches!(bob.poll_event(), Some(Event::PeerDiscovered { name, .. }) if name == "alice"));
+/// ```
+pub struct Engine {
+    config: Config,
+    identity: Identity,
+    own: OwnRecord,
+    now: Timestamp,
+    interfaces: Vec<Interface>,
+    discovery: Discovery,
+    strangers: Strangers,
+    peers: BTreeMap<PeerId, Peer>,
+    /// The last record of peers that left or expired, until when it is remembered.
+    floors: BTreeMap<PeerId, (SignedRecord, Timestamp)>,
+    links: BTreeMap<LinkId, Link>,
+    /// How many peers have a link that is used.
+    connected: usize,
+    /// Links that others dialled and that have not authenticated, the oldest first.
+    half_open: BTreeSet<LinkId>,
+    /// Links whose queue changed since it was last pumped.
+    touched: BTreeSet<LinkId>,
+    next_link: u64,
+    next_dial: u64,
+    targets: BTreeMap<SocketAddr, Target>,
+    published: BTreeMap<ContentId, Published>,
+    transfers: BTreeMap<ContentId, Transfer>,
+    /// Contents that were completed, the oldest first.
+    completed: VecDeque<ContentId>,
+    /// What is left to tell of peers that the application believes to be connected and that are not in the table
+    /// any more. At most `max_peers`, then the smallest id goes.
+    departures: BTreeMap<PeerId, Event>,
+    texts_in: VecDeque<Event>,
+    steps_in: BTreeMap<PeerId, VecDeque<Event>>,
+    incompatible: VecDeque<(SocketAddr, u8)>,
+    incompatible_seen: VecDeque<SocketAddr>,
+    leaving: Option<Leaving>,
+    timers: Timers,
+    outputs: Outputs,
+    behaviour: Stream,
+    secrets: Stream,
+    stats: Stats,
+}
+
+/// How far a departure has come.
+#[derive(Debug)]
+struct Leaving {
+    farewells_left: u8,
+}
+
+/// What a node remembers from earlier runs.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The incarnation of this run: larger than that of any run before, and durable already.
+    pub incarnation: u64,
+    /// Signed records of peers that left: nothing older is believed.
+    pub floors: Vec<Vec<u8>>,
+    /// Signed records of peers that were known: they are dialled.
+    pub peers: Vec<Vec<u8>>,
+}
+
+impl Default for Restored {
+    /// A first run.
+    fn default() -> Self {
+        Restored { incarnation: 1, floors: Vec::new(), peers: Vec::new() }
+    }
+}
+
+impl Engine {
+    /// Makes an engine. Nothing is sent before [`handle_interfaces`](Self::handle_interfaces). What `restored` holds
+    /// that is not valid is skipped and counted.
+    ///
+    /// # Errors
+    ///
+    /// The first field of `config` that is out of its range.
+    pub fn new(
+        config: Config,
+        identity: Identity,
+        restored: Restored,
+        seeds: Seeds,
+        now: Timestamp,
+    ) -> Result<Engine, ConfigError> {
+        config.validate()?;
+        let mut behaviour = Stream::new(&seeds.behaviour, "engine");
+        let own = OwnRecord::new(&config, &identity, restored.incarnation, &mut behaviour)
+            .ok_or(ConfigError::Name)?;
+        let mut engine = Engine {
+            discovery: Discovery::new(&config, identity.peer_id()),
+            strangers: Strangers::new(),
+            own,
+            now,
+            interfaces: Vec::new(),
+            peers: BTreeMap::new(),
+            floors: BTreeMap::new(),
+            links: BTreeMap::new(),
+            connected: 0,
+            half_open: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            next_link: 0,
+            next_dial: 0,
+            targets: BTreeMap::new(),
+            published: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            completed: VecDeque::new(),
+            departures: BTreeMap::new(),
+            texts_in: VecDeque::new(),
+            steps_in: BTreeMap::new(),
+            incompatible: VecDeque::new(),
+            incompatible_seen: VecDeque::new(),
+            leaving: None,
+            timers: Timers::default(),
+            outputs: Outputs::default(),
+            behaviour,
+            secrets: Stream::new(&seeds.secrets, "engine"),
+            stats: Stats::default(),
+            config,
+            identity,
+        };
+        engine.restore(&restored);
+        engine.schedule_resign();
+        engine.timers.set(TimerKey::Expire, now + peers::EXPIRE_EVERY);
+        Ok(engine)
+    }
+
+    // ---- What happened ----
+
+    /// Takes a datagram that arrived. What is not a valid beacon of this network changes a counter, nothing else.
+    pub fn handle_datagram(&mut self, now: Timestamp, datagram: crate::input::Datagram<'_>) {
+        self.advance(now);
+        self.stats.datagrams_received += 1;
+        if self.leaving.is_none() {
+            self.receive_beacon(datagram);
+        }
+        self.pump_links();
+    }
+
+    /// Takes a stream that somebody connected to the private port.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not wanted; nothing changed but a counter. The driver drops the stream.
+    pub fn accept_link(
+        &mut self,
+        now: Timestamp,
+        interface: Option<crate::input::InterfaceId>,
+        source: SocketAddr,
+    ) -> Result<LinkId, LinkRefused> {
+        self.advance(now);
+        self.admit_link(interface, source)
+    }
+
+    /// Takes what happened on a link. Input for a link that the engine does not have does nothing.
+    pub fn handle_link(&mut self, now: Timestamp, link: LinkId, input: LinkInput<'_>) {
+        self.advance(now);
+        if self.links.contains_key(&link) {
+            match input {
+                LinkInput::Opened => self.link_opened(link),
+                LinkInput::DialFailed(_) => self.dial_failed(link),
+                LinkInput::Handshake(bytes) => self.receive_handshake(link, bytes),
+                LinkInput::Frame(body) => self.receive_frame(link, body),
+                LinkInput::BlockArrived { block, verdict } => self.block_arrived(link, block, verdict),
+                LinkInput::Writable { budget } => self.link_writable(link, budget),
+                LinkInput::Closed(end) => self.link_ended(link, end),
+            }
+        }
+        self.pump_links();
+    }
+
+    /// Takes what a store did.
+    pub fn handle_store(&mut self, now: Timestamp, reply: StoreReply) {
+        self.advance(now);
+        match reply {
+            StoreReply::Opened { content, result } => self.store_opened(content, result),
+            StoreReply::Written { block, result } => self.block_written(block, result),
+            StoreReply::Unreadable { link, block } => self.block_unreadable(link, block),
+            StoreReply::Finished { content, result } => self.store_finished(content, result),
+        }
+        self.pump_links();
+    }
+
+    /// Takes the interfaces that there are now. If they differ from before, beacons start over, the record is
+    /// signed again, and peers without a link are dialled.
+    pub fn handle_interfaces(&mut self, now: Timestamp, interfaces: &[Interface]) {
+        self.advance(now);
+        if self.leaving.is_none() && self.interfaces != interfaces {
+            self.interfaces = interfaces.to_vec();
+            self.resign();
+            self.start_over();
+        }
+        self.pump_links();
+    }
+
+    /// Takes the news that the host slept or its clock jumped: every link is probed, beacons start over.
+    pub fn handle_clock_jump(&mut self, now: Timestamp) {
+        self.advance(now);
+        if self.leaving.is_none() {
+            self.doubt_links();
+            self.start_over();
+        }
+        self.pump_links();
+    }
+
+    /// Does everything that is due at `now`, once. A call before the deadline does nothing.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance(now);
+        let due = self.timers.take_due(self.now);
+        if let Some(&(first, _)) = due.first() {
+            if self.now.since(first) > STALLED {
+                self.stats.timeouts_late += 1;
+                self.grant_grace();
+            }
+        }
+        for (_, key) in due {
+            match key {
+                TimerKey::Beacon => self.beacon_due(),
+                TimerKey::Farewell => self.farewell_due(),
+                TimerKey::Reply => self.reply_due(),
+                TimerKey::Rotate => self.rotate_due(),
+                TimerKey::Resign => self.resign_due(),
+                TimerKey::Expire => self.expire_due(),
+                TimerKey::Link(link) => self.link_due(link),
+                TimerKey::Dial(peer) => self.dial_due(peer),
+                TimerKey::Target(address) => self.target_due(address),
+                TimerKey::Text(peer) => self.texts_due(peer),
+                TimerKey::Transfer(content) => self.transfer_due(content),
+                TimerKey::Verification(peer) => self.verification_due(peer),
+            }
+        }
+        self.pump_links();
+    }
+
+    // ---- What to do now ----
+
+    /// The next datagram to send, its bytes in place of what `buffer` held.
+    #[must_use]
+    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        let (transmit, bytes) = self.outputs.next_transmit()?;
+        *buffer = bytes;
+        self.stats.datagrams_sent += 1;
+        Some(transmit)
+    }
+
+    /// A link that has output. Each is given once; take all of it with [`poll_link`](Self::poll_link).
+    #[must_use]
+    pub fn poll_ready_link(&mut self) -> Option<LinkId> {
+        self.outputs.next_ready()
+    }
+
+    /// Appends a link's output to `buffer` and says what it is. Call it until it returns `None`.
+    #[must_use]
+    pub fn poll_link(&mut self, link: LinkId, buffer: &mut Vec<u8>) -> Option<LinkOutput> {
+        let queue = &mut self.links.get_mut(&link)?.queue;
+        if !queue.raw.is_empty() {
+            buffer.append(&mut queue.raw);
+            return Some(LinkOutput::Raw);
+        }
+        if !queue.outbox.is_empty() {
+            buffer.append(&mut queue.outbox);
+            return Some(LinkOutput::Frames);
+        }
+        None
+    }
+
+    /// The next thing for the driver to do.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.outputs.next_action()
+    }
+
+    /// The next event for the application.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.next_event()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timeout> {
+        self.timers.next()
+    }
+
+    // ---- Questions ----
+
+    /// Who this node is.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.identity.peer_id()
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The configuration it runs with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The record that it presents now.
+    #[must_use]
+    pub fn record(&self) -> &SignedRecord {
+        self.own.record()
+    }
+
+    // ---- Private parts ----
+
+    /// Moves the clock on; a `now` in the past is counted and the latest one kept.
+    fn advance(&mut self, now: Timestamp) {
+        if now < self.now {
+            self.stats.now_clamped += 1;
+        } else {
+            self.now = now;
+        }
+    }
+
+    /// Sets a deadline that is later than now, whatever `delay` says: nothing fires twice at one time.
+    fn set_timer(&mut self, key: TimerKey, delay: Duration) {
+        self.timers.set(key, self.now + delay.max(Duration::from_nanos(1)));
+    }
+
+    /// A time of `millis`, up to a tenth more or less.
+    fn jittered(&mut self, millis: u64) -> Duration {
+        let tenth = millis / 10;
+        self.behaviour.between(Duration::from_millis(millis - tenth), Duration::from_millis(millis + tenth))
+    }
+
+    /// Says goodbye: the record that ends this run goes out by broadcast, three times, and on every link; then all
+    /// links are closed. [`Event::Left`] tells that it is done. Nothing else works afterwards.
+    pub fn leave(&mut self, now: Timestamp) {
+        self.advance(now);
+        if self.leaving.is_some() {
+            return;
+        }
+        self.leaving = Some(Leaving { farewells_left: 3 });
+        self.timers.clear();
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            let open = self.links.get(&link).is_some_and(|link| matches!(link.stage, Stage::Open { .. }));
+            if open {
+                self.say_goodbye(link);
+            } else {
+                self.drop_link(link);
+            }
+        }
+        self.farewell_due();
+        self.pump_links();
+    }
+
+    /// Ends a link that broke or whose stream ended.
+    fn link_ended(&mut self, link: LinkId, end: LinkEnd) {
+        tracing::debug!(%link, ?end, "link ended");
+        self.forget_link(link, crate::event::LeaveReason::Lost);
+    }
+}
+
+impl core::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Engine")
+            .field("peer", &self.identity.peer_id())
+            .field("now", &self.now)
+            .field("peers", &self.peers.len())
+            .field("links", &self.links.len())
+            .finish_non_exhaustive()
+    }
+}

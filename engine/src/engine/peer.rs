@@ -1,0 +1,204 @@
+//! What the engine keeps for one peer.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::content::{ContentId, Manifest};
+use crate::event::LeaveReason;
+use crate::input::{InterfaceId, LinkId};
+use crate::record::SignedRecord;
+use crate::time::Timestamp;
+
+use super::verification::Verification;
+
+/// One known peer.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) record: SignedRecord,
+    /// How old the record was when it came, and when that was.
+    pub(crate) age: Duration,
+    pub(crate) received: Timestamp,
+    /// Where it was last heard: outranks what its record announces.
+    pub(crate) heard: Option<Heard>,
+    /// Whether it ever proved its key on a link.
+    pub(crate) proven: bool,
+    /// The link that is used.
+    pub(crate) link: Option<LinkId>,
+    /// All its links, whatever their stage, pending dials included.
+    pub(crate) links: Vec<LinkId>,
+    pub(crate) redial: Redial,
+    /// How often we connected to it; how often it says that it connected to us.
+    pub(crate) session: u64,
+    pub(crate) their_session: u64,
+    /// Our verification of it, while a link is up.
+    pub(crate) verification: Option<Verification>,
+    /// Whether we have verified it, and it us, in this session.
+    pub(crate) ours: bool,
+    pub(crate) theirs: bool,
+    /// Whether what follows from mutual trust has been done in this session; how often it was.
+    pub(crate) told_trusted: bool,
+    pub(crate) trust_epoch: u64,
+    pub(crate) last_leave: LeaveReason,
+    pub(crate) texts: Texts,
+    pub(crate) offers: BTreeMap<ContentId, Offer>,
+    /// What the application was last told.
+    pub(crate) reported: Reported,
+}
+
+/// Where a peer was heard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) address: SocketAddr,
+    pub(crate) interface: Option<InterfaceId>,
+    pub(crate) at: Timestamp,
+}
+
+/// When to dial a peer that has no link.
+#[derive(Debug)]
+pub(crate) struct Redial {
+    /// Tries since it was last heard or lost.
+    pub(crate) tries: u32,
+    pub(crate) since: Timestamp,
+    /// No dial before this: the peer is full, or one side closed on purpose.
+    pub(crate) hold_until: Timestamp,
+    /// Which of its addresses is next.
+    pub(crate) next_address: usize,
+}
+
+/// Texts to and from a peer.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    /// Not yet acknowledged, in the order of their numbers.
+    pub(crate) outgoing: VecDeque<(u64, String)>,
+    pub(crate) last_sent: u64,
+    pub(crate) acked: u64,
+    pub(crate) acked_reported: u64,
+    /// The last one taken from this incarnation of the peer.
+    pub(crate) last_taken: u64,
+    pub(crate) taken_from: u64,
+}
+
+/// Content that the peer offers.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    pub(crate) manifest: Manifest,
+    /// Whether the peer is there to serve it.
+    pub(crate) live: bool,
+    pub(crate) reported: bool,
+    pub(crate) declined: bool,
+}
+
+/// What the application knows of a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reported {
+    pub(crate) discovered: bool,
+    /// The session that it was told of, while that is up for the application.
+    pub(crate) session: Option<u64>,
+    pub(crate) trust_epoch: u64,
+}
+
+/// How much a peer has proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A valid record of it is held.
+    Known,
+    /// It has proven its key on a link that is up.
+    Connected,
+    /// Both sides have verified each other.
+    Trusted,
+}
+
+impl Peer {
+    pub(crate) fn new(record: SignedRecord, age: Duration, now: Timestamp) -> Self {
+        Peer {
+            record,
+            age,
+            received: now,
+            heard: None,
+            proven: false,
+            link: None,
+            links: Vec::new(),
+            redial: Redial { tries: 0, since: now, hold_until: Timestamp::ZERO, next_address: 0 },
+            session: 0,
+            their_session: 0,
+            verification: None,
+            ours: false,
+            theirs: false,
+            told_trusted: false,
+            trust_epoch: 0,
+            last_leave: LeaveReason::Lost,
+            texts: Texts::default(),
+            offers: BTreeMap::new(),
+            reported: Reported::default(),
+        }
+    }
+
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.record.record().incarnation
+    }
+
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.link.is_some() && self.ours && self.theirs
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        match (self.link.is_some(), self.is_trusted()) {
+            (_, true) => Level::Trusted,
+            (true, false) => Level::Connected,
+            (false, false) => Level::Known,
+        }
+    }
+
+    /// How old the record is now.
+    pub(crate) fn record_age(&self, now: Timestamp) -> Duration {
+        self.age + now.since(self.received)
+    }
+
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        self.record_age(now) >= Duration::from_secs(u64::from(self.record.record().ttl_secs))
+    }
+
+    /// Where it can be dialled, the best first: where it was heard, then what it announces.
+    pub(crate) fn addresses(&self) -> Vec<(SocketAddr, Option<InterfaceId>)> {
+        let record = self.record.record();
+        let mut addresses: Vec<(SocketAddr, Option<InterfaceId>)> = Vec::new();
+        if let Some(heard) = self.heard {
+            addresses.push((heard.address, heard.interface));
+        }
+        for &ip in &record.addrs {
+            let address = SocketAddr::new(ip, record.port);
+            if addresses.iter().all(|(known, _)| *known != address) {
+                addresses.push((address, None));
+            }
+        }
+        addresses
+    }
+}
+
+impl Redial {
+    /// Starts over: the peer was heard, or its link was lost.
+    pub(crate) fn reset(&mut self, now: Timestamp) {
+        self.tries = 0;
+        self.since = now;
+    }
+
+    /// The time to the next dial after one more try. `live` when the peer was heard in the last seconds.
+    pub(crate) fn next_delay(&mut self, now: Timestamp, live: bool) -> Duration {
+        const MILLIS: [u64; 4] = [250, 500, 1000, 2000];
+        let tries = self.tries;
+        self.tries = self.tries.saturating_add(1);
+        if live {
+            return Duration::from_millis(500);
+        }
+        let early = MILLIS.get(tries as usize).copied().unwrap_or(2000);
+        if now.since(self.since) < Duration::from_secs(60) {
+            return Duration::from_millis(early);
+        }
+        // After the first minute (some 30 tries) twice as long after each, up to 30 s.
+        let doublings = tries.saturating_sub(32).min(4);
+        Duration::from_millis((2000 << doublings).min(30_000))
+    }
+}

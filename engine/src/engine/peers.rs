@@ -1,0 +1,253 @@
+//! The table of peers: which records are believed, what is remembered of those who left.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::event::LeaveReason;
+use crate::identity::PeerId;
+use crate::input::LinkId;
+use crate::record::{Instance, RecordKind, SignedRecord, UnverifiedRecord};
+use crate::timers::TimerKey;
+
+use super::outputs::Slot;
+use super::peer::{Level, Peer};
+use super::{Engine, Restored};
+
+/// How often records that are too old are looked for.
+pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+
+/// How far in the past a record may be said to have been signed.
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// It is the one that is held.
+    Known(PeerId),
+    /// It is held now.
+    News(PeerId),
+    /// It was not taken: malformed, forged, of another network, or older than what is held.
+    No,
+}
+
+/// A peer, as the application may see it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PeerView<'a> {
+    /// Who.
+    pub id: PeerId,
+    /// The name that it gives itself.
+    pub name: &'a str,
+    /// How much it has proven.
+    pub level: Level,
+    /// The other end of its link, or where it was last heard.
+    pub addr: Option<SocketAddr>,
+    /// The link that is used.
+    pub link: Option<LinkId>,
+    /// Its signed record.
+    pub record: &'a SignedRecord,
+}
+
+impl Engine {
+    /// Every known peer, ordered by id.
+    pub fn peers(&self) -> impl Iterator<Item = PeerView<'_>> {
+        self.peers.iter().map(|(&id, peer)| self.view(id, peer))
+    }
+
+    /// One peer.
+    #[must_use]
+    pub fn peer(&self, id: &PeerId) -> Option<PeerView<'_>> {
+        self.peers.get(id).map(|peer| self.view(*id, peer))
+    }
+
+    fn view<'a>(&'a self, id: PeerId, peer: &'a Peer) -> PeerView<'a> {
+        PeerView {
+            id,
+            name: &peer.record.record().name,
+            level: peer.level(),
+            addr: self.peer_address(peer),
+            link: peer.link,
+            record: &peer.record,
+        }
+    }
+
+    pub(super) fn peer_address(&self, peer: &Peer) -> Option<SocketAddr> {
+        let linked = peer.link.and_then(|link| self.links.get(&link)).map(|link| link.address);
+        linked.or_else(|| peer.addresses().first().map(|&(address, _)| address))
+    }
+
+    /// Takes what earlier runs remembered.
+    pub(super) fn restore(&mut self, restored: &Restored) {
+        for bytes in &restored.floors {
+            let record = UnverifiedRecord::parse(bytes).and_then(UnverifiedRecord::verify);
+            match record {
+                Ok(record) if record.record().network == self.config.network.tag() => {
+                    self.remember_floor(record);
+                }
+                _ => self.stats.records_refused += 1,
+            }
+        }
+        for bytes in &restored.peers {
+            self.accept_record(bytes, Duration::ZERO, None, None);
+        }
+    }
+
+    /// Takes a record from anywhere: believes its signature and nothing else. `instance` is the one that a beacon
+    /// named, and must be the record's; `from` is the peer that passed it on.
+    ///
+    /// The cheap checks come first; a signature is checked only of a record that would be news.
+    pub(super) fn accept_record(
+        &mut self,
+        bytes: &[u8],
+        age: Duration,
+        instance: Option<Instance>,
+        from: Option<PeerId>,
+    ) -> Accepted {
+        let Ok(unverified) = UnverifiedRecord::parse(bytes) else {
+            self.stats.records_refused += 1;
+            return Accepted::No;
+        };
+        let record = unverified.record();
+        let id = record.peer;
+        let expired = age >= Duration::from_secs(u64::from(record.ttl_secs)).min(MAX_AGE);
+        if record.network != self.config.network.tag()
+            || instance.is_some_and(|instance| instance != record.instance)
+            || expired
+        {
+            self.stats.records_refused += 1;
+            return Accepted::No;
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            if peer.record.bytes() == bytes {
+                if age < peer.age + self.now.since(peer.received) {
+                    peer.age = age;
+                    peer.received = self.now;
+                }
+                return Accepted::Known(id);
+            }
+        }
+        if from.is_none() && !self.strangers.may_check_signature(self.now) {
+            self.stats.datagrams_rate_limited += 1;
+            return Accepted::No;
+        }
+        self.stats.signatures_checked += 1;
+        let Ok(record) = unverified.verify() else {
+            self.stats.records_refused += 1;
+            return Accepted::No;
+        };
+        if id == self.identity.peer_id() {
+            self.met_own_record(&record);
+            return Accepted::No;
+        }
+        let held = self.peers.get(&id).map(|peer| &peer.record);
+        let floor = self.floors.get(&id).map(|(record, _)| record);
+        if held.is_some_and(|held| !record.supersedes(held))
+            || floor.is_some_and(|floor| !record.supersedes(floor))
+        {
+            self.stats.records_stale += 1;
+            return Accepted::No;
+        }
+        self.stats.records_accepted += 1;
+        self.take_record(id, record, age, from);
+        Accepted::News(id)
+    }
+
+    /// Holds a record that was found good and new.
+    fn take_record(&mut self, id: PeerId, record: SignedRecord, age: Duration, from: Option<PeerId>) {
+        self.share_record(&record, age, from);
+        if record.record().kind == RecordKind::Gone {
+            self.peer_gone(id, record);
+            return;
+        }
+        self.floors.remove(&id);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            let restarted = record.record().incarnation > peer.incarnation();
+            peer.record = record;
+            peer.age = age;
+            peer.received = self.now;
+            if restarted {
+                peer.redial.reset(self.now);
+                peer.redial.hold_until = self.now;
+            }
+        } else {
+            if self.peers.len() >= self.config.max_peers && !self.evict_peer() {
+                return;
+            }
+            self.peers.insert(id, Peer::new(record, age, self.now));
+            self.outputs.notify(Slot::Peer(id));
+        }
+        self.consider_dial(id, Duration::ZERO);
+    }
+
+    /// Its subject says that this run of it is over.
+    fn peer_gone(&mut self, id: PeerId, record: SignedRecord) {
+        self.remember_floor(record);
+        let links: Vec<LinkId> = self.peers.get(&id).map_or_else(Vec::new, |peer| peer.links.clone());
+        for link in links {
+            self.close_link(link, LeaveReason::Gone);
+        }
+        self.drop_offers_of(id, true);
+        self.remove_peer(id);
+    }
+
+    fn remember_floor(&mut self, record: SignedRecord) {
+        let id = record.record().peer;
+        let ttl = Duration::from_secs(u64::from(record.record().ttl_secs));
+        if self.floors.len() >= self.config.max_peers * 2 && !self.floors.contains_key(&id) {
+            let first = self.floors.iter().min_by_key(|(_, (_, until))| *until).map(|(&id, _)| id);
+            if let Some(first) = first {
+                self.floors.remove(&first);
+            }
+        }
+        self.floors.insert(id, (record, self.now + ttl * 2));
+    }
+
+    /// Makes room for a newcomer: the peer without a link whose record is oldest goes, one that never proved
+    /// itself before one that did. Says whether there was one.
+    fn evict_peer(&mut self) -> bool {
+        let candidate = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.link.is_none() && peer.links.is_empty())
+            .min_by_key(|(_, peer)| (peer.proven, peer.received))
+            .map(|(&id, _)| id);
+        let Some(id) = candidate else { return false };
+        self.stats.peers_evicted += 1;
+        self.drop_offers_of(id, true);
+        self.remove_peer(id);
+        true
+    }
+
+    /// Forgets a peer once the application has been told that it left.
+    fn remove_peer(&mut self, id: PeerId) {
+        self.timers.cancel(TimerKey::Dial(id));
+        self.timers.cancel(TimerKey::Text(id));
+        self.timers.cancel(TimerKey::Verification(id));
+        self.steps_in.remove(&id);
+        if let Some(peer) = self.peers.remove(&id) {
+            if peer.reported.session.is_some() {
+                self.departed(id, &peer);
+            }
+        }
+    }
+
+    pub(super) fn expire_due(&mut self) {
+        let now = self.now;
+        self.floors.retain(|_, (_, until)| *until > now);
+        let expired: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.link.is_none() && peer.links.is_empty() && peer.is_expired(now))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in expired {
+            if let Some(peer) = self.peers.get(&id) {
+                self.remember_floor(peer.record.clone());
+            }
+            self.drop_offers_of(id, true);
+            self.remove_peer(id);
+        }
+        self.set_timer(TimerKey::Expire, EXPIRE_EVERY);
+    }
+}

@@ -1,0 +1,221 @@
+//! Who is dialled, when, and where.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::identity::PeerId;
+use crate::input::LinkId;
+use crate::output::Action;
+use crate::timers::TimerKey;
+
+use super::Engine;
+use super::link::{Link, LinkQueue, Stage};
+use super::peer::Redial;
+
+/// A peer that was heard this recently is at its address: a dial that has no answer is repeated soon.
+const LIVE: Duration = Duration::from_secs(5);
+
+/// Addresses given by hand.
+const MAX_TARGETS: usize = 64;
+
+/// A dial that the driver has not answered by then is given up.
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An address given by hand.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) redial: Redial,
+    /// The dial or link that serves it.
+    pub(crate) link: Option<LinkId>,
+}
+
+/// Why an address is not dialled. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The limit of addresses given by hand is reached.
+    #[error("64 addresses are being dialled already")]
+    TooMany,
+    /// No peer can be there.
+    #[error("{0} is not an address that a peer can have")]
+    Unusable(SocketAddr),
+    /// The node is leaving.
+    #[error("the node is leaving")]
+    Leaving,
+}
+
+impl Engine {
+    /// Dials an address given by hand, again and again until a peer answers there, and again when that link is
+    /// lost. Giving it twice does nothing more.
+    ///
+    /// # Errors
+    ///
+    /// See [`DialError`]; nothing changed.
+    pub fn dial(&mut self, now: crate::Timestamp, address: SocketAddr) -> Result<(), DialError> {
+        self.advance(now);
+        if self.leaving.is_some() {
+            return Err(DialError::Leaving);
+        }
+        if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+            return Err(DialError::Unusable(address));
+        }
+        if self.targets.contains_key(&address) {
+            return Ok(());
+        }
+        if self.targets.len() >= MAX_TARGETS {
+            return Err(DialError::TooMany);
+        }
+        let redial = Redial { tries: 0, since: self.now, hold_until: self.now, next_address: 0 };
+        self.targets.insert(address, Target { redial, link: None });
+        self.target_due(address);
+        self.pump_links();
+        Ok(())
+    }
+
+    /// The address by hand is due for a try.
+    pub(super) fn target_due(&mut self, address: SocketAddr) {
+        let Some(target) = self.targets.get_mut(&address) else { return };
+        if target.link.is_some() {
+            return;
+        }
+        let delay = target.redial.next_delay(self.now, false);
+        let link = self.start_dial(address, None, None, Some(address));
+        if let Some(target) = self.targets.get_mut(&address) {
+            target.link = Some(link);
+        }
+        self.set_timer(TimerKey::Target(address), delay);
+    }
+
+    /// The dial or link that served an address by hand is over.
+    pub(super) fn target_lost(&mut self, address: SocketAddr, was_up: bool) {
+        let now = self.now;
+        let Some(target) = self.targets.get_mut(&address) else { return };
+        target.link = None;
+        if was_up {
+            target.redial.reset(now);
+        }
+        if !self.timers.is_set(TimerKey::Target(address)) {
+            let delay = target.redial.next_delay(now, false);
+            self.set_timer(TimerKey::Target(address), delay);
+        }
+    }
+
+    /// Dials a peer just heard. A new instance is good news: whatever was tried before starts over. The side with
+    /// the larger id gives the other a moment, so that one link and not two is the rule.
+    pub(super) fn dial_heard(&mut self, peer: PeerId, is_new: bool) {
+        let now = self.now;
+        if let Some(known) = self.peers.get_mut(&peer) {
+            if is_new {
+                known.redial.reset(now);
+            }
+        }
+        let courtesy =
+            if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO };
+        self.consider_dial(peer, courtesy);
+    }
+
+    /// Sees to it that a peer that wants a link will be dialled after `delay` at the latest.
+    pub(super) fn consider_dial(&mut self, peer: PeerId, delay: Duration) {
+        if self.wants_link(peer) {
+            let known = self.peers.get(&peer);
+            let hold = known.map_or(self.now, |known| known.redial.hold_until);
+            let in_flight = known.is_some_and(|known| !known.links.is_empty());
+            // A dial that was just started has half a second to succeed.
+            let delay = if in_flight { delay.max(Duration::from_millis(500)) } else { delay };
+            let at = (self.now + delay.max(Duration::from_nanos(1))).max(hold);
+            self.timers.set_earlier(TimerKey::Dial(peer), at);
+        }
+    }
+
+    /// Whether a peer has no link to the incarnation of it that is known.
+    fn wants_link(&self, peer: PeerId) -> bool {
+        let Some(known) = self.peers.get(&peer) else { return false };
+        let linked = known.link.and_then(|link| self.links.get(&link)?.session());
+        let current = linked.is_some_and(|session| session.incarnation >= known.incarnation());
+        self.leaving.is_none() && !current && !self.interfaces.is_empty()
+    }
+
+    /// A peer is due for a dial.
+    pub(super) fn dial_due(&mut self, peer: PeerId) {
+        if !self.wants_link(peer) {
+            return;
+        }
+        let now = self.now;
+        let connected = self.connected;
+        let max = self.config.max_dials;
+        let own_port = self.config.private_port;
+        let own_addrs = self.own.record().record().addrs.clone();
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if now < known.redial.hold_until {
+            let hold = known.redial.hold_until;
+            self.timers.set(TimerKey::Dial(peer), hold);
+            return;
+        }
+        let live = known.heard.is_some_and(|heard| now.since(heard.at) < LIVE);
+        let delay = known.redial.next_delay(now, live);
+        let mut addresses = known.addresses();
+        // An address of ours leads to ourselves, whoever announced it.
+        addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
+        let turn = known.redial.next_address;
+        known.redial.next_address = turn.wrapping_add(1);
+        let room = known.links.len() < max && connected < self.config.max_links;
+        if let (true, Some(&(address, interface))) = (room, addresses.get(turn % addresses.len().max(1))) {
+            let link = self.start_dial(address, interface, Some(peer), None);
+            if let Some(known) = self.peers.get_mut(&peer) {
+                known.links.push(link);
+            }
+        }
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let delay = self.jittered(millis);
+        self.set_timer(TimerKey::Dial(peer), delay);
+    }
+
+    fn start_dial(
+        &mut self,
+        address: SocketAddr,
+        interface: Option<crate::input::InterfaceId>,
+        peer: Option<PeerId>,
+        target: Option<SocketAddr>,
+    ) -> LinkId {
+        self.next_dial += 1;
+        self.stats.dials_started += 1;
+        let dial = self.next_dial;
+        let link = self.new_link(Link {
+            stage: Stage::Dialling,
+            address,
+            interface,
+            dialled: true,
+            peer,
+            target,
+            dial,
+            last_heard: self.now,
+            last_ping: self.now,
+            queue: LinkQueue::default(),
+        });
+        self.set_timer(TimerKey::Link(link), DIAL_TIMEOUT);
+        self.outputs.action(Action::Dial { link, interface, address });
+        link
+    }
+
+    /// Peers without a link are dialled soon: the network is new.
+    pub(super) fn redial_everyone(&mut self) {
+        let now = self.now;
+        let peers: Vec<PeerId> =
+            self.peers.iter().filter(|(_, peer)| peer.link.is_none()).map(|(&id, _)| id).collect();
+        for id in peers {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.redial.reset(now);
+            }
+            let delay = self.behaviour.between(Duration::ZERO, Duration::from_millis(100));
+            self.consider_dial(id, delay);
+        }
+        let targets: Vec<SocketAddr> = self.targets.keys().copied().collect();
+        for address in targets {
+            if let Some(target) = self.targets.get_mut(&address).filter(|target| target.link.is_none()) {
+                target.redial.reset(now);
+                self.timers.set_earlier(TimerKey::Target(address), now + Duration::from_millis(100));
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Limits on those who have proven nothing: buckets that refill within two seconds, so that who shares an address
+//! with a troublemaker is welcome again soon.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::net::IpAddr;
+
+use crate::limits::TokenBucket;
+use crate::time::Timestamp;
+
+/// Signatures of unknown records that are checked: a second's worth of work is some 25,000.
+const SIGNATURES: u32 = 400;
+/// Streams that one address may open.
+const LINKS_PER_SOURCE: u32 = 64;
+/// Streams that everybody together may open.
+const LINKS: u32 = 512;
+/// Addresses that have a bucket; beyond it the one that was quiet longest makes room.
+const SOURCES: usize = 256;
+/// First handshake messages that are remembered, so that a recorded one is recognised.
+const EPHEMERALS: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct Strangers {
+    signatures: TokenBucket,
+    links: TokenBucket,
+    sources: BTreeMap<IpAddr, (TokenBucket, Timestamp)>,
+    ephemerals: BTreeSet<[u8; 32]>,
+    ephemerals_by_age: VecDeque<[u8; 32]>,
+}
+
+impl Strangers {
+    pub(crate) fn new() -> Self {
+        Strangers {
+            signatures: TokenBucket::new(SIGNATURES, SIGNATURES / 2),
+            links: TokenBucket::new(LINKS, LINKS / 2),
+            sources: BTreeMap::new(),
+            ephemerals: BTreeSet::new(),
+            ephemerals_by_age: VecDeque::new(),
+        }
+    }
+
+    /// Whether one more signature of an unknown record may be checked.
+    pub(crate) fn may_check_signature(&mut self, now: Timestamp) -> bool {
+        self.signatures.take(now, 1)
+    }
+
+    /// Whether `source` may open one more stream.
+    pub(crate) fn may_open_link(&mut self, now: Timestamp, source: IpAddr) -> bool {
+        if self.sources.len() >= SOURCES && !self.sources.contains_key(&source) {
+            let quietest = self.sources.iter().min_by_key(|(_, (_, at))| *at).map(|(&ip, _)| ip);
+            if let Some(quietest) = quietest {
+                self.sources.remove(&quietest);
+            }
+        }
+        let (bucket, at) = self
+            .sources
+            .entry(source)
+            .or_insert_with(|| (TokenBucket::new(LINKS_PER_SOURCE, LINKS_PER_SOURCE / 2), now));
+        *at = now;
+        bucket.take(now, 1) && self.links.take(now, 1)
+    }
+
+    /// Notes the ephemeral key of a first handshake message; says whether it is new.
+    pub(crate) fn is_fresh(&mut self, ephemeral: [u8; 32]) -> bool {
+        if !self.ephemerals.insert(ephemeral) {
+            return false;
+        }
+        self.ephemerals_by_age.push_back(ephemeral);
+        if self.ephemerals_by_age.len() > EPHEMERALS {
+            if let Some(oldest) = self.ephemerals_by_age.pop_front() {
+                self.ephemerals.remove(&oldest);
+            }
+        }
+        true
+    }
+}

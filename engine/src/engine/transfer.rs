@@ -1,0 +1,517 @@
+//! Fetching content: the list of chaining values first, then blocks, the last one first because only it proves the
+//! size, from one source at a time.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::content::{BlockList, BlockRef, ContentId, Manifest, Verdict};
+use crate::event::{ContentFailure, Event};
+use crate::identity::PeerId;
+use crate::input::{LinkId, StoreFailure};
+use crate::output::{Action, StoreRequest};
+use crate::timers::TimerKey;
+use crate::wire::{Frame, VALUES_PER_PART};
+
+use super::Engine;
+use super::contents::{FetchError, Progress};
+use super::outputs::Slot;
+
+/// Contents that are fetched at the same time; the others wait for their turn.
+const ACTIVE: usize = 4;
+
+/// Wrong or missing answers after which a source is not asked for this content any more.
+const STRIKES: u32 = 3;
+
+/// Contents remembered as complete, in multiples of `max_contents`.
+const COMPLETED_FACTOR: usize = 4;
+
+/// Wanted content.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    manifest: Manifest,
+    stage: TransferStage,
+    /// Chaining values received so far, before they are proven.
+    values: Vec<[u8; 32]>,
+    list: BlockList,
+    source: Option<PeerId>,
+    /// The last peer that a block came from.
+    last_source: Option<PeerId>,
+    /// Peers that have sent something wrong, or that cannot serve it.
+    bad: BTreeSet<PeerId>,
+    strikes: u32,
+    blocks: Vec<BlockState>,
+    /// The lowest index that may be missing.
+    next: u32,
+    in_flight: usize,
+    written: u32,
+    fetched_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TransferStage {
+    /// Waits for its turn, or for the store to get ready.
+    Waiting,
+    Opening,
+    /// Fetches the chaining values.
+    Listing,
+    Fetching,
+    /// Every block is written; the store makes them durable.
+    Finishing,
+    Complete,
+    Failed(ContentFailure),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BlockState {
+    Missing,
+    Requested,
+    Arrived,
+    Written,
+}
+
+impl Transfer {
+    fn is_active(&self) -> bool {
+        matches!(
+            self.stage,
+            TransferStage::Opening
+                | TransferStage::Listing
+                | TransferStage::Fetching
+                | TransferStage::Finishing
+        )
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.stage, TransferStage::Complete | TransferStage::Failed(_))
+    }
+
+    /// The next block to ask for: the last one first.
+    fn next_missing(&mut self) -> Option<u32> {
+        let last = u32::try_from(self.blocks.len()).ok()?.checked_sub(1)?;
+        if self.blocks.last() == Some(&BlockState::Missing) {
+            return Some(last);
+        }
+        while let Some(state) = self.blocks.get(self.next as usize) {
+            if *state == BlockState::Missing {
+                return Some(self.next);
+            }
+            self.next += 1;
+        }
+        None
+    }
+
+    fn set(&mut self, index: u32, state: BlockState) -> Option<BlockState> {
+        let slot = self.blocks.get_mut(index as usize)?;
+        let before = core::mem::replace(slot, state);
+        if state == BlockState::Missing {
+            self.next = self.next.min(index);
+        }
+        Some(before)
+    }
+
+    /// Gives up what was asked for and did not come.
+    fn forget_requests(&mut self) {
+        for index in 0..self.blocks.len() {
+            if self.blocks[index] == BlockState::Requested {
+                self.blocks[index] = BlockState::Missing;
+                self.in_flight -= 1;
+                self.next = self.next.min(index as u32);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Fetches content that some trusted peer offers, and goes on until it is complete, no peer that offers it is
+    /// left, or it is cancelled. Fetching it again while it is being fetched changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`FetchError`]; nothing changed.
+    pub fn fetch(&mut self, now: crate::Timestamp, content: ContentId) -> Result<(), FetchError> {
+        self.advance(now);
+        if self.leaving.is_some() {
+            return Err(FetchError::Leaving);
+        }
+        if self.transfers.contains_key(&content) {
+            return Ok(());
+        }
+        let offer = self.peers.values_mut().find_map(|known| known.offers.get_mut(&content));
+        let Some(offer) = offer else { return Err(FetchError::NotOffered) };
+        if self.transfers.len() >= self.config.max_contents {
+            return Err(FetchError::Full);
+        }
+        offer.declined = false;
+        let manifest = offer.manifest.clone();
+        let count = content.block_count() as usize;
+        self.transfers.insert(
+            content,
+            Transfer {
+                manifest,
+                stage: TransferStage::Waiting,
+                values: Vec::new(),
+                list: BlockList::default(),
+                source: None,
+                last_source: None,
+                bad: BTreeSet::new(),
+                strikes: 0,
+                blocks: alloc::vec![BlockState::Missing; count],
+                next: 0,
+                in_flight: 0,
+                written: 0,
+                fetched_bytes: 0,
+            },
+        );
+        self.start_transfers();
+        self.pump_links();
+        Ok(())
+    }
+
+    /// Gives up content that is being fetched, and declines it.
+    pub fn cancel(&mut self, now: crate::Timestamp, content: ContentId) {
+        self.advance(now);
+        self.fail_transfer(content, ContentFailure::Cancelled);
+        self.decline_everywhere(content);
+        self.pump_links();
+    }
+
+    /// How far a transfer has come; `None` when there is none, or its end has been told.
+    #[must_use]
+    pub fn progress(&self, content: &ContentId) -> Option<Progress<'_>> {
+        self.transfers.get(content).map(|transfer| Progress {
+            manifest: &transfer.manifest,
+            written: transfer.written,
+            blocks: content.block_count(),
+            fetched_bytes: transfer.fetched_bytes,
+            source: transfer.source,
+        })
+    }
+
+    // ---- Beginning ----
+
+    fn start_transfers(&mut self) {
+        let active = self.transfers.values().filter(|transfer| transfer.is_active()).count();
+        let waiting: Vec<ContentId> = self
+            .transfers
+            .iter()
+            .filter(|(_, transfer)| transfer.stage == TransferStage::Waiting)
+            .map(|(&content, _)| content)
+            .take(ACTIVE.saturating_sub(active))
+            .collect();
+        for content in waiting {
+            if let Some(transfer) = self.transfers.get_mut(&content) {
+                transfer.stage = TransferStage::Opening;
+                let manifest = transfer.manifest.clone();
+                self.outputs.action(Action::Store(StoreRequest::Open { manifest }));
+            }
+        }
+    }
+
+    pub(super) fn store_opened(&mut self, content: ContentId, result: Result<(), StoreFailure>) {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if transfer.stage != TransferStage::Opening {
+            return;
+        }
+        if let Err(failure) = result {
+            self.fail_transfer(content, failure_of(failure));
+            return;
+        }
+        transfer.stage =
+            if content.block_count() > 1 { TransferStage::Listing } else { TransferStage::Fetching };
+        self.transfer_needs_source(content);
+    }
+
+    /// Picks a source if there is none, and asks it for what is missing.
+    pub(super) fn transfer_needs_source(&mut self, content: ContentId) {
+        let Some(transfer) = self.transfers.get(&content) else { return };
+        if transfer.source.is_none() && !transfer.is_over() {
+            let source = self
+                .peers
+                .iter()
+                .filter(|(id, known)| known.is_trusted() && !transfer.bad.contains(id))
+                .find(|(_, known)| known.offers.get(&content).is_some_and(|offer| offer.live))
+                .map(|(&id, _)| id);
+            if let Some(transfer) = self.transfers.get_mut(&content) {
+                transfer.source = source;
+                transfer.strikes = 0;
+            }
+        }
+        self.request_more(content, true);
+    }
+
+    /// Asks the source for as much as the window allows. `fresh` when nothing is under way to it.
+    fn request_more(&mut self, content: ContentId, fresh: bool) {
+        let window = self.config.window;
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        let Some(source) = transfer.source else { return };
+        let Some(link) =
+            self.peers.get(&source).filter(|known| known.is_trusted()).and_then(|known| known.link)
+        else {
+            return;
+        };
+        let mut frames: Vec<Frame> = Vec::new();
+        match transfer.stage {
+            TransferStage::Listing if fresh => {
+                let first = transfer.values.len() as u32;
+                frames.push(Frame::ListRequest { content, first });
+            }
+            TransferStage::Fetching => {
+                while transfer.in_flight < window {
+                    let Some(index) = transfer.next_missing() else { break };
+                    let Some(check) = transfer.list.check(&content, index) else { break };
+                    transfer.set(index, BlockState::Requested);
+                    transfer.in_flight += 1;
+                    let block = BlockRef { content, index };
+                    self.outputs.action(Action::ExpectBlock { link, block, check });
+                    frames.push(Frame::BlockRequest(block));
+                }
+            }
+            _ => {}
+        }
+        if frames.is_empty() && !fresh {
+            return;
+        }
+        for frame in &frames {
+            self.send_frame(link, frame);
+        }
+        self.watch_source(content);
+    }
+
+    fn watch_source(&mut self, content: ContentId) {
+        self.set_timer(TimerKey::Transfer(content), self.config.source_timeout);
+    }
+
+    // ---- Answers ----
+
+    pub(super) fn list_part(&mut self, peer: PeerId, content: ContentId, first: u32, values: Vec<[u8; 32]>) {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if transfer.stage != TransferStage::Listing || transfer.source != Some(peer) {
+            return;
+        }
+        let count = content.block_count() as usize;
+        let expected = (count - transfer.values.len().min(count)).min(VALUES_PER_PART);
+        if first as usize != transfer.values.len() {
+            return;
+        }
+        if values.is_empty() || values.len() > expected {
+            self.source_failed(peer, content);
+            return;
+        }
+        transfer.values.extend_from_slice(&values);
+        if transfer.values.len() < count {
+            self.request_more(content, true);
+            return;
+        }
+        let list = BlockList::from_values(core::mem::take(&mut transfer.values));
+        if list.proves(&content) {
+            transfer.list = list;
+            transfer.stage = TransferStage::Fetching;
+            self.request_more(content, true);
+        } else {
+            self.source_failed(peer, content);
+        }
+    }
+
+    pub(super) fn block_arrived(&mut self, id: LinkId, block: BlockRef, verdict: Verdict) {
+        let now = self.now;
+        let from = self.links.get_mut(&id).and_then(|link| {
+            link.last_heard = now;
+            link.peer
+        });
+        match verdict {
+            Verdict::Good => self.stats.blocks_good += 1,
+            Verdict::Bad => self.stats.blocks_bad += 1,
+            Verdict::Unexpected => {
+                self.stats.blocks_unexpected += 1;
+                return;
+            }
+        }
+        let Some(transfer) = self.transfers.get_mut(&block.content) else { return };
+        transfer.fetched_bytes += block.content.block_len(block.index).unwrap_or(0) as u64;
+        let state = transfer.blocks.get(block.index as usize).copied();
+        if verdict == Verdict::Good {
+            match state {
+                Some(BlockState::Requested) => {
+                    transfer.set(block.index, BlockState::Arrived);
+                }
+                Some(BlockState::Missing) => {
+                    transfer.set(block.index, BlockState::Arrived);
+                    transfer.in_flight += 1;
+                }
+                _ => {}
+            }
+            transfer.last_source = from;
+            transfer.strikes = 0;
+            if transfer.source == from {
+                self.watch_source(block.content);
+            }
+            return;
+        }
+        // Fetched again, from here as long as it was a mishap.
+        if state == Some(BlockState::Requested) {
+            transfer.set(block.index, BlockState::Missing);
+            transfer.in_flight -= 1;
+        }
+        self.strike(block.content);
+    }
+
+    pub(super) fn block_written(&mut self, block: BlockRef, result: Result<(), StoreFailure>) {
+        let Some(transfer) = self.transfers.get_mut(&block.content) else { return };
+        if let Err(failure) = result {
+            self.fail_transfer(block.content, failure_of(failure));
+            return;
+        }
+        match transfer.set(block.index, BlockState::Written) {
+            Some(BlockState::Requested | BlockState::Arrived) => transfer.in_flight -= 1,
+            Some(BlockState::Missing) => {}
+            Some(BlockState::Written) | None => return,
+        }
+        transfer.written += 1;
+        if transfer.written == block.content.block_count() {
+            transfer.stage = TransferStage::Finishing;
+            self.timers.cancel(TimerKey::Transfer(block.content));
+            self.outputs.action(Action::Store(StoreRequest::Finish { content: block.content }));
+        } else {
+            self.request_more(block.content, false);
+        }
+    }
+
+    pub(super) fn store_finished(&mut self, content: ContentId, result: Result<(), StoreFailure>) {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if transfer.stage != TransferStage::Finishing {
+            return;
+        }
+        if let Err(failure) = result {
+            self.fail_transfer(content, failure_of(failure));
+            return;
+        }
+        transfer.stage = TransferStage::Complete;
+        if self.completed.len() >= self.config.max_contents * COMPLETED_FACTOR {
+            self.completed.pop_front();
+        }
+        self.completed.push_back(content);
+        let offering: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| known.offers.contains_key(&content))
+            .map(|(&id, _)| id)
+            .collect();
+        for peer in offering {
+            self.send_to_peer(peer, &Frame::Complete(content));
+        }
+        self.outputs.notify(Slot::Transfer(content));
+        self.start_transfers();
+    }
+
+    // ---- Trouble ----
+
+    /// The source said that it cannot serve the content, or what it sent proves nothing.
+    pub(super) fn source_failed(&mut self, peer: PeerId, content: ContentId) {
+        if let Some(transfer) = self.transfers.get_mut(&content) {
+            transfer.bad.insert(peer);
+        }
+        self.source_lost(peer, content);
+    }
+
+    /// A peer does not serve the content any more, for now at least.
+    pub(super) fn source_lost(&mut self, peer: PeerId, content: ContentId) {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if transfer.is_over() || transfer.stage == TransferStage::Finishing {
+            return;
+        }
+        if transfer.source == Some(peer) {
+            transfer.source = None;
+            transfer.forget_requests();
+            if transfer.stage == TransferStage::Listing {
+                transfer.values.clear();
+            }
+        }
+        let bad = &transfer.bad;
+        let hope =
+            self.peers.iter().any(|(id, known)| known.offers.contains_key(&content) && !bad.contains(id));
+        if hope {
+            self.transfer_needs_source(content);
+        } else {
+            self.fail_transfer(content, ContentFailure::NoSource);
+        }
+    }
+
+    /// A peer's link changed: what was asked for on the old one will not come.
+    pub(super) fn transfers_moved(&mut self, peer: PeerId) {
+        let affected: Vec<ContentId> = self
+            .transfers
+            .iter()
+            .filter(|(_, transfer)| transfer.source.is_none_or(|source| source == peer))
+            .filter(|(_, transfer)| {
+                matches!(transfer.stage, TransferStage::Listing | TransferStage::Fetching)
+            })
+            .map(|(&content, _)| content)
+            .collect();
+        for content in affected {
+            if let Some(transfer) = self.transfers.get_mut(&content) {
+                transfer.forget_requests();
+            }
+            self.transfer_needs_source(content);
+        }
+    }
+
+    /// The source sent something wrong or nothing in time: asked again, and after some more of it, replaced.
+    fn strike(&mut self, content: ContentId) {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        let Some(source) = transfer.source else { return };
+        transfer.strikes += 1;
+        if transfer.strikes >= STRIKES {
+            self.source_failed(source, content);
+        } else {
+            self.request_more(content, true);
+        }
+    }
+
+    pub(super) fn transfer_due(&mut self, content: ContentId) {
+        if let Some(transfer) = self.transfers.get_mut(&content) {
+            transfer.forget_requests();
+        }
+        self.strike(content);
+    }
+
+    fn fail_transfer(&mut self, content: ContentId, reason: ContentFailure) {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if transfer.is_over() {
+            return;
+        }
+        let opened = transfer.is_active();
+        transfer.stage = TransferStage::Failed(reason);
+        self.timers.cancel(TimerKey::Transfer(content));
+        if opened {
+            self.outputs.action(Action::Store(StoreRequest::Abandon { content }));
+        }
+        if matches!(reason, ContentFailure::StoreFull | ContentFailure::StoreFailed) {
+            self.decline_everywhere(content);
+        }
+        self.outputs.notify(Slot::Transfer(content));
+        self.start_transfers();
+    }
+
+    /// The end of a transfer. It is forgotten once this has been taken.
+    pub(super) fn transfer_event(&mut self, content: ContentId) -> Option<Event> {
+        if !self.transfers.get(&content)?.is_over() {
+            return None;
+        }
+        let transfer = self.transfers.remove(&content)?;
+        let manifest = transfer.manifest;
+        match transfer.stage {
+            TransferStage::Complete => {
+                let from = transfer.last_source.or(transfer.source)?;
+                Some(Event::ContentReceived { manifest, from, fetched_bytes: transfer.fetched_bytes })
+            }
+            TransferStage::Failed(reason) => Some(Event::ContentFailed { manifest, reason }),
+            _ => None,
+        }
+    }
+}
+
+fn failure_of(failure: StoreFailure) -> ContentFailure {
+    match failure {
+        StoreFailure::Full => ContentFailure::StoreFull,
+        StoreFailure::Io => ContentFailure::StoreFailed,
+    }
+}

@@ -1,0 +1,315 @@
+//! From a confirmed link to trust: sessions, verification, and what both cause.
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::config::Step;
+use crate::event::{Event, LeaveReason};
+use crate::identity::PeerId;
+use crate::input::LinkId;
+use crate::record::UnverifiedRecord;
+use crate::timers::TimerKey;
+use crate::wire::{DisconnectReason, Frame, MAX_STEP_MESSAGE};
+
+use super::Engine;
+use super::outputs::Slot;
+use super::verification::{Verification, union};
+
+/// Messages of custom steps that wait for the application, for each peer. A peer that sends more is rejected.
+const MAX_STEP_EVENTS: usize = 16;
+
+/// Why a message or verdict of a custom step was not taken. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// The peer is not being verified by this step now.
+    #[error("this step is not running for this peer")]
+    NotRunning,
+    /// The message is too long.
+    #[error("a step's message may have 16 KiB at most")]
+    TooLong,
+}
+
+impl Engine {
+    // ---- Sessions ----
+
+    /// The peer's first frame on a link.
+    pub(super) fn confirmed(
+        &mut self,
+        id: LinkId,
+        peer: PeerId,
+        session: u64,
+        verified: bool,
+        yours: Option<Vec<u8>>,
+    ) {
+        if let Some(bytes) = yours {
+            let record = UnverifiedRecord::parse(&bytes).and_then(UnverifiedRecord::verify);
+            if let Some(record) = record.ok().filter(|record| record.record().peer == self.identity.peer_id())
+            {
+                self.met_own_record(&record);
+            }
+            return;
+        }
+        if let Some(known) = self.peers.get_mut(&peer) {
+            if session > known.their_session {
+                known.their_session = session;
+                known.theirs = verified;
+            } else if session == known.their_session {
+                known.theirs |= verified;
+            }
+        }
+        self.confirm_link(id);
+        self.trust_changed(peer);
+    }
+
+    /// Makes a link the one that is used for its peer.
+    pub(super) fn use_link(&mut self, peer: PeerId, id: LinkId) {
+        let Some(incarnation) =
+            self.links.get(&id).and_then(|link| link.session()).map(|session| session.incarnation)
+        else {
+            return;
+        };
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let before = known.link.replace(id);
+        let restarted = known.texts.taken_from < incarnation;
+        if restarted {
+            known.texts.taken_from = incarnation;
+            known.texts.last_taken = 0;
+        }
+        let replaced_older = before
+            .and_then(|before| self.links.get(&before)?.session())
+            .is_some_and(|session| session.incarnation < incarnation);
+        if before.is_none() || replaced_older {
+            if before.is_none() {
+                self.connected += 1;
+            }
+            if let Some(known) = self.peers.get_mut(&peer) {
+                known.session += 1;
+                known.last_leave = LeaveReason::Lost;
+                known.ours = false;
+                known.verification = None;
+            }
+            self.outputs.notify(Slot::Peer(peer));
+        }
+        self.begin_verification(peer, id);
+        self.resend_texts(peer);
+        self.transfers_moved(peer);
+    }
+
+    /// A link of a peer is over: another takes its place, or the peer is not connected any more.
+    pub(super) fn link_gone(&mut self, peer: PeerId, id: LinkId, leave: LeaveReason) {
+        let now = self.now;
+        let Some(known) = self.peers.get(&peer) else { return };
+        if known.link != Some(id) {
+            // A dial that came to nothing: the next one is scheduled already, or is now.
+            if known.link.is_none() && known.links.is_empty() && !self.timers.is_set(TimerKey::Dial(peer)) {
+                self.consider_dial(peer, Duration::from_millis(250));
+            }
+            return;
+        }
+        let decides = self.identity.peer_id() < peer;
+        let survivor = known
+            .links
+            .iter()
+            .copied()
+            .filter(|other| self.links.get(other).is_some_and(|link| link.is_confirmed()))
+            .max_by_key(|other| self.links.get(other).map(|link| link.rank(link.dialled == decides)));
+        if let Some(survivor) = survivor {
+            self.use_link(peer, survivor);
+            return;
+        }
+        self.connected -= 1;
+        self.timers.cancel(TimerKey::Verification(peer));
+        self.steps_in.remove(&peer);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.link = None;
+            known.ours = false;
+            known.theirs = false;
+            known.verification = None;
+            known.last_leave = leave;
+            known.redial.reset(now);
+        }
+        self.outputs.notify(Slot::Peer(peer));
+        self.drop_offers_of(peer, leave == LeaveReason::Gone);
+        if leave != LeaveReason::Gone {
+            self.consider_dial(peer, Duration::from_millis(250));
+        }
+    }
+
+    // ---- Verification ----
+
+    fn begin_verification(&mut self, peer: PeerId, id: LinkId) {
+        let Some(known) = self.peers.get(&peer) else { return };
+        if known.ours || known.verification.as_ref().is_some_and(|running| running.link == id) {
+            return;
+        }
+        let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
+        let steps = union(&self.config.verification, &session.steps, &self.config.supported_steps);
+        let Ok(steps) = steps else {
+            self.reject(peer);
+            return;
+        };
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.verification = Some(Verification::new(id, steps));
+        }
+        self.set_timer(TimerKey::Verification(peer), self.config.verification_timeout);
+        self.run_step(peer);
+    }
+
+    /// Starts the step that is due, or notes that all have passed.
+    fn run_step(&mut self, peer: PeerId) {
+        let nonce = self.behaviour.next_u64();
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let Some(running) = &mut known.verification else { return };
+        let id = running.link;
+        match running.current().cloned() {
+            Some(Step::Ping) => {
+                running.pinged(nonce);
+                self.send_frame(id, &Frame::Ping { nonce });
+            }
+            Some(Step::Custom(name)) => {
+                let early = running.take_early(&name);
+                self.step_event(peer, id, &name, None);
+                for message in early {
+                    self.step_event(peer, id, &name, Some(message));
+                }
+            }
+            None => {
+                known.ours = true;
+                let session = known.session;
+                self.timers.cancel(TimerKey::Verification(peer));
+                self.send_to_peer(peer, &Frame::Verified { session });
+                self.trust_changed(peer);
+            }
+        }
+    }
+
+    pub(super) fn pong(&mut self, id: LinkId, peer: PeerId, nonce: u64) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let running = known.verification.as_mut().filter(|running| running.link == id);
+        if running.is_some_and(|running| running.pong(nonce)) {
+            self.run_step(peer);
+        }
+    }
+
+    pub(super) fn step_message(&mut self, id: LinkId, peer: PeerId, name: String, message: Vec<u8>) {
+        if message.len() > MAX_STEP_MESSAGE || !self.supports(&name) {
+            self.reject(peer);
+            return;
+        }
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let Some(running) = known.verification.as_mut().filter(|running| running.link == id) else { return };
+        if running.is_later(&name) {
+            if !running.keep_early(&name, message) {
+                self.reject(peer);
+            }
+        } else {
+            self.step_event(peer, id, &name, Some(message));
+        }
+    }
+
+    fn step_event(&mut self, peer: PeerId, id: LinkId, step: &str, message: Option<Vec<u8>>) {
+        let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
+        let transcript = session.transcript;
+        let waiting = self.steps_in.entry(peer).or_insert_with(VecDeque::new);
+        if waiting.len() >= MAX_STEP_EVENTS {
+            self.reject(peer);
+            return;
+        }
+        waiting.push_back(Event::StepMessage { peer, step: step.to_string(), transcript, message });
+        self.outputs.notify(Slot::Step(peer));
+    }
+
+    /// Sends a message of a custom step to a peer that is being verified, or that is still verifying us.
+    ///
+    /// # Errors
+    ///
+    /// See [`StepError`]; nothing changed.
+    pub fn step_send(
+        &mut self,
+        now: crate::Timestamp,
+        peer: PeerId,
+        step: &str,
+        message: &[u8],
+    ) -> Result<(), StepError> {
+        self.advance(now);
+        if message.len() > MAX_STEP_MESSAGE {
+            return Err(StepError::TooLong);
+        }
+        let known = self.peers.get(&peer).ok_or(StepError::NotRunning)?;
+        let running = known.verification.as_ref().ok_or(StepError::NotRunning)?;
+        if !self.supports(step) || running.is_later(step) {
+            return Err(StepError::NotRunning);
+        }
+        let link = running.link;
+        self.send_frame(link, &Frame::Step { name: step.to_string(), message: message.to_vec() });
+        self.pump_links();
+        Ok(())
+    }
+
+    /// Ends a custom step: the peer passed it, or is rejected.
+    ///
+    /// # Errors
+    ///
+    /// See [`StepError`]; nothing changed.
+    pub fn step_conclude(
+        &mut self,
+        now: crate::Timestamp,
+        peer: PeerId,
+        step: &str,
+        passed: bool,
+    ) -> Result<(), StepError> {
+        self.advance(now);
+        let known = self.peers.get_mut(&peer).ok_or(StepError::NotRunning)?;
+        let running = known.verification.as_mut().filter(|running| running.is_running(step));
+        let running = running.ok_or(StepError::NotRunning)?;
+        if passed {
+            running.pass();
+            self.run_step(peer);
+        } else {
+            self.reject(peer);
+        }
+        self.pump_links();
+        Ok(())
+    }
+
+    /// The peer says that it has verified us.
+    pub(super) fn verified_by(&mut self, peer: PeerId, session: u64) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            if session >= known.their_session {
+                known.their_session = session;
+                known.theirs = true;
+            }
+        }
+        self.trust_changed(peer);
+    }
+
+    pub(super) fn verification_due(&mut self, peer: PeerId) {
+        self.reject(peer);
+    }
+
+    fn reject(&mut self, peer: PeerId) {
+        self.hold_off(peer);
+        self.part_from(peer, DisconnectReason::Rejected, LeaveReason::Rejected);
+    }
+
+    /// Looks whether both sides have verified each other now, and if so shares what trusted peers share.
+    fn trust_changed(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if !known.is_trusted() {
+            known.told_trusted = false;
+            return;
+        }
+        if known.told_trusted {
+            return;
+        }
+        known.told_trusted = true;
+        known.trust_epoch += 1;
+        self.outputs.notify(Slot::Peer(peer));
+        self.share_everything_with(peer);
+        self.offer_everything_to(peer);
+        self.transfers_moved(peer);
+    }
+}

@@ -1,0 +1,138 @@
+//! Bytes that must never change within one version of the protocol: if a test here fails, other nodes no longer
+//! understand this one, and `PROTOCOL_VERSION` has to rise. The same with and without the feature `ring`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::content::{BlockRef, ContentId};
+use crate::identity::Identity;
+use crate::link::handshake_tests::run;
+use crate::link::{Channel, CipherSuite, LinkCodec, block_header};
+use crate::network::Network;
+use crate::record::tests::sample;
+use crate::record::{Instance, SignedRecord};
+use crate::wire::beacon::{Beacon, BeaconFlags};
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    hex(blake3::hash(bytes).as_bytes())
+}
+
+fn signed_record() -> SignedRecord {
+    let identity = Identity::from_seed([1; 32]);
+    SignedRecord::sign(&identity, sample(&identity)).unwrap()
+}
+
+#[test]
+fn an_identity() {
+    let identity = Identity::from_seed([1; 32]);
+    assert_eq!(
+        alloc::format!("{}", identity.peer_id()),
+        "rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa"
+    );
+    assert_eq!(
+        hex(&identity.link_public()),
+        "404723fbde2c205b68f47007a15b16de6b1291a412f5d52a461b4bb63379bb71"
+    );
+}
+
+#[test]
+fn a_network() {
+    let open = Network::open("golden").unwrap();
+    let closed = Network::with_secret("golden", &[3; 32]).unwrap();
+    assert_eq!(hex(&open.tag()), "f99671abe5304997");
+    assert_eq!(hex(&open.link_psk()), "cb6f04bf5275cffd6e85b052f7182b976362ac66385092888c6c02dfd83b3710");
+    assert_eq!(hex(&closed.tag()), "9dd0b073cca98867");
+    assert_eq!(hex(&closed.link_psk()), "630e7d8b26413697e8a3365042189616f38ddef41f665cd09a10d3f24c3138ee");
+}
+
+#[test]
+fn a_signed_record() {
+    assert_eq!(
+        hex(signed_record().bytes()),
+        "09090909090909098a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c03fc7011010000fc805101000005050505050505050505050505050505404723fbde2c205b68f47007a15b16de6b1291a412f5d52a461b4bb63379bb71fb411f05636166c3a90200c0a8010701fe80000000000000000000000000000101fa21dba7eb6891f4e6ff0eaddebb0147f91b127d3e34e23a352ee2c28b38f5a6143b3f4044aa0e4c310fd9012b1e84818d828f62abac148d5f23bb2f5f4ace01"
+    );
+}
+
+#[test]
+fn a_sealed_beacon() {
+    let beacon = Beacon {
+        instance: Instance::from_bytes([5; 16]),
+        counter: 258,
+        flags: BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT),
+        record: signed_record().bytes().to_vec(),
+    };
+    let datagram = beacon.seal(&Network::open("golden").unwrap());
+    assert_eq!(
+        hex(&datagram[..45]),
+        "7032706201050505050505050505050505050505050201000000000000a27746447dfff51250a23f47b2d7b385"
+    );
+    assert_eq!(digest(&datagram), "e37df65b07c3a69138a4d8e0f4865a83826c9bb17a225f0f7b077e8597e902b5");
+}
+
+#[test]
+fn handshakes() {
+    let aes = run(CipherSuite::Aes256GcmSha256);
+    assert_eq!(
+        hex(&aes.first),
+        "7032706e01013000f7a497fa36816e0185bdaef54318099f1bac04426218b17dffd01ff2500142730f64c95b1826c6f4421e129ee1d45c19"
+    );
+    assert_eq!(
+        hex(&aes.second),
+        "7032706e01016d00678086b120645e07a42cccc8cfbbc66124d1f048a6c92df5438bce955670646f67cb0eb750d6358c961ab52e802a7be814a08ba603384455e6f0e723cb1fc540e86cf190e982c8816c297e07f202da61da70e5a4639beedc2f5ab8c233d2bd9c4f83000e0c5ae95cc7888d9dae"
+    );
+    assert_eq!(
+        hex(&aes.third),
+        "4c008bfe794128cef45ddc984792569868a6eb7632295a8e8e3ce85689a6761705df43d3558389416e54df6391bbb747a8e44bfdafc12f816c8798870040929adc7225eae17503f5a153173cda5f"
+    );
+    assert_eq!(
+        hex(&aes.dialler.transcript),
+        "6bd35b57f44599a8510a3ce320149254819aebb6ab4c856131c8aa93c30993b2"
+    );
+    let chacha = run(CipherSuite::ChaChaPolyBlake2s);
+    assert_eq!(
+        hex(&chacha.first),
+        "7032706e01023000f7a497fa36816e0185bdaef54318099f1bac04426218b17dffd01ff25001427362e410dedd6f8875a356d4aab30767d0"
+    );
+    assert_eq!(
+        hex(&chacha.second),
+        "7032706e01026d00678086b120645e07a42cccc8cfbbc66124d1f048a6c92df5438bce955670646f49c25421de2172522569d598421189586ea079b81a2d9df1fd4abe4e7225a8f800d90dd781e6bebc44b43522275b24c65eafbb0d50a5a1646f485fdaa8f2fefd0b3e9956d7d98a582a0ff296b6"
+    );
+    assert_eq!(
+        hex(&chacha.third),
+        "4c00d2738c22470fd6b2569c2a2045bebc26001ae269cf1831e2bf9e9708034111894497ca15130e4ff65bcff8989242cdcdf47c6bd4602e7df4766736960266a822ac66ed2fd4d37bd58dec65c8"
+    );
+    assert_eq!(
+        hex(&chacha.dialler.transcript),
+        "6038bb126f2f35c23178c85ca9796981b5777e991c36d2bc1e0799be6fac193c"
+    );
+}
+
+#[test]
+fn sealed_link_records() {
+    let content = ContentId { hash: [4; 32], size: 70_000 };
+    let sealed = |suite| {
+        let (mut sealer, _) = LinkCodec::from_keys(suite, &[6; 32], &[7; 32]).split();
+        let mut out = Vec::new();
+        sealer.seal(Channel::Control, &[2, 0, 0, 0, 1, 2], &mut out);
+        sealer.seal(Channel::Bulk, &block_header(&BlockRef { content, index: 0 }), &mut out);
+        let head = hex(&out);
+        sealer.seal(Channel::Bulk, &[8; 70_000], &mut out);
+        (head, digest(&out))
+    };
+    let (head, all) = sealed(CipherSuite::Aes256GcmSha256);
+    assert_eq!(
+        head,
+        "160000dc16beda28b8b2895659bd534080f856bf5a926550be400001e6483dd2e190f6b7d50ca5b062fa03f1cd8cab41961b2505f016672071b9522e81e3ec3389572ded0364c59feea57977203b640d75abdcbbabdbf48dd478dced"
+    );
+    assert_eq!(all, "08123e3dbe0c9cf76677b2aedb712a9bb40c96495affb7cb3b492daac8ef2336");
+    let (head, all) = sealed(CipherSuite::ChaChaPolyBlake2s);
+    assert_eq!(
+        head,
+        "1600009fcf40c407f4ea803f9c23ba3d908fedb07e3bc2ec93400001664a59297e83ae4f902b95cb168a21e4bfecb4f01a9d21b073166e4e531eea5330d97cdebcbd0361e461d7eeca84845b56fd9fdcd1c15aa48ebd6c87c46f9a0d"
+    );
+    assert_eq!(all, "04c74c060d66c3df91d727cfef82dd5cce958d483fc09a28f942e50fabe2586b");
+}

@@ -1,0 +1,101 @@
+//! Deadlines, ordered by time and then by key, one for each key.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::net::SocketAddr;
+
+use crate::content::ContentId;
+use crate::identity::PeerId;
+use crate::input::LinkId;
+use crate::output::{Timeout, TimeoutReason};
+use crate::time::Timestamp;
+
+/// What a deadline belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TimerKey {
+    Beacon,
+    Farewell,
+    Reply,
+    Rotate,
+    Resign,
+    Expire,
+    Link(LinkId),
+    Dial(PeerId),
+    Target(SocketAddr),
+    Text(PeerId),
+    Transfer(ContentId),
+    Verification(PeerId),
+}
+
+impl TimerKey {
+    fn reason(self) -> TimeoutReason {
+        match self {
+            TimerKey::Beacon | TimerKey::Farewell => TimeoutReason::Beacon,
+            TimerKey::Reply => TimeoutReason::Reply,
+            TimerKey::Rotate => TimeoutReason::Rotate,
+            TimerKey::Resign => TimeoutReason::Resign,
+            TimerKey::Expire => TimeoutReason::Expire,
+            TimerKey::Link(_) => TimeoutReason::Link,
+            TimerKey::Dial(_) | TimerKey::Target(_) => TimeoutReason::Dial,
+            TimerKey::Text(_) => TimeoutReason::Text,
+            TimerKey::Transfer(_) => TimeoutReason::Transfer,
+            TimerKey::Verification(_) => TimeoutReason::Verification,
+        }
+    }
+}
+
+/// A set of deadlines. Setting, cancelling and taking one costs O(log n); asking for the next O(log n).
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    queue: BTreeSet<(Timestamp, TimerKey)>,
+    deadlines: BTreeMap<TimerKey, Timestamp>,
+}
+
+impl Timers {
+    /// Sets the deadline of `key`, in place of one that was there.
+    pub(crate) fn set(&mut self, key: TimerKey, at: Timestamp) {
+        if let Some(old) = self.deadlines.insert(key, at) {
+            self.queue.remove(&(old, key));
+        }
+        self.queue.insert((at, key));
+    }
+
+    /// Sets the deadline of `key` unless it has an earlier one.
+    pub(crate) fn set_earlier(&mut self, key: TimerKey, at: Timestamp) {
+        if self.deadlines.get(&key).is_none_or(|&old| at < old) {
+            self.set(key, at);
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, key: TimerKey) {
+        if let Some(old) = self.deadlines.remove(&key) {
+            self.queue.remove(&(old, key));
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+        self.deadlines.clear();
+    }
+
+    pub(crate) fn is_set(&self, key: TimerKey) -> bool {
+        self.deadlines.contains_key(&key)
+    }
+
+    /// Takes everything that is due at `now`, in order.
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> alloc::vec::Vec<(Timestamp, TimerKey)> {
+        let mut due = alloc::vec::Vec::new();
+        while let Some(&(at, key)) = self.queue.first() {
+            if at > now {
+                break;
+            }
+            self.queue.pop_first();
+            self.deadlines.remove(&key);
+            due.push((at, key));
+        }
+        due
+    }
+
+    pub(crate) fn next(&self) -> Option<Timeout> {
+        self.queue.first().map(|&(at, key)| Timeout { at, reason: key.reason() })
+    }
+}

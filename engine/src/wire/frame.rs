@@ -1,0 +1,123 @@
+//! What travels on a link's control channel once the handshake is done, and the handshake's own payload.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::{BlockRef, ContentId, Manifest};
+
+/// The longest encoded frame, in bytes.
+pub(crate) const MAX_FRAME: usize = 64 * 1024;
+
+/// The most records in one [`Frame::Records`].
+pub(crate) const RECORDS_PER_FRAME: usize = 64;
+
+/// The most chaining values in one [`Frame::ListPart`].
+pub(crate) const VALUES_PER_PART: usize = 1024;
+
+/// The longest message of a custom verification step, in bytes.
+pub const MAX_STEP_MESSAGE: usize = 16 * 1024;
+
+/// The payload of handshake messages 2 and 3.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The sender's signed record; its link key must be the sender's Noise static key.
+    pub(crate) record: Vec<u8>,
+    /// Names of the verification steps that the sender wants both sides to run: at most 8.
+    pub(crate) steps: Vec<String>,
+    /// Which of its dials this is, if the sender dialled; otherwise 0.
+    pub(crate) dial: u64,
+}
+
+/// One control frame. The order of the variants is the wire's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Frame {
+    /// The first frame on every link, both ways.
+    Confirm {
+        /// How often the sender has connected to the receiver, this time included.
+        session: u64,
+        /// Whether the receiver is verified already in this session, over another link.
+        verified: bool,
+        /// A record of the receiver's that is newer than the one it presented: it lost its memory.
+        yours: Option<Vec<u8>>,
+    },
+    Ping {
+        nonce: u64,
+    },
+    Pong {
+        nonce: u64,
+    },
+    /// The sender has verified the receiver.
+    Verified {
+        session: u64,
+    },
+    /// A message of a custom verification step.
+    Step {
+        name: String,
+        message: Vec<u8>,
+    },
+    /// `CollectionShare`: signed records, each with its age in seconds.
+    Records(Vec<AgedRecord>),
+    /// A text. `base` is the lowest number that was never acknowledged.
+    Text {
+        id: u64,
+        base: u64,
+        text: String,
+    },
+    /// Every text up to this number was taken.
+    TextAck {
+        id: u64,
+    },
+    Offer(Manifest),
+    Withdraw(ContentId),
+    /// Asks for chaining values from this index on.
+    ListRequest {
+        content: ContentId,
+        first: u32,
+    },
+    ListPart {
+        content: ContentId,
+        first: u32,
+        values: Vec<[u8; 32]>,
+    },
+    BlockRequest(BlockRef),
+    /// The sender cannot serve this content.
+    Unavailable(ContentId),
+    /// The sender holds this content, verified and durable.
+    Complete(ContentId),
+    /// The sender does not want this content.
+    Decline(ContentId),
+    /// The last frame on a link.
+    Disconnect(DisconnectReason),
+    /// The link that a `Duplicate` wanted to keep is not there any more: keep this one.
+    Missing {
+        keep: [u8; 32],
+    },
+}
+
+/// A signed record and how long it has been held by those who passed it on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AgedRecord {
+    pub(crate) age_secs: u32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Why a link is closed on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum DisconnectReason {
+    /// There are two links; the one with this transcript stays.
+    Duplicate { keep: [u8; 32] },
+    /// The sender has as many links as it may.
+    Full,
+    /// The sender leaves the network.
+    Leaving,
+    /// The receiver presented a record older than one that is known.
+    Stale,
+    /// Verification failed.
+    Rejected,
+    /// The application wished it.
+    Closed,
+    /// The receiver broke the protocol.
+    Protocol,
+}
