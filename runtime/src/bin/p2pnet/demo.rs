@@ -30,9 +30,11 @@ pub(crate) async fn run(output: &mut Output) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     // Holds the file and all that the nodes write.
     let scratch = tempfile::Builder::new().prefix("p2pnet-demo-").tempdir();
-    let scratch = scratch.map_err(|error| Failure::NotAchieved(format!("cannot make a temporary directory: {error}")))?;
+    let scratch = scratch
+        .map_err(|error| Failure::NotAchieved(format!("cannot make a temporary directory: {error}")))?;
     let random = OsHost::new().entropy();
-    let random = random.map_err(|error| Failure::NotAchieved(format!("the system gives no entropy: {error}")))?;
+    let random =
+        random.map_err(|error| Failure::NotAchieved(format!("the system gives no entropy: {error}")))?;
     tokio::select! {
         biased;
         () = signals.stop() => Err(Failure::Interrupted),
@@ -42,7 +44,8 @@ pub(crate) async fn run(output: &mut Output) -> Result<(), Failure> {
 
 async fn play(scratch: &Path, random: [u8; 32], output: &Output) -> Result<(), Failure> {
     let file = scratch.join("demo.bin");
-    write_random(&file, random).map_err(|error| Failure::NotAchieved(format!("cannot write a file: {error}")))?;
+    write_random(&file, random)
+        .map_err(|error| Failure::NotAchieved(format!("cannot write a file: {error}")))?;
     let suffix = data_encoding::BASE32_NOPAD.encode(random.get(..5).unwrap_or_default()).to_ascii_lowercase();
     let mut stage = Stage::open(&format!("demo-{suffix}"), scratch, output).await?;
 
@@ -51,11 +54,15 @@ async fn play(scratch: &Path, random: [u8; 32], output: &Output) -> Result<(), F
 
     let content = stage.share(Source::File(file)).await?;
     stage
-        .until(SCENE, "the file is with both", |actors| actors.iter().skip(1).all(|actor| actor.received.is_some()))
+        .until(SCENE, "the file is with both", |actors| {
+            actors.iter().skip(1).all(|actor| actor.received.is_some())
+        })
         .await?;
     stage.check_hashes(&content)?;
     stage
-        .until(SCENE, "the file's owner knows that", |actors| actors.first().is_some_and(|owner| owner.delivered >= 2))
+        .until(SCENE, "the file's owner knows that", |actors| {
+            actors.first().is_some_and(|owner| owner.delivered >= 2)
+        })
         .await?;
 
     let last = NAMES.len() - 1;

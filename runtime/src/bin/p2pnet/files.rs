@@ -29,7 +29,10 @@ pub(crate) fn check(paths: &[PathBuf]) -> Result<(), Failure> {
 /// Creates the inbox if need be, and says at once if nothing could be put there.
 pub(crate) fn prepare_inbox(inbox: &Path) -> Result<PathBuf, Failure> {
     let wrong = |why: std::io::Error| {
-        Failure::BadInput(format!("cannot use {} as an inbox: {why}; choose another with --inbox", inbox.display()))
+        Failure::BadInput(format!(
+            "cannot use {} as an inbox: {why}; choose another with --inbox",
+            inbox.display()
+        ))
     };
     fs::create_dir_all(inbox).map_err(wrong)?;
     let inbox = fs::canonicalize(inbox).map_err(wrong)?;

@@ -51,14 +51,19 @@ impl Names {
 /// The line of an event: a word and the rest; `None` for what people have no use for.
 pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word, String)> {
     Some(match event {
-        Event::Listening { peer, name, port } => {
-            (Word::Quiet("listening"), format!("as {} in network {} on port {port}", who(name, peer), escaped(network)))
+        Event::Listening { peer, name, port } => (
+            Word::Quiet("listening"),
+            format!("as {} in network {} on port {port}", who(name, peer), escaped(network)),
+        ),
+        Event::PeerDiscovered { peer, name, addr } => {
+            (Word::Quiet("found"), format!("{}{}", who(name, peer), at(*addr)))
         }
-        Event::PeerDiscovered { peer, name, addr } => (Word::Quiet("found"), format!("{}{}", who(name, peer), at(*addr))),
         Event::PeerConnected { peer, name, addr } => {
             (Word::Quiet("connected"), format!("{}{}", who(name, peer), at(*addr)))
         }
-        Event::PeerTrusted { peer, name, addr } => (Word::Good("trusted"), format!("{}{}", who(name, peer), at(*addr))),
+        Event::PeerTrusted { peer, name, addr } => {
+            (Word::Good("trusted"), format!("{}{}", who(name, peer), at(*addr)))
+        }
         Event::PeerLeft { peer, name, reason } => {
             let why = match reason {
                 LeaveReason::Gone => "said goodbye",
@@ -67,7 +72,8 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
                 LeaveReason::Rejected => "did not pass verification",
                 _ => reason.as_str(),
             };
-            let word = if matches!(reason, LeaveReason::Rejected) { Word::Bad("left") } else { Word::Quiet("left") };
+            let word =
+                if matches!(reason, LeaveReason::Rejected) { Word::Bad("left") } else { Word::Quiet("left") };
             (word, format!("{} {why}", who(name, peer)))
         }
         Event::Text { from, text, trusted } => {
@@ -91,11 +97,16 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
         Event::ContentFailed { manifest, reason } => {
             (Word::Bad("failed"), format!("{}: {}", escaped(&manifest.name), reason.as_str()))
         }
-        Event::ContentDelivered { content, to } => (Word::Good("delivered"), format!("{} to {}", names.content(content), names.who(to))),
-        Event::ContentDeclined { content, to } => (Word::Quiet("declined"), format!("{} by {}", names.content(content), names.who(to))),
-        Event::IncompatiblePeer { addr, version } => {
-            (Word::Bad("other"), format!("{addr} speaks version {version} of the protocol; update the older side"))
+        Event::ContentDelivered { content, to } => {
+            (Word::Good("delivered"), format!("{} to {}", names.content(content), names.who(to)))
         }
+        Event::ContentDeclined { content, to } => {
+            (Word::Quiet("declined"), format!("{} by {}", names.content(content), names.who(to)))
+        }
+        Event::IncompatiblePeer { addr, version } => (
+            Word::Bad("other"),
+            format!("{addr} speaks version {version} of the protocol; update the older side"),
+        ),
         _ => return None,
     })
 }

@@ -20,7 +20,8 @@ pub(crate) async fn run(common: &Common, output: &Output) -> Result<(), Failure>
         None => {
             let store = DiskStore::open(&dir, None).map_err(bad)?;
             let made = OsHost::new().entropy();
-            let made = made.map_err(|error| Failure::NotAchieved(format!("the system gives no entropy: {error}")))?;
+            let made =
+                made.map_err(|error| Failure::NotAchieved(format!("the system gives no entropy: {error}")))?;
             store.identity_seed(made).await.map_err(|error| Failure::BadInput(error.to_string()))?
         }
     };

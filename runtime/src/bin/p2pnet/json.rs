@@ -74,9 +74,10 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
         Event::PeerTrusted { peer, name, addr } => {
             new("peer_trusted").text("peer", &peer.to_string()).text("name", name).maybe("addr", *addr)
         }
-        Event::PeerLeft { peer, name, reason } => {
-            new("peer_left").text("peer", &peer.to_string()).text("name", name).text("reason", reason.as_str())
-        }
+        Event::PeerLeft { peer, name, reason } => new("peer_left")
+            .text("peer", &peer.to_string())
+            .text("name", name)
+            .text("reason", reason.as_str()),
         Event::Text { from, text, .. } => new("text").text("from", &from.to_string()).text("text", text),
         Event::ContentOffered { from, manifest } => new("content_offered")
             .manifest(manifest)

@@ -14,7 +14,11 @@ use crate::output::Output;
 /// Peers on the LAN without a server: they find each other, prove who they are, and send each other messages and
 /// files that arrive whole.
 #[derive(Debug, Parser)]
-#[command(name = "p2pnet", version, disable_help_subcommand = true, after_help = "\
+#[command(
+    name = "p2pnet",
+    version,
+    disable_help_subcommand = true,
+    after_help = "\
 Examples:
   p2pnet demo                        three nodes in one process show the whole job
   p2pnet receive                     on one machine ...
@@ -22,7 +26,8 @@ Examples:
   p2pnet up --inbox ~/incoming       stay, and take what trusted peers offer
   p2pnet up --interface lo           on this machine only
 
-Exit codes: 0 done, 1 not achieved, 2 bad input, 130 interrupted send or receive.")]
+Exit codes: 0 done, 1 not achieved, 2 bad input, 130 interrupted send or receive."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -37,7 +42,13 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "NAME", value_parser = name, help_heading = "Common options")]
     pub(crate) name: Option<String>,
     /// The network to be on; peers of other networks are not seen
-    #[arg(long, global = true, value_name = "NAME", default_value = "p2pnet", help_heading = "Common options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        default_value = "p2pnet",
+        help_heading = "Common options"
+    )]
     pub(crate) network: String,
     /// A file with the network's secret: what `p2pnet secret` prints, or a passphrase on one line
     #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
@@ -194,7 +205,8 @@ mod tests {
     /// Options may stand on either side of the command.
     #[test]
     fn common_options_may_stand_behind_the_command() {
-        let cli = Cli::try_parse_from(["p2pnet", "up", "--json", "--ports", "5,6", "--interface", "lo"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["p2pnet", "up", "--json", "--ports", "5,6", "--interface", "lo"]).unwrap();
         assert!(cli.common.json);
         assert_eq!(cli.common.ports, [5, 6]);
         let cli = Cli::try_parse_from(["p2pnet", "--network", "x", "peers"]).unwrap();

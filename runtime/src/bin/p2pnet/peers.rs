@@ -13,7 +13,11 @@ use crate::signals::Signals;
 use crate::text::escaped;
 
 /// Looks around for a while and prints a table.
-pub(crate) async fn run(common: &Common, arguments: &PeersArguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    common: &Common,
+    arguments: &PeersArguments,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let mut node = session::start(common, None, InUse::BeTemporary, output).await?;
     let looked = look(&mut node, arguments, &mut signals, output).await;
@@ -70,7 +74,11 @@ fn table(peers: &[PeerInfo], output: &Output) -> Result<(), Failure> {
         })?;
         let state = format!("{level:9}");
         let state = if *level == "trusted" { state.green().to_string() } else { state };
-        output.line(&format!("{name:width$}  {}  {state}  {}", id.short(), addr.as_deref().unwrap_or("-")))?;
+        output.line(&format!(
+            "{name:width$}  {}  {state}  {}",
+            id.short(),
+            addr.as_deref().unwrap_or("-")
+        ))?;
     }
     Ok(())
 }

@@ -18,7 +18,11 @@ use crate::signals::Signals;
 const MAX_WAITING: usize = 256;
 
 /// Takes as many files as asked for, prints where they are, and leaves.
-pub(crate) async fn run(common: &Common, arguments: &ReceiveArguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    common: &Common,
+    arguments: &ReceiveArguments,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let inbox = files::prepare_inbox(&arguments.inbox)?;
     let mut signals = Signals::new()?;
     let mut node = session::start(common, Some(&inbox), InUse::BeTemporary, output).await?;
@@ -104,10 +108,14 @@ impl Reception {
                 self.waiting.retain(|waiting| waiting.content != manifest.content);
             }
             Event::ContentFailed { reason: ContentFailure::StoreFull, .. } => {
-                return Err(Failure::NotAchieved("the disk is full; make room or choose another --inbox".into()));
+                return Err(Failure::NotAchieved(
+                    "the disk is full; make room or choose another --inbox".into(),
+                ));
             }
             Event::ContentFailed { reason: ContentFailure::StoreFailed, .. } => {
-                return Err(Failure::NotAchieved("the inbox cannot be written; choose another --inbox".into()));
+                return Err(Failure::NotAchieved(
+                    "the inbox cannot be written; choose another --inbox".into(),
+                ));
             }
             _ => {}
         }

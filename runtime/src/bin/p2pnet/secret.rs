@@ -34,7 +34,8 @@ pub(crate) enum Secret {
 /// Makes a new secret and prints it on a line of its own.
 pub(crate) fn run(output: &Output) -> Result<(), Failure> {
     let secret = OsHost::new().entropy();
-    let secret = secret.map_err(|error| Failure::NotAchieved(format!("the system gives no entropy: {error}")))?;
+    let secret =
+        secret.map_err(|error| Failure::NotAchieved(format!("the system gives no entropy: {error}")))?;
     let text = format(&secret);
     if output.is_json() {
         return output.tell(|at| Line::new("secret", at).text("secret", &text), Word::Quiet("secret"), "");
@@ -128,7 +129,9 @@ mod tests {
     #[test]
     fn a_single_other_line_is_a_passphrase() {
         let parsed = parse("correct horse battery staple\n");
-        assert!(matches!(parsed, Ok(Secret::Passphrase(text)) if text.as_str() == "correct horse battery staple"));
+        assert!(
+            matches!(parsed, Ok(Secret::Passphrase(text)) if text.as_str() == "correct horse battery staple")
+        );
         assert!(parse("").is_err());
         assert!(parse("one\ntwo\n").is_err());
     }

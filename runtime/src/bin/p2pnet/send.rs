@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use p2pnet::engine::MAX_TEXT;
+use p2pnet::engine::{MAX_TEXT, TextError};
 use p2pnet::{CommandError, ContentId, Event, LeaveReason, Node, NodeHandle, PeerId, Source};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -22,10 +22,16 @@ use crate::text::escaped;
 const GATHER: Duration = Duration::from_secs(2);
 
 /// Delivers, and returns when everybody took or declined and somebody took.
-pub(crate) async fn run(common: &Common, arguments: &SendArguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    common: &Common,
+    arguments: &SendArguments,
+    output: &mut Output,
+) -> Result<(), Failure> {
     files::check(&arguments.files)?;
     if arguments.text.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_TEXT) {
-        return Err(Failure::BadInput(format!("--text takes 1 to {MAX_TEXT} bytes; put a longer one into a file")));
+        return Err(Failure::BadInput(format!(
+            "--text takes 1 to {MAX_TEXT} bytes; put a longer one into a file"
+        )));
     }
     let mut signals = Signals::new()?;
     let mut node = session::start(common, None, InUse::BeTemporary, output).await?;
@@ -81,7 +87,8 @@ async fn share(
     let mut contents = BTreeSet::new();
     for path in &arguments.files {
         let shared = node.share(Source::File(path.clone())).await;
-        let content = shared.map_err(|error| Failure::BadInput(format!("cannot send {}: {error}", path.display())))?;
+        let content =
+            shared.map_err(|error| Failure::BadInput(format!("cannot send {}: {error}", path.display())))?;
         output.learn_content(content, files::name(path));
         contents.insert(content);
     }
@@ -120,7 +127,12 @@ impl Receiver {
 }
 
 impl<'a> Delivery<'a> {
-    fn new(node: NodeHandle, contents: BTreeSet<ContentId>, arguments: &'a SendArguments, output: &Output) -> Self {
+    fn new(
+        node: NodeHandle,
+        contents: BTreeSet<ContentId>,
+        arguments: &'a SendArguments,
+        output: &Output,
+    ) -> Self {
         let bar = if contents.is_empty() { ProgressBar::hidden() } else { output.bar(0, "sent".into()) };
         Delivery {
             node,
@@ -161,7 +173,9 @@ impl<'a> Delivery<'a> {
                 }
             }
             Event::TextDelivered { to, id } => {
-                if let Some(receiver) = self.receivers.get_mut(to).filter(|receiver| receiver.text == Some(*id)) {
+                if let Some(receiver) =
+                    self.receivers.get_mut(to).filter(|receiver| receiver.text == Some(*id))
+                {
                     receiver.text = None;
                     self.anybody_took = true;
                     let to_whom = output.names().who(to);
@@ -207,7 +221,8 @@ impl<'a> Delivery<'a> {
         let text = match self.text {
             Some(text) => match self.node.send_text(peer, text).await {
                 Ok(id) => Some(id),
-                Err(CommandError::UnknownPeer(_)) => return Ok(()),
+                // It went while we were asking.
+                Err(CommandError::Text(TextError::UnknownPeer)) => return Ok(()),
                 Err(error) => return Err(error.into()),
             },
             None => None,
@@ -218,7 +233,8 @@ impl<'a> Delivery<'a> {
 
     /// Moves the bar, and notes whether anything went out.
     async fn tick(&mut self, now: Instant) -> Result<(), Failure> {
-        let total: u64 = self.contents.iter().map(|content| content.size).sum::<u64>() * self.receivers.len() as u64;
+        let total: u64 =
+            self.contents.iter().map(|content| content.size).sum::<u64>() * self.receivers.len() as u64;
         let sent = (self.node.stats().await?.blocks_sent << 20).min(total);
         if sent != self.bar.position() {
             self.last_move = now;
@@ -268,10 +284,16 @@ impl<'a> Delivery<'a> {
             Some(to) if !known.iter().any(|peer| matches(to, &peer.id, &peer.name)) => {
                 let mut names: Vec<_> = known.iter().take(8).map(|peer| escaped(&peer.name)).collect();
                 names.sort();
-                let there = if names.is_empty() { "nobody else is here".into() } else { format!("here: {}", names.join(", ")) };
+                let there = if names.is_empty() {
+                    "nobody else is here".into()
+                } else {
+                    format!("here: {}", names.join(", "))
+                };
                 Failure::BadInput(format!("no peer answers to {} ({there}); see `p2pnet peers`", escaped(to)))
             }
-            Some(to) => Failure::NotAchieved(format!("{} is here but no link to it could be verified", escaped(to))),
+            Some(to) => {
+                Failure::NotAchieved(format!("{} is here but no link to it could be verified", escaped(to)))
+            }
             None => Failure::NotAchieved("nobody came to take it".into()),
         }
     }

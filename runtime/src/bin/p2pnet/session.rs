@@ -93,8 +93,10 @@ pub(crate) fn data_dir(common: &Common) -> Result<PathBuf, Failure> {
     }
     // The XDG base directory specification: a relative path there is to be ignored.
     let xdg = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = xdg.or_else(|| Some(std::env::home_dir()?.join(".local/share")).filter(|path| path.is_absolute()));
-    let base = base.ok_or_else(|| Failure::BadInput("there is no home directory; give a --data-dir".into()))?;
+    let base =
+        xdg.or_else(|| Some(std::env::home_dir()?.join(".local/share")).filter(|path| path.is_absolute()));
+    let base =
+        base.ok_or_else(|| Failure::BadInput("there is no home directory; give a --data-dir".into()))?;
     Ok(base.join("p2pnet"))
 }
 
@@ -111,9 +113,10 @@ async fn start_one(builder: NodeBuilder) -> Result<Node, StartError> {
 fn failure(error: StartError) -> Failure {
     let message = error.to_string();
     match error {
-        StartError::Interfaces(_) | StartError::PrivatePort(_) | StartError::Entropy(_) | StartError::NoInterface => {
-            Failure::NotAchieved(message)
-        }
+        StartError::Interfaces(_)
+        | StartError::PrivatePort(_)
+        | StartError::Entropy(_)
+        | StartError::NoInterface => Failure::NotAchieved(message),
         _ => Failure::BadInput(message),
     }
 }
@@ -130,7 +133,8 @@ fn host_name() -> String {
 async fn resolve(peers: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let mut addresses = Vec::new();
     for peer in peers {
-        let wrong = |why: io::Error| Failure::BadInput(format!("cannot dial --peer {peer}: {why}; give HOST:PORT"));
+        let wrong =
+            |why: io::Error| Failure::BadInput(format!("cannot dial --peer {peer}: {why}; give HOST:PORT"));
         let found = tokio::net::lookup_host(peer).await.map_err(wrong)?;
         // Links are made by IPv4 only.
         let before = addresses.len();

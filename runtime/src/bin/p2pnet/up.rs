@@ -16,7 +16,11 @@ use crate::session::{self, InUse};
 use crate::signals::Signals;
 
 /// Runs until Ctrl-C, a signal to end, or the time is over; then says goodbye.
-pub(crate) async fn run(common: &Common, arguments: &UpArguments, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    common: &Common,
+    arguments: &UpArguments,
+    output: &mut Output,
+) -> Result<(), Failure> {
     files::check(&arguments.share)?;
     let inbox = arguments.inbox.as_deref().map(files::prepare_inbox).transpose()?;
     let mut signals = Signals::new()?;

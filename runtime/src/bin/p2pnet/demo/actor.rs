@@ -22,6 +22,8 @@ pub(super) struct Actor {
     pub(super) received: Option<Received>,
     /// How many hold its file.
     pub(super) delivered: usize,
+    /// Whether it was told to leave; what it then says of the others leaving is of no interest.
+    pub(super) has_left: bool,
     /// Ends when the node has said goodbye.
     pub(super) running: Option<JoinHandle<()>>,
     steps: BTreeMap<(Step, PeerId), Duration>,
@@ -62,6 +64,7 @@ impl Actor {
             reached: BTreeMap::new(),
             received: None,
             delivered: 0,
+            has_left: false,
             running: Some(running),
             steps: BTreeMap::new(),
             others,
@@ -85,6 +88,11 @@ impl Actor {
     /// Whether it trusts all others.
     pub(super) fn trusts_all(&self) -> bool {
         self.has(Step::Trusted)
+    }
+
+    /// Its name in its colour.
+    pub(super) fn named(&self) -> String {
+        self.name.color(self.colour).bold().to_string()
     }
 
     /// Its name in its colour, padded.

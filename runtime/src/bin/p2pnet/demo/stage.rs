@@ -38,8 +38,13 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Starts all nodes in the same instant, in a network of their own.
-    pub(super) async fn open(network: &str, scratch: &Path, output: &'a Output) -> Result<Stage<'a>, Failure> {
-        let nothing = |what: &str, why: &dyn std::fmt::Display| Failure::NotAchieved(format!("{what}: {why}"));
+    pub(super) async fn open(
+        network: &str,
+        scratch: &Path,
+        output: &'a Output,
+    ) -> Result<Stage<'a>, Failure> {
+        let nothing =
+            |what: &str, why: &dyn std::fmt::Display| Failure::NotAchieved(format!("{what}: {why}"));
         let loopback: Vec<String> = OsHost::new()
             .interfaces()
             .map_err(|error| nothing("cannot list the interfaces", &error))?
@@ -61,19 +66,20 @@ impl<'a> Stage<'a> {
                 .data_dir(scratch.join(name))
                 .inbox(scratch.join(name).join("inbox"))
         };
-        let opened = Instant::now();
-        let [anna, ben, cleo] = NAMES;
-        let started =
-            tokio::join!(describe(anna).start(), describe(ben).start(), describe(cleo).start());
         let (sender, events) = mpsc::channel(64);
-        let colours = [AnsiColors::Magenta, AnsiColors::Yellow, AnsiColors::Cyan];
-        let mut actors = Vec::new();
-        for (index, started) in [started.0, started.1, started.2].into_iter().enumerate() {
+        let opened = Instant::now();
+        let enter = async |index: usize, name: &'static str, colour: AnsiColors| {
+            let started = describe(name).start().await;
             let node = started.map_err(|error| Failure::NotAchieved(error.to_string()))?;
-            let (Some(name), Some(colour)) = (NAMES.get(index), colours.get(index)) else { continue };
-            let role = (index, *name, *colour);
-            actors.push(Actor::new(role, node, NAMES.len() - 1, opened, sender.clone()));
-        }
+            Ok::<_, Failure>(Actor::new((index, name, colour), node, NAMES.len() - 1, opened, sender.clone()))
+        };
+        let [anna, ben, cleo] = NAMES;
+        let (anna, ben, cleo) = tokio::try_join!(
+            enter(0, anna, AnsiColors::Magenta),
+            enter(1, ben, AnsiColors::Yellow),
+            enter(2, cleo, AnsiColors::Cyan),
+        )?;
+        let actors = vec![anna, ben, cleo];
         Ok(Stage { output, actors, events, opened, lists_agree: false })
     }
 
@@ -88,7 +94,9 @@ impl<'a> Stage<'a> {
         while !ready(&self.actors) {
             let (index, at, event) = timeout_at(end, self.events.recv())
                 .await
-                .map_err(|_| Failure::NotAchieved(format!("in {} s it did not happen that {what}", limit.as_secs())))?
+                .map_err(|_| {
+                    Failure::NotAchieved(format!("in {} s it did not happen that {what}", limit.as_secs()))
+                })?
                 .ok_or_else(|| Failure::NotAchieved(format!("all nodes ended before {what}")))?;
             self.take(index, at, &event).await?;
         }
@@ -108,7 +116,10 @@ impl<'a> Stage<'a> {
             let mut list: Vec<_> = trusted.chain([actor.handle.peer_id()]).collect();
             list.sort();
             if list != all || peers.len() + 1 != all.len() {
-                return Err(Failure::NotAchieved(format!("{} has another list of peers than the rest", actor.name)));
+                return Err(Failure::NotAchieved(format!(
+                    "{} has another list of peers than the rest",
+                    actor.name
+                )));
             }
         }
         self.lists_agree = true;
@@ -128,16 +139,25 @@ impl<'a> Stage<'a> {
     /// Reads the files that arrived again and compares their hashes with what was announced.
     pub(super) fn check_hashes(&mut self, announced: &ContentId) -> Result<(), Failure> {
         for index in 1..self.actors.len() {
-            let Some(received) = self.actors.get_mut(index).and_then(|actor| actor.received.as_mut()) else { continue };
+            let Some(received) = self.actors.get_mut(index).and_then(|actor| actor.received.as_mut()) else {
+                continue;
+            };
             let mut hasher = blake3::Hasher::new();
             let read = File::open(&received.path).and_then(|file| Ok(hasher.update_reader(file)?.count()));
-            let count = read.map_err(|error| Failure::NotAchieved(format!("cannot read what was received: {error}")))?;
-            received.verified =
-                *hasher.finalize().as_bytes() == announced.hash && count == announced.size && received.content == *announced;
+            let count = read
+                .map_err(|error| Failure::NotAchieved(format!("cannot read what was received: {error}")))?;
+            received.verified = *hasher.finalize().as_bytes() == announced.hash
+                && count == announced.size
+                && received.content == *announced;
             let (verified, hash) = (received.verified, announced.to_string());
             let at = self.opened.elapsed();
             let short = hash.get(..16).unwrap_or_default();
-            self.tell(Some(index), at, "checks", &format!("the file on disk: BLAKE3 {short}…, {}", verdict(verified)))?;
+            self.tell(
+                Some(index),
+                at,
+                "checks",
+                &format!("the file on disk: BLAKE3 {short}…, {}", verdict(verified)),
+            )?;
         }
         Ok(())
     }
@@ -146,7 +166,9 @@ impl<'a> Stage<'a> {
     pub(super) async fn leave(&mut self, index: usize) -> Result<(), Failure> {
         let at = self.opened.elapsed();
         self.tell(Some(index), at, "leaves", "and says goodbye")?;
-        self.actors.get(index).ok_or_else(no_actor)?.handle.leave().await?;
+        let actor = self.actors.get_mut(index).ok_or_else(no_actor)?;
+        actor.has_left = true;
+        actor.handle.leave().await?;
         Ok(())
     }
 
@@ -161,7 +183,9 @@ impl<'a> Stage<'a> {
         while self.events.recv().await.is_some() {}
         for actor in &mut self.actors {
             if let Some(running) = actor.running.take() {
-                running.await.map_err(|error| Failure::NotAchieved(format!("{} ended badly: {error}", actor.name)))?;
+                running
+                    .await
+                    .map_err(|error| Failure::NotAchieved(format!("{} ended badly: {error}", actor.name)))?;
             }
         }
         let at = self.opened.elapsed();
@@ -177,39 +201,52 @@ impl<'a> Stage<'a> {
         self.output.line(&head.dimmed().to_string())?;
         for (index, actor) in self.actors.iter().enumerate() {
             let when = |step| actor.reached.get(&step).map_or_else(|| "-".into(), |at| milliseconds(*at));
+            let goodbye = if actor.has_left { "said it".into() } else { when(Step::Goodbye) };
             let (file, hash) = match &actor.received {
                 Some(received) => (rate(received.content.size, received.seconds), verdict(received.verified)),
                 None if index == 0 => (format!("sent to {}", actor.delivered), "-"),
                 None => ("-".into(), "-"),
             };
             self.output.line(&format!(
-                "{}  {:8}  {:>9}  {:>9}  {:>9}  {file:>12}  {:>9}  {hash:>7}",
+                "{}  {:8}  {:>9}  {:>9}  {:>9}  {file:>12}  {goodbye:>9}  {hash:>7}",
                 actor.shown(),
                 actor.handle.peer_id().short(),
                 when(Step::Found),
                 when(Step::Linked),
                 when(Step::Trusted),
-                when(Step::Goodbye),
             ))?;
         }
-        let verified = self.actors.iter().filter(|actor| actor.received.as_ref().is_some_and(|file| file.verified));
+        let verified =
+            self.actors.iter().filter(|actor| actor.received.as_ref().is_some_and(|file| file.verified));
         let all_well = self.lists_agree && verified.count() == self.actors.len() - 1;
         if !all_well {
-            return Err(Failure::NotAchieved("a file that was received has another hash than was announced".into()));
+            return Err(Failure::NotAchieved(
+                "a file that was received has another hash than was announced".into(),
+            ));
         }
-        self.output.line(&format!("\n{} everything worked; see `p2pnet --help` for the real thing", "done:".green().bold()))
+        self.output.line(&format!(
+            "\n{} everything worked; see `p2pnet --help` for the real thing",
+            "done:".green().bold()
+        ))
     }
 
     /// Tells an event, and notes it.
     async fn take(&mut self, index: usize, at: Duration, event: &Event) -> Result<(), Failure> {
+        if self.actors.get(index).is_none_or(|actor| actor.has_left) {
+            return Ok(());
+        }
         let name = |peer: &PeerId| {
             let known = self.actors.iter().find(|actor| actor.handle.peer_id() == *peer);
-            known.map_or_else(|| peer.short(), Actor::shown)
+            known.map_or_else(|| peer.short(), Actor::named)
         };
         let (word, rest, step) = match event {
-            Event::Listening { peer, port, .. } => ("starts", format!("as {} on port {port}", peer.short()), None),
+            Event::Listening { peer, port, .. } => {
+                ("starts", format!("as {} on port {port}", peer.short()), None)
+            }
             Event::PeerDiscovered { peer, .. } => ("found", name(peer), Some((Step::Found, *peer))),
-            Event::PeerConnected { peer, .. } => ("linked", format!("with {}", name(peer)), Some((Step::Linked, *peer))),
+            Event::PeerConnected { peer, .. } => {
+                ("linked", format!("with {}", name(peer)), Some((Step::Linked, *peer)))
+            }
             Event::PeerTrusted { peer, .. } => ("trusts", name(peer), Some((Step::Trusted, *peer))),
             Event::PeerLeft { peer, reason, .. } => {
                 ("heard", format!("{} left ({})", name(peer), reason.as_str()), Some((Step::Goodbye, *peer)))
@@ -222,7 +259,7 @@ impl<'a> Stage<'a> {
                 let rest = format!(
                     "{} from {} in {:.0} ms ({})",
                     escaped(&manifest.name),
-                    name(from).trim_end(),
+                    name(from),
                     seconds * 1e3,
                     rate(bytes, *seconds)
                 );
@@ -252,11 +289,19 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn tell_event(&self, index: usize, at: Duration, word: &str, rest: &str, event: &Event) -> Result<(), Failure> {
+    fn tell_event(
+        &self,
+        index: usize,
+        at: Duration,
+        word: &str,
+        rest: &str,
+        event: &Event,
+    ) -> Result<(), Failure> {
         if !self.output.is_json() {
             return self.tell(Some(index), at, word, rest);
         }
-        let (Some(actor), Some(line)) = (self.actors.get(index), json::event(event, self.output.elapsed())) else {
+        let (Some(actor), Some(line)) = (self.actors.get(index), json::event(event, self.output.elapsed()))
+        else {
             return Ok(());
         };
         self.output.print(&line.text("node", actor.name).end())
@@ -292,7 +337,8 @@ fn no_actor() -> Failure {
 /// Three different ports that nobody uses, so that other nodes of this machine are not even heard.
 fn free_ports() -> std::io::Result<[u16; 3]> {
     // All bound at once, or the same one could come twice.
-    let sockets = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
+    let sockets =
+        [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
     let [a, b, c] = &sockets;
     Ok([a.local_addr()?.port(), b.local_addr()?.port(), c.local_addr()?.port()])
 }
