@@ -73,6 +73,9 @@ pub struct Config {
     pub source_timeout: Duration,
 }
 
+/// What a signed record takes on a link, at most: all that are held must fit what may wait for a new peer.
+const RECORD_ROOM: usize = 520;
+
 impl Config {
     /// The defaults for a node of this name on this network, with links on `private_port`.
     #[must_use]
@@ -96,7 +99,7 @@ impl Config {
             max_links: 32,
             max_half_open: 64,
             max_dials: 4,
-            max_queued: 1 << 20,
+            max_queued: 2 << 20,
             max_texts: 64,
             max_contents: 256,
             window: 8,
@@ -138,6 +141,7 @@ impl Config {
                     && self.max_half_open >= 1
                     && self.max_dials >= 1
                     && self.max_queued >= 256 * 1024
+                    && self.max_queued / 2 >= self.max_peers.saturating_mul(RECORD_ROOM)
                     && self.max_texts >= 1
                     && self.max_contents >= 1
                     && (1..=64).contains(&self.window),
@@ -238,7 +242,9 @@ pub enum ConfigError {
     /// The record's time to live.
     #[error("record_ttl must be between 1 s and 7 days")]
     RecordTtl,
-    /// A limit is too small to work with.
-    #[error("every limit must be at least 1, max_queued at least 256 KiB, window at most 64")]
+    /// A limit is too small to work with, or for the others.
+    #[error(
+        "every limit must be at least 1, max_queued at least 256 KiB and 1040 bytes for each of max_peers, window at most 64"
+    )]
     Limits,
 }

@@ -77,6 +77,13 @@ pub enum Action {
         /// What proves it.
         check: BlockCheck,
     },
+    /// Tell the link's [`BlockVerifier`](crate::BlockVerifier) that a block will not come after all.
+    ForgetBlock {
+        /// The link that it was asked from.
+        link: LinkId,
+        /// Which block.
+        block: BlockRef,
+    },
     /// Read a published block from the store and send it on the link's bulk channel, behind its header.
     SendBlock {
         /// The link.

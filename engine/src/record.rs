@@ -209,6 +209,18 @@ impl UnverifiedRecord {
         self.0.record()
     }
 
+    /// Whether it would supersede `other` if it is genuine.
+    #[must_use]
+    pub fn supersedes(&self, other: &SignedRecord) -> bool {
+        self.0.supersedes(other)
+    }
+
+    /// Whether `other` supersedes it even if it is genuine.
+    #[must_use]
+    pub fn is_superseded_by(&self, other: &SignedRecord) -> bool {
+        other.supersedes(&self.0)
+    }
+
     /// The bytes that were parsed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -81,18 +81,15 @@ impl Timers {
         self.deadlines.contains_key(&key)
     }
 
-    /// Takes everything that is due at `now`, in order.
-    pub(crate) fn take_due(&mut self, now: Timestamp) -> alloc::vec::Vec<(Timestamp, TimerKey)> {
-        let mut due = alloc::vec::Vec::new();
-        while let Some(&(at, key)) = self.queue.first() {
-            if at > now {
-                break;
-            }
-            self.queue.pop_first();
-            self.deadlines.remove(&key);
-            due.push((at, key));
+    /// Takes the first deadline that has come.
+    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<TimerKey> {
+        let &(at, key) = self.queue.first()?;
+        if at > now {
+            return None;
         }
-        due
+        self.queue.pop_first();
+        self.deadlines.remove(&key);
+        Some(key)
     }
 
     pub(crate) fn next(&self) -> Option<Timeout> {

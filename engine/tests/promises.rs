@@ -192,6 +192,7 @@ fn idle_is_o1() {
     const PEERS: usize = 4_000;
     let mut config = lan::config("idle");
     config.max_peers = PEERS;
+    config.max_queued = 8 << 20;
     let now = Timestamp::from_millis(1);
     let mut restored = p2pnet_engine::Restored::default();
     for seed in 0..PEERS as u32 {

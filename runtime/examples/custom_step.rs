@@ -28,9 +28,7 @@ async fn answer(
         // The step begins: both sides send their proof.
         None => node.step_send(peer, STEP, proof(word, &transcript, node.peer_id())).await,
         // The other side's proof. Comparing hashes that an attacker cannot choose needs no constant time.
-        Some(theirs) => {
-            node.step_conclude(peer, STEP, theirs == proof(word, &transcript, peer)).await
-        }
+        Some(theirs) => node.step_conclude(peer, STEP, theirs == proof(word, &transcript, peer)).await,
     }
 }
 

@@ -13,9 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2pnet_engine::{
-    ContentId, Datagram, DialFailure, Engine, FetchError, LinkId, LinkInput, Timestamp,
-};
+use p2pnet_engine::{ContentId, Datagram, DialFailure, Engine, FetchError, LinkId, LinkInput, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -99,7 +97,9 @@ impl Clock {
 /// A link that the engine asked for or was told of.
 enum Slot {
     /// The task ends when this is dropped.
-    Dialling { _task: Task },
+    Dialling {
+        _task: Task,
+    },
     Open(Link),
 }
 
@@ -418,13 +418,20 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         }
     }
 
-    /// Lets links say their last words, then drops everything.
+    /// Lets links say their last words and the store finish what it was asked, then drops everything: whoever waits
+    /// for this task can have the ports and the data directory at once.
     async fn end(mut self) {
         self.settle();
         let deadline = self.leaving.unwrap_or_else(|| Instant::now() + LEAVE_TIME);
         let finishing = &mut self.finishing;
         let _ = timeout_at(deadline, async { while finishing.join_next().await.is_some() {} }).await;
         self.sockets.stop().await;
+        while let Some((_, slot)) = self.links.pop_first() {
+            if let Slot::Open(link) = slot {
+                link.stop().await;
+            }
+        }
+        let _ = timeout_at(deadline, self.contents.settled()).await;
     }
 }
 

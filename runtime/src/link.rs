@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockCheck, BlockRef, BlockVerifier, LinkCodec, LinkEnd, LinkId, Opener, Sealer,
-    Verdict,
+    BlockCheck, BlockRef, BlockVerifier, LinkCodec, LinkEnd, LinkId, Opener, Sealer, Verdict,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -186,6 +185,12 @@ impl Link {
     /// The writer is done with `amount`.
     pub(crate) fn drained(&mut self, amount: usize) {
         self.waiting = self.waiting.saturating_sub(amount);
+    }
+
+    /// Drops the stream; when this returns both tasks are gone.
+    pub(crate) async fn stop(self) {
+        self.reader.stop().await;
+        self.writer.stop().await;
     }
 
     /// Says the last words, ends the stream, and waits a little for the other side to do the same.

@@ -138,8 +138,9 @@ impl Engine {
     pub(super) fn offer_everything_to(&mut self, peer: PeerId) {
         let offers: Vec<Frame> =
             self.published.values().map(|published| Frame::Offer(published.manifest.clone())).collect();
+        let Some(link) = self.peers.get(&peer).and_then(|known| known.link) else { return };
         for offer in offers {
-            self.send_to_peer(peer, &offer);
+            self.send_answer(link, &offer);
         }
     }
 
@@ -187,7 +188,9 @@ impl Engine {
     fn answered(&mut self, peer: PeerId, content: ContentId, answer: Answer) {
         let max = self.config.max_peers;
         let Some(published) = self.published.get_mut(&content) else { return };
-        if published.deliveries.get(&peer).is_some_and(|(before, _)| *before == answer) {
+        // To hold it is final.
+        let before = published.deliveries.get(&peer).map(|(before, _)| *before);
+        if before == Some(answer) || before == Some(Answer::Complete) {
             return;
         }
         if published.deliveries.len() >= max && !published.deliveries.contains_key(&peer) {
@@ -239,7 +242,7 @@ impl Engine {
             return;
         }
         if self.transfers.contains_key(&content) {
-            self.transfer_needs_source(content);
+            self.source_found(content);
         } else {
             self.outputs.notify(Slot::Offer(peer, content));
         }
@@ -249,6 +252,7 @@ impl Engine {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.offers.remove(&content);
         }
+        self.outputs.forget(Slot::Offer(peer, content));
         self.source_lost(peer, content);
     }
 
@@ -262,6 +266,9 @@ impl Engine {
             known.offers.values_mut().for_each(|offer| offer.live = false);
         }
         for content in contents {
+            if for_good {
+                self.outputs.forget(Slot::Offer(peer, content));
+            }
             self.source_lost(peer, content);
         }
     }

@@ -267,6 +267,11 @@ fn broadcast_addresses(interface: &Interface) -> Vec<Ipv4Addr> {
     addresses
 }
 
+/// Whether `ip` is on the subnet of one of these interfaces.
+pub(super) fn is_near(interfaces: &[Interface], ip: IpAddr) -> bool {
+    interfaces.iter().flat_map(|interface| &interface.addrs).any(|addr| in_subnet(addr, ip))
+}
+
 /// Whether `ip` is a neighbour on the subnet of `addr`.
 fn in_subnet(addr: &InterfaceAddr, ip: IpAddr) -> bool {
     match (addr.ip, ip) {

@@ -67,6 +67,9 @@ impl Engine {
     /// event for each such peer.
     pub(super) fn departed(&mut self, id: PeerId, peer: &Peer) {
         let name = peer.record.record().name.clone();
+        if self.departures.len() >= self.config.max_peers {
+            self.departures.pop_first();
+        }
         self.departures.insert(id, Event::PeerLeft { peer: id, name, reason: peer.last_leave });
         self.outputs.notify(Slot::Peer(id));
     }

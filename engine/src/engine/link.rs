@@ -54,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) transcript: [u8; 32],
     /// The incarnation that the peer presented.
     pub(crate) incarnation: u64,
+    /// The incarnation that we presented.
+    pub(crate) own_incarnation: u64,
     /// The verification steps that the peer wants to be run.
     pub(crate) steps: Vec<alloc::string::String>,
 }
@@ -71,11 +73,14 @@ impl Link {
         matches!(self.stage, Stage::Open { confirmed: true, .. })
     }
 
-    /// The order by which two confirmed links of one pair compete, the greatest wins: the newer incarnation; then
-    /// the one that the smaller id dialled; among links of one dialler its later dial.
-    pub(crate) fn rank(&self, dialled_by_smaller: bool) -> (u64, bool, u64) {
-        let incarnation = self.session().map_or(0, |session| session.incarnation);
-        (incarnation, dialled_by_smaller, self.dial)
+    /// The order by which two confirmed links of one pair compete, the greatest wins: the newer incarnations, the
+    /// smaller id's first; then the one that the smaller id dialled; among links of one dialler its later dial.
+    /// Both sides compute the same. `smaller` when we have the smaller id.
+    pub(crate) fn rank(&self, smaller: bool) -> (u64, u64, bool, u64) {
+        let (own, theirs) =
+            self.session().map_or((0, 0), |session| (session.own_incarnation, session.incarnation));
+        let (first, second) = if smaller { (own, theirs) } else { (theirs, own) };
+        (first, second, self.dialled == smaller, self.dial)
     }
 }
 

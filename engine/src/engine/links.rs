@@ -26,6 +26,9 @@ use super::verification::step_name;
 /// How long a link that lost against another may take to empty itself.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// Links to one peer, whatever their stage. Beyond it the oldest that is not used is dropped.
+const LINKS_PER_PEER: usize = 8;
+
 /// How long neither side redials after a link was closed on purpose, at least.
 const HOLD_OFF: Duration = Duration::from_secs(30);
 
@@ -113,6 +116,7 @@ impl Engine {
         if !matches!(link.stage, Stage::Dialling) {
             return;
         }
+        self.dialling -= 1;
         let handshake = Handshake::dial(
             self.config.suite,
             &self.config.network.link_psk(),
@@ -191,6 +195,7 @@ impl Engine {
         let session = Session {
             transcript: completed.transcript,
             incarnation: believed.incarnation,
+            own_incarnation: self.own.incarnation(),
             steps: hello.steps,
         };
         link.stage = Stage::Open { session, since: now, confirmed: false };
@@ -205,16 +210,29 @@ impl Engine {
             return;
         }
         let peer = believed.peer;
+        // A peer that restarted does not profit from what its earlier run has proven.
+        let goes_on =
+            self.session_of(peer).is_some_and(|current| current.incarnation >= believed.incarnation);
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.proven = true;
         known.links.push(id);
         let port = known.record.record().port;
         let address = if dialled { address } else { SocketAddr::new(address.ip(), port) };
         known.heard = Some(Heard { address, interface, at: now });
-        let session = if known.link.is_some() { known.session } else { known.session + 1 };
-        let verified = known.ours;
+        let session = if goes_on { known.session } else { known.session + 1 };
+        let verified = goes_on && known.ours;
+        let links = &known.links;
+        let spare = (links.len() > LINKS_PER_PEER)
+            .then(|| links.iter().copied().find(|other| *other != id && known.link != Some(*other)))
+            .flatten();
+        if let Some(spare) = spare {
+            self.drop_link(spare);
+        }
         if let Some(link) = self.links.get_mut(&id) {
             link.peer = Some(peer);
+            if let Some(target) = link.target.and_then(|target| self.targets.get_mut(&target)) {
+                target.peer = Some(peer);
+            }
         }
         self.send_frame(id, &Frame::Confirm { session, verified, yours: None });
         self.set_timer(TimerKey::Link(id), self.config.handshake_timeout);
@@ -245,17 +263,17 @@ impl Engine {
             unverified.verify().ok()?;
         }
         let held = self.peers.get(&peer).map(|known| &known.record);
-        let floor = self.floors.get(&peer).map(|(record, _)| record);
+        let floor = self.floors.get(&peer).filter(|floor| floor.outranks(incarnation));
         let newer = held
             .filter(|held| held.record().incarnation > incarnation)
-            .or(floor.filter(|floor| floor.record().incarnation >= incarnation))
+            .or(floor.map(|floor| &floor.record))
             .map(|record| record.bytes().to_vec());
         // A full table has no room for it.
         (newer.is_some() || held.is_some()).then_some(Believed { peer, incarnation, newer })
     }
 
     pub(super) fn met_other_version(&mut self, address: SocketAddr, version: u8) {
-        if self.incompatible_seen.contains(&address) {
+        if self.incompatible_seen.contains(&address) || !self.strangers.may_be_reported(self.now) {
             return;
         }
         if self.incompatible_seen.len() >= MAX_INCOMPATIBLE {
@@ -299,7 +317,7 @@ impl Engine {
     fn compete(&mut self, peer: PeerId, current: LinkId, newcomer: LinkId) {
         self.stats.links_duplicate += 1;
         let decides = self.identity.peer_id() < peer;
-        let rank = |id: LinkId| self.links.get(&id).map(|link| link.rank(link.dialled == decides));
+        let rank = |id: LinkId| self.links.get(&id).map(|link| link.rank(decides));
         let (winner, loser) =
             if rank(newcomer) > rank(current) { (newcomer, current) } else { (current, newcomer) };
         if winner == newcomer {
@@ -370,6 +388,16 @@ impl Engine {
         if let Some(dead) = dead {
             self.drop_link(dead);
         }
+        let used = self.peers.get(&peer).and_then(|known| known.link);
+        if let Some(other) = used.filter(|other| *other != id) {
+            self.compete(peer, other, id);
+        }
+    }
+
+    /// What the link that is used for a peer has established.
+    pub(super) fn session_of(&self, peer: PeerId) -> Option<&Session> {
+        let link = self.peers.get(&peer)?.link?;
+        self.links.get(&link)?.session()
     }
 
     /// Dials to a peer that has a link now and that never came to a handshake's end are of no use any more.
@@ -591,6 +619,9 @@ impl Engine {
         self.timers.cancel(TimerKey::Link(id));
         self.half_open.remove(&id);
         self.touched.remove(&id);
+        if matches!(link.stage, Stage::Dialling) {
+            self.dialling -= 1;
+        }
         if let Some(target) = link.target {
             self.target_lost(target, link.is_confirmed());
         }

@@ -41,6 +41,7 @@ use self::link::{Link, Stage};
 use self::outputs::Outputs;
 use self::own::OwnRecord;
 use self::peer::Peer;
+use self::peers::Floor;
 use self::redial::Target;
 use self::strangers::Strangers;
 use self::transfer::Transfer;
@@ -112,11 +113,14 @@ pub struct Engine {
     discovery: Discovery,
     strangers: Strangers,
     peers: BTreeMap<PeerId, Peer>,
-    /// The last record of peers that left or expired, until when it is remembered.
-    floors: BTreeMap<PeerId, (SignedRecord, Timestamp)>,
+    /// What is remembered of peers that left or expired.
+    floors: BTreeMap<PeerId, Floor>,
     links: BTreeMap<LinkId, Link>,
-    /// How many peers have a link that is used.
+    /// How many peers have a link that is used; how many links are being dialled.
     connected: usize,
+    dialling: usize,
+    /// The highest session count of any peer that was forgotten.
+    session_floor: u64,
     /// Links that others dialled and that have not authenticated, the oldest first.
     half_open: BTreeSet<LinkId>,
     /// Links whose queue changed since it was last pumped.
@@ -195,6 +199,8 @@ impl Engine {
             floors: BTreeMap::new(),
             links: BTreeMap::new(),
             connected: 0,
+            dialling: 0,
+            session_floor: 0,
             half_open: BTreeSet::new(),
             touched: BTreeSet::new(),
             next_link: 0,
@@ -304,14 +310,13 @@ impl Engine {
     /// Does everything that is due at `now`, once. A call before the deadline does nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
-        let due = self.timers.take_due(self.now);
-        if let Some(&(first, _)) = due.first()
-            && self.now.since(first) > STALLED
-        {
+        let stalled = self.timers.next().is_some_and(|next| self.now.since(next.at) > STALLED);
+        if stalled {
             self.stats.timeouts_late += 1;
             self.grant_grace();
         }
-        for (_, key) in due {
+        // One at a time: what one does may cancel another. Each is set again for later than now, so this ends.
+        while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Beacon => self.beacon_due(),
                 TimerKey::Farewell => self.farewell_due(),
@@ -324,7 +329,7 @@ impl Engine {
                 TimerKey::Target(address) => self.target_due(address),
                 TimerKey::Text(peer) => self.texts_due(peer),
                 TimerKey::Transfer(content) => self.transfer_due(content),
-                TimerKey::Verification(peer) => self.verification_due(peer),
+                TimerKey::Verification(peer) => self.verification_due(peer, stalled),
             }
         }
         self.pump_links();
@@ -436,7 +441,6 @@ impl Engine {
             return;
         }
         self.leaving = Some(Leaving { farewells_left: 3 });
-        self.timers.clear();
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             let open = self.links.get(&link).is_some_and(|link| matches!(link.stage, Stage::Open { .. }));
@@ -446,6 +450,7 @@ impl Engine {
                 self.drop_link(link);
             }
         }
+        self.timers.clear();
         self.farewell_due();
         self.pump_links();
     }

@@ -1,6 +1,7 @@
 //! What waits to be polled: datagrams, links with output, actions, and slots of the event stream.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::content::ContentId;
@@ -30,8 +31,9 @@ pub(crate) struct Outputs {
     transmits: VecDeque<(Transmit, Vec<u8>)>,
     actions: VecDeque<Action>,
     ready: BTreeSet<LinkId>,
-    slots: VecDeque<Slot>,
-    queued: BTreeSet<Slot>,
+    /// The event stream, by turn, and each slot's turn.
+    slots: BTreeMap<i64, Slot>,
+    turns: BTreeMap<Slot, i64>,
 }
 
 impl Outputs {
@@ -55,15 +57,20 @@ impl Outputs {
 
     /// Puts `slot` at the end of the event stream unless it waits there already.
     pub(crate) fn notify(&mut self, slot: Slot) {
-        if self.queued.insert(slot) {
-            self.slots.push_back(slot);
-        }
+        let after_all = self.slots.last_key_value().map_or(0, |(turn, _)| turn + 1);
+        self.queue(slot, after_all);
     }
 
     /// Puts back a slot that has more to tell, before all others.
     pub(crate) fn notify_again(&mut self, slot: Slot) {
-        if self.queued.insert(slot) {
-            self.slots.push_front(slot);
+        let before_all = self.slots.first_key_value().map_or(0, |(turn, _)| turn - 1);
+        self.queue(slot, before_all);
+    }
+
+    /// Takes a slot out: its entity is gone and has nothing more to tell.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        if let Some(turn) = self.turns.remove(&slot) {
+            self.slots.remove(&turn);
         }
     }
 
@@ -80,8 +87,15 @@ impl Outputs {
     }
 
     pub(crate) fn next_slot(&mut self) -> Option<Slot> {
-        let slot = self.slots.pop_front()?;
-        self.queued.remove(&slot);
+        let (_, slot) = self.slots.pop_first()?;
+        self.turns.remove(&slot);
         Some(slot)
+    }
+
+    fn queue(&mut self, slot: Slot, turn: i64) {
+        if let Entry::Vacant(entry) = self.turns.entry(slot) {
+            entry.insert(turn);
+            self.slots.insert(turn, slot);
+        }
     }
 }

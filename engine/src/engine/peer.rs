@@ -65,6 +65,8 @@ pub(crate) struct Redial {
     pub(crate) since: Timestamp,
     /// No dial before this: the peer is full, or one side closed on purpose.
     pub(crate) hold_until: Timestamp,
+    /// No dial before this either: the last one was just made.
+    pub(crate) not_before: Timestamp,
     /// Which of its addresses is next.
     pub(crate) next_address: usize,
 }
@@ -113,7 +115,8 @@ pub enum Level {
 }
 
 impl Peer {
-    pub(crate) fn new(record: SignedRecord, age: Duration, now: Timestamp) -> Self {
+    /// A peer that has just become known. `session` counts on from where an earlier entry for it may have ended.
+    pub(crate) fn new(record: SignedRecord, age: Duration, session: u64, now: Timestamp) -> Self {
         Peer {
             record,
             age,
@@ -122,8 +125,8 @@ impl Peer {
             proven: false,
             link: None,
             links: Vec::new(),
-            redial: Redial { tries: 0, since: now, hold_until: Timestamp::ZERO, next_address: 0 },
-            session: 0,
+            redial: Redial::new(now),
+            session,
             their_session: (0, 0),
             verification: None,
             ours: false,
@@ -180,6 +183,11 @@ impl Peer {
 }
 
 impl Redial {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        let past = Timestamp::ZERO;
+        Redial { tries: 0, since: now, hold_until: past, not_before: past, next_address: 0 }
+    }
+
     /// Starts over: the peer was heard, or its link was lost.
     pub(crate) fn reset(&mut self, now: Timestamp) {
         self.tries = 0;

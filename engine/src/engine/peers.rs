@@ -8,6 +8,7 @@ use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::record::{Instance, RecordKind, SignedRecord, UnverifiedRecord};
+use crate::time::Timestamp;
 use crate::timers::TimerKey;
 
 use super::outputs::Slot;
@@ -19,6 +20,32 @@ pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 
 /// How far in the past a record may be said to have been signed.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What is remembered of a peer that left or expired: nothing that its last record outranks is believed again.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    pub(super) record: SignedRecord,
+    until: Timestamp,
+    /// Whether the peer ever proved its key on a link: such a floor is the last to make room.
+    proven: bool,
+}
+
+impl Floor {
+    /// Whether a record lies below. A farewell ends its run for good; the last record of a peer that merely expired
+    /// may come again by another way, if it is still young there.
+    fn refuses(&self, record: &UnverifiedRecord) -> bool {
+        match self.record.record().kind {
+            RecordKind::Gone => !record.supersedes(&self.record),
+            RecordKind::Alive | RecordKind::Leaving => record.is_superseded_by(&self.record),
+        }
+    }
+
+    /// The record to show to a peer that presents itself with an outranked incarnation.
+    pub(super) fn outranks(&self, incarnation: u64) -> bool {
+        let own = self.record.record();
+        own.incarnation > incarnation || (own.kind == RecordKind::Gone && own.incarnation == incarnation)
+    }
+}
 
 /// Where a record came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +159,13 @@ impl Engine {
             }
             return Accepted::Known(id);
         }
+        let held = self.peers.get(&id).map(|peer| &peer.record);
+        if held.is_some_and(|held| !unverified.supersedes(held))
+            || self.floors.get(&id).is_some_and(|floor| floor.refuses(&unverified))
+        {
+            self.stats.records_stale += 1;
+            return Accepted::No;
+        }
         if matches!(origin, Origin::Beacon(_)) && !self.strangers.may_check_signature(self.now) {
             self.stats.datagrams_rate_limited += 1;
             return Accepted::No;
@@ -143,14 +177,6 @@ impl Engine {
         };
         if id == self.identity.peer_id() {
             self.met_own_record(&record);
-            return Accepted::No;
-        }
-        let held = self.peers.get(&id).map(|peer| &peer.record);
-        let floor = self.floors.get(&id).map(|(record, _)| record);
-        if held.is_some_and(|held| !record.supersedes(held))
-            || floor.is_some_and(|floor| !record.supersedes(floor))
-        {
-            self.stats.records_stale += 1;
             return Accepted::No;
         }
         self.stats.records_accepted += 1;
@@ -180,7 +206,7 @@ impl Engine {
             if self.peers.len() >= self.config.max_peers && !self.evict_peer() {
                 return;
             }
-            self.peers.insert(id, Peer::new(record, age, self.now));
+            self.peers.insert(id, Peer::new(record, age, self.session_floor, self.now));
             self.outputs.notify(Slot::Peer(id));
         }
         self.consider_dial(id, Duration::ZERO);
@@ -201,12 +227,15 @@ impl Engine {
         let id = record.record().peer;
         let ttl = Duration::from_secs(u64::from(record.record().ttl_secs));
         if self.floors.len() >= self.config.max_peers * 2 && !self.floors.contains_key(&id) {
-            let first = self.floors.iter().min_by_key(|(_, (_, until))| *until).map(|(&id, _)| id);
+            let first =
+                self.floors.iter().min_by_key(|(_, floor)| (floor.proven, floor.until)).map(|(&id, _)| id);
             if let Some(first) = first {
                 self.floors.remove(&first);
             }
         }
-        self.floors.insert(id, (record, self.now + ttl * 2));
+        let known = self.peers.get(&id).is_some_and(|peer| peer.proven);
+        let proven = known || self.floors.get(&id).is_some_and(|floor| floor.proven);
+        self.floors.insert(id, Floor { record, until: self.now + ttl * 2, proven });
     }
 
     /// Makes room for a newcomer: the peer without a link whose record is oldest goes, one that never proved
@@ -231,16 +260,20 @@ impl Engine {
         self.timers.cancel(TimerKey::Text(id));
         self.timers.cancel(TimerKey::Verification(id));
         self.steps_in.remove(&id);
-        if let Some(peer) = self.peers.remove(&id)
-            && peer.reported.session.is_some()
-        {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        // A peer that comes back must not hear of a session that it has heard of before.
+        self.session_floor = self.session_floor.max(peer.session);
+        self.outputs.forget(Slot::Peer(id));
+        self.outputs.forget(Slot::TextsAcked(id));
+        self.outputs.forget(Slot::Step(id));
+        if peer.reported.session.is_some() {
             self.departed(id, &peer);
         }
     }
 
     pub(super) fn expire_due(&mut self) {
         let now = self.now;
-        self.floors.retain(|_, (_, until)| *until > now);
+        self.floors.retain(|_, floor| floor.until > now);
         let expired: Vec<PeerId> = self
             .peers
             .iter()

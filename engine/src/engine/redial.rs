@@ -10,6 +10,7 @@ use crate::output::Action;
 use crate::timers::TimerKey;
 
 use super::Engine;
+use super::discovery::is_near;
 use super::link::{Link, LinkQueue, Stage};
 use super::peer::Redial;
 
@@ -18,6 +19,15 @@ const LIVE: Duration = Duration::from_secs(5);
 
 /// Addresses given by hand.
 const MAX_TARGETS: usize = 64;
+
+/// How often it is looked whether an address given by hand, whose peer is linked by another way, is needed.
+const CHECK_TARGET: Duration = Duration::from_secs(2);
+
+/// Two dials to one peer are at least this far apart, however often it is heard.
+const SHORTEST_GAP: Duration = Duration::from_millis(250);
+
+/// Dials in flight, to all peers together.
+const MAX_DIALLING: usize = 64;
 
 /// A dial that the driver has not answered by then is given up.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +38,8 @@ pub(crate) struct Target {
     pub(crate) redial: Redial,
     /// The dial or link that serves it.
     pub(crate) link: Option<LinkId>,
+    /// Who was there last. While that peer has any link at all the address is not dialled.
+    pub(crate) peer: Option<PeerId>,
 }
 
 /// Why an address is not dialled. Nothing changed.
@@ -66,8 +78,8 @@ impl Engine {
         if self.targets.len() >= MAX_TARGETS {
             return Err(DialError::TooMany);
         }
-        let redial = Redial { tries: 0, since: self.now, hold_until: self.now, next_address: 0 };
-        self.targets.insert(address, Target { redial, link: None });
+        let redial = Redial::new(self.now);
+        self.targets.insert(address, Target { redial, link: None, peer: None });
         self.target_due(address);
         self.pump_links();
         Ok(())
@@ -75,8 +87,13 @@ impl Engine {
 
     /// The address by hand is due for a try.
     pub(super) fn target_due(&mut self, address: SocketAddr) {
+        let linked = self.is_target_linked(address);
         let Some(target) = self.targets.get_mut(&address) else { return };
-        if target.link.is_some() {
+        if target.link.is_some() || self.leaving.is_some() {
+            return;
+        }
+        if linked {
+            self.set_timer(TimerKey::Target(address), CHECK_TARGET);
             return;
         }
         let delay = target.redial.next_delay(self.now, false);
@@ -90,8 +107,17 @@ impl Engine {
     /// The dial or link that served an address by hand is over.
     pub(super) fn target_lost(&mut self, address: SocketAddr, was_up: bool) {
         let now = self.now;
+        let linked = self.is_target_linked(address);
+        let leaving = self.leaving.is_some();
         let Some(target) = self.targets.get_mut(&address) else { return };
         target.link = None;
+        if leaving {
+            return;
+        }
+        if linked {
+            self.set_timer(TimerKey::Target(address), CHECK_TARGET);
+            return;
+        }
         if was_up {
             target.redial.reset(now);
         }
@@ -99,6 +125,11 @@ impl Engine {
             let delay = target.redial.next_delay(now, false);
             self.set_timer(TimerKey::Target(address), delay);
         }
+    }
+
+    fn is_target_linked(&self, address: SocketAddr) -> bool {
+        let peer = self.targets.get(&address).and_then(|target| target.peer);
+        peer.and_then(|peer| self.peers.get(&peer)).is_some_and(|known| known.link.is_some())
     }
 
     /// Dials a peer just heard. A new instance is good news: whatever was tried before starts over. The side with
@@ -123,7 +154,8 @@ impl Engine {
             let in_flight = known.is_some_and(|known| !known.links.is_empty());
             // A dial that was just started has half a second to succeed.
             let delay = if in_flight { delay.max(Duration::from_millis(500)) } else { delay };
-            let at = (self.now + delay.max(Duration::from_nanos(1))).max(hold);
+            let earliest = known.map_or(self.now, |known| known.redial.not_before);
+            let at = (self.now + delay.max(Duration::from_nanos(1))).max(hold).max(earliest);
             self.timers.set_earlier(TimerKey::Dial(peer), at);
         }
     }
@@ -155,11 +187,14 @@ impl Engine {
         let live = known.heard.is_some_and(|heard| now.since(heard.at) < LIVE);
         let delay = known.redial.next_delay(now, live);
         let mut addresses = known.addresses();
-        // An address of ours leads to ourselves, whoever announced it.
+        // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is nobody's business.
         addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
+        addresses.retain(|(address, heard)| heard.is_some() || is_near(&self.interfaces, address.ip()));
         let turn = known.redial.next_address;
         known.redial.next_address = turn.wrapping_add(1);
-        let room = known.links.len() < max && connected < self.config.max_links;
+        known.redial.not_before = now + SHORTEST_GAP;
+        let room =
+            known.links.len() < max && connected < self.config.max_links && self.dialling < MAX_DIALLING;
         if let (true, Some(&(address, interface))) = (room, addresses.get(turn % addresses.len().max(1))) {
             let link = self.start_dial(address, interface, Some(peer), None);
             if let Some(known) = self.peers.get_mut(&peer) {
@@ -179,6 +214,7 @@ impl Engine {
         target: Option<SocketAddr>,
     ) -> LinkId {
         self.next_dial += 1;
+        self.dialling += 1;
         self.stats.dials_started += 1;
         let dial = self.next_dial;
         let link = self.new_link(Link {

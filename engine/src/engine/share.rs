@@ -22,8 +22,9 @@ impl Engine {
             .filter(|(id, known)| **id != peer && !known.is_expired(now))
             .map(|(_, known)| aged(&known.record, known.record_age(now)));
         let records: Vec<AgedRecord> = core::iter::once(own).chain(others).collect();
+        let Some(link) = self.peers.get(&peer).and_then(|known| known.link) else { return };
         for part in records.chunks(RECORDS_PER_FRAME) {
-            self.send_to_peer(peer, &Frame::Records(part.to_vec()));
+            self.send_answer(link, &Frame::Records(part.to_vec()));
         }
     }
 
@@ -32,8 +33,9 @@ impl Engine {
         let subject = record.record().peer;
         let frame = Frame::Records(alloc::vec![aged(record, age)]);
         for peer in self.trusted_peers() {
-            if Some(peer) != from && peer != subject {
-                self.send_to_peer(peer, &frame);
+            let link = self.peers.get(&peer).and_then(|known| known.link);
+            if let Some(link) = link.filter(|_| Some(peer) != from && peer != subject) {
+                self.send_answer(link, &frame);
             }
         }
     }

@@ -13,6 +13,8 @@ const SIGNATURES: u32 = 400;
 const LINKS_PER_SOURCE: u32 = 64;
 /// Streams that everybody together may open.
 const LINKS: u32 = 512;
+/// Places of another version that the application is told of at once; one a second afterwards.
+const REPORTS: u32 = 32;
 /// Addresses that have a bucket; beyond it the one that was quiet longest makes room.
 const SOURCES: usize = 256;
 /// First handshake messages that are remembered, so that a recorded one is recognised.
@@ -22,6 +24,7 @@ const EPHEMERALS: usize = 4096;
 pub(crate) struct Strangers {
     signatures: TokenBucket,
     links: TokenBucket,
+    reports: TokenBucket,
     sources: BTreeMap<IpAddr, (TokenBucket, Timestamp)>,
     ephemerals: BTreeSet<[u8; 32]>,
     ephemerals_by_age: VecDeque<[u8; 32]>,
@@ -32,6 +35,7 @@ impl Strangers {
         Strangers {
             signatures: TokenBucket::new(SIGNATURES, SIGNATURES / 2),
             links: TokenBucket::new(LINKS, LINKS / 2),
+            reports: TokenBucket::new(REPORTS, 1),
             sources: BTreeMap::new(),
             ephemerals: BTreeSet::new(),
             ephemerals_by_age: VecDeque::new(),
@@ -41,6 +45,11 @@ impl Strangers {
     /// Whether one more signature of an unknown record may be checked.
     pub(crate) fn may_check_signature(&mut self, now: Timestamp) -> bool {
         self.signatures.take(now, 1)
+    }
+
+    /// Whether the application may be told of one more place that speaks another version.
+    pub(crate) fn may_be_reported(&mut self, now: Timestamp) -> bool {
+        self.reports.take(now, 1)
     }
 
     /// Whether `source` may open one more stream.

@@ -63,7 +63,9 @@ impl Engine {
         let id = texts.last_sent;
         let base = texts.acked + 1;
         texts.outgoing.push_back((id, text.to_string()));
-        if self.send_to_peer(to, &Frame::Text { id, base, text: text.to_string() }) {
+        if let Some(link) = self.peers.get(&to).and_then(|known| known.link) {
+            // If too much waits already it goes when the timer says so.
+            self.send_answer(link, &Frame::Text { id, base, text: text.to_string() });
             self.timers.set_earlier(TimerKey::Text(to), self.now + RESEND_AFTER);
         }
         self.pump_links();
@@ -104,7 +106,11 @@ impl Engine {
             .filter(|event| matches!(event, Event::Text { from: sender, .. } if *sender == from))
             .count();
         let max = self.config.max_texts;
+        let incarnation = self.session_of(from).map_or(0, |session| session.incarnation);
         let Some(known) = self.peers.get_mut(&from) else { return };
+        if incarnation < known.texts.taken_from {
+            return;
+        }
         let trusted = known.ours;
         let texts = &mut known.texts;
         // Whatever is below `base` was acknowledged by an earlier run of ours.

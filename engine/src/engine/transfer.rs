@@ -34,8 +34,10 @@ pub(crate) struct Transfer {
     values: Vec<[u8; 32]>,
     list: BlockList,
     source: Option<PeerId>,
-    /// The last peer that a block came from.
-    last_source: Option<PeerId>,
+    /// The link that blocks were asked on.
+    asked: Option<LinkId>,
+    /// The last peer that a block came from; before the first, one that offers it.
+    last_source: PeerId,
     /// Peers that have sent something wrong, or that cannot serve it.
     bad: BTreeSet<PeerId>,
     strikes: u32,
@@ -70,14 +72,23 @@ enum BlockState {
 }
 
 impl Transfer {
+    /// Whether it keeps others from their turn: one that has no source does not.
     fn is_active(&self) -> bool {
-        matches!(
-            self.stage,
-            TransferStage::Opening
-                | TransferStage::Listing
-                | TransferStage::Fetching
-                | TransferStage::Finishing
-        )
+        match self.stage {
+            TransferStage::Opening | TransferStage::Finishing => true,
+            TransferStage::Listing | TransferStage::Fetching => self.source.is_some(),
+            TransferStage::Waiting | TransferStage::Complete | TransferStage::Failed(_) => false,
+        }
+    }
+
+    /// Whether the store was asked to get ready for it.
+    fn is_opened(&self) -> bool {
+        self.stage != TransferStage::Waiting && !self.is_over()
+    }
+
+    fn has_every_block(&self) -> bool {
+        let held = |state: &BlockState| matches!(state, BlockState::Arrived | BlockState::Written);
+        self.blocks.iter().all(held)
     }
 
     fn is_over(&self) -> bool {
@@ -108,15 +119,19 @@ impl Transfer {
         Some(before)
     }
 
-    /// Gives up what was asked for and did not come.
-    fn forget_requests(&mut self) {
-        for index in 0..self.blocks.len() {
-            if self.blocks[index] == BlockState::Requested {
-                self.blocks[index] = BlockState::Missing;
-                self.in_flight -= 1;
-                self.next = self.next.min(index as u32);
+    /// Gives up what was asked for and did not come; returns the indices.
+    fn forget_requests(&mut self) -> Vec<u32> {
+        self.asked = None;
+        let mut forgotten = Vec::new();
+        for (index, state) in (0u32..).zip(&mut self.blocks) {
+            if *state == BlockState::Requested {
+                *state = BlockState::Missing;
+                forgotten.push(index);
             }
         }
+        self.in_flight -= forgotten.len();
+        self.next = forgotten.first().map_or(self.next, |first| self.next.min(*first));
+        forgotten
     }
 }
 
@@ -135,8 +150,9 @@ impl Engine {
         if self.transfers.contains_key(&content) {
             return Ok(());
         }
-        let offer = self.peers.values_mut().find_map(|known| known.offers.get_mut(&content));
-        let Some(offer) = offer else { return Err(FetchError::NotOffered) };
+        let offer =
+            self.peers.iter_mut().find_map(|(&id, known)| Some((id, known.offers.get_mut(&content)?)));
+        let Some((offering, offer)) = offer else { return Err(FetchError::NotOffered) };
         if self.transfers.len() >= self.config.max_contents {
             return Err(FetchError::Full);
         }
@@ -151,7 +167,8 @@ impl Engine {
                 values: Vec::new(),
                 list: BlockList::default(),
                 source: None,
-                last_source: None,
+                asked: None,
+                last_source: offering,
                 bad: BTreeSet::new(),
                 strikes: 0,
                 blocks: alloc::vec![BlockState::Missing; count],
@@ -188,8 +205,18 @@ impl Engine {
 
     // ---- Beginning ----
 
+    /// Gives free turns to transfers that lost their source and may have found another, then to new ones.
     fn start_transfers(&mut self) {
-        let active = self.transfers.values().filter(|transfer| transfer.is_active()).count();
+        let parked: Vec<ContentId> = self
+            .transfers
+            .iter()
+            .filter(|(_, transfer)| transfer.is_opened() && !transfer.is_active())
+            .map(|(&content, _)| content)
+            .collect();
+        for content in parked {
+            self.source_found(content);
+        }
+        let active = self.active_transfers();
         let waiting: Vec<ContentId> = self
             .transfers
             .iter()
@@ -217,13 +244,26 @@ impl Engine {
         }
         transfer.stage =
             if content.block_count() > 1 { TransferStage::Listing } else { TransferStage::Fetching };
-        self.transfer_needs_source(content);
+        self.source_found(content);
+    }
+
+    fn active_transfers(&self) -> usize {
+        self.transfers.values().filter(|transfer| transfer.is_active()).count()
+    }
+
+    /// There may be a source for a transfer that has none.
+    pub(super) fn source_found(&mut self, content: ContentId) {
+        let parked = self.transfers.get(&content).is_some_and(|transfer| transfer.source.is_none());
+        if parked && self.active_transfers() < ACTIVE {
+            self.transfer_needs_source(content);
+        }
     }
 
     /// Picks a source if there is none, and asks it for what is missing.
-    pub(super) fn transfer_needs_source(&mut self, content: ContentId) {
+    fn transfer_needs_source(&mut self, content: ContentId) {
         let Some(transfer) = self.transfers.get(&content) else { return };
-        if transfer.source.is_none() && !transfer.is_over() {
+        let wants = matches!(transfer.stage, TransferStage::Listing | TransferStage::Fetching);
+        if transfer.source.is_none() && wants {
             let source = self
                 .peers
                 .iter()
@@ -236,6 +276,18 @@ impl Engine {
             }
         }
         self.request_more(content, true);
+    }
+
+    /// Gives up what was asked for and did not come: the link that it was asked on need not expect it.
+    fn forget_requests(&mut self, content: ContentId) {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        let link = transfer.asked;
+        for index in transfer.forget_requests() {
+            let block = BlockRef { content, index };
+            if let Some(link) = link.filter(|link| self.links.contains_key(link)) {
+                self.outputs.action(Action::ForgetBlock { link, block });
+            }
+        }
     }
 
     /// Asks the source for as much as the window allows. `fresh` when nothing is under way to it.
@@ -259,6 +311,7 @@ impl Engine {
                     let Some(index) = transfer.next_missing() else { break };
                     let Some(check) = transfer.list.check(&content, index) else { break };
                     transfer.set(index, BlockState::Requested);
+                    transfer.asked = Some(link);
                     transfer.in_flight += 1;
                     let block = BlockRef { content, index };
                     self.outputs.action(Action::ExpectBlock { link, block, check });
@@ -339,7 +392,7 @@ impl Engine {
                 }
                 _ => {}
             }
-            transfer.last_source = from;
+            transfer.last_source = from.unwrap_or(transfer.last_source);
             transfer.strikes = 0;
             if transfer.source == from {
                 self.watch_source(block.content);
@@ -351,11 +404,18 @@ impl Engine {
             transfer.set(block.index, BlockState::Missing);
             transfer.in_flight -= 1;
         }
-        self.strike(block.content);
+        if transfer.source.is_some() && transfer.source == from {
+            self.strike(block.content);
+        } else {
+            self.request_more(block.content, false);
+        }
     }
 
     pub(super) fn block_written(&mut self, block: BlockRef, result: Result<(), StoreFailure>) {
         let Some(transfer) = self.transfers.get_mut(&block.content) else { return };
+        if !matches!(transfer.stage, TransferStage::Listing | TransferStage::Fetching) {
+            return;
+        }
         if let Err(failure) = result {
             self.fail_transfer(block.content, failure_of(failure));
             return;
@@ -406,30 +466,37 @@ impl Engine {
 
     /// The source said that it cannot serve the content, or what it sent proves nothing.
     pub(super) fn source_failed(&mut self, peer: PeerId, content: ContentId) {
-        if let Some(transfer) = self.transfers.get_mut(&content) {
+        let offers = self.peers.get(&peer).is_some_and(|known| known.offers.contains_key(&content));
+        if let Some(transfer) = self.transfers.get_mut(&content).filter(|_| offers) {
             transfer.bad.insert(peer);
+            self.source_lost(peer, content);
         }
-        self.source_lost(peer, content);
     }
 
     /// A peer does not serve the content any more, for now at least.
     pub(super) fn source_lost(&mut self, peer: PeerId, content: ContentId) {
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
-        if transfer.is_over() || transfer.stage == TransferStage::Finishing {
+        let served_by_other = transfer.source.is_some_and(|source| source != peer);
+        if transfer.is_over() || transfer.stage == TransferStage::Finishing || served_by_other {
             return;
         }
-        if transfer.source == Some(peer) {
-            transfer.source = None;
-            transfer.forget_requests();
+        if transfer.source.take().is_some() {
+            self.timers.cancel(TimerKey::Transfer(content));
             if transfer.stage == TransferStage::Listing {
                 transfer.values.clear();
             }
+        }
+        self.forget_requests(content);
+        let Some(transfer) = self.transfers.get(&content) else { return };
+        // What is missing is only on its way to the store.
+        if transfer.has_every_block() {
+            return;
         }
         let bad = &transfer.bad;
         let hope =
             self.peers.iter().any(|(id, known)| known.offers.contains_key(&content) && !bad.contains(id));
         if hope {
-            self.transfer_needs_source(content);
+            self.start_transfers();
         } else {
             self.fail_transfer(content, ContentFailure::NoSource);
         }
@@ -447,10 +514,12 @@ impl Engine {
             .map(|(&content, _)| content)
             .collect();
         for content in affected {
-            if let Some(transfer) = self.transfers.get_mut(&content) {
-                transfer.forget_requests();
+            self.forget_requests(content);
+            if self.transfers.get(&content).is_some_and(|transfer| transfer.source.is_some()) {
+                self.transfer_needs_source(content);
+            } else {
+                self.source_found(content);
             }
-            self.transfer_needs_source(content);
         }
     }
 
@@ -467,9 +536,13 @@ impl Engine {
     }
 
     pub(super) fn transfer_due(&mut self, content: ContentId) {
-        if let Some(transfer) = self.transfers.get_mut(&content) {
-            transfer.forget_requests();
+        let Some(transfer) = self.transfers.get(&content) else { return };
+        if transfer.stage == TransferStage::Fetching && !transfer.blocks.contains(&BlockState::Requested) {
+            // The store is slow, not the source.
+            self.watch_source(content);
+            return;
         }
+        self.forget_requests(content);
         self.strike(content);
     }
 
@@ -478,7 +551,9 @@ impl Engine {
         if transfer.is_over() {
             return;
         }
-        let opened = transfer.is_active();
+        let opened = transfer.is_opened();
+        self.forget_requests(content);
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
         transfer.stage = TransferStage::Failed(reason);
         self.timers.cancel(TimerKey::Transfer(content));
         if opened {
@@ -500,7 +575,7 @@ impl Engine {
         let manifest = transfer.manifest;
         match transfer.stage {
             TransferStage::Complete => {
-                let from = transfer.last_source.or(transfer.source)?;
+                let from = transfer.last_source;
                 Some(Event::ContentReceived { manifest, from, fetched_bytes: transfer.fetched_bytes })
             }
             TransferStage::Failed(reason) => Some(Event::ContentFailed { manifest, reason }),

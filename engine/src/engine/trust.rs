@@ -8,7 +8,7 @@ use crate::config::Step;
 use crate::event::{Event, LeaveReason};
 use crate::identity::PeerId;
 use crate::input::LinkId;
-use crate::record::UnverifiedRecord;
+use crate::record::{PeerRecord, UnverifiedRecord};
 use crate::timers::TimerKey;
 use crate::wire::{DisconnectReason, Frame, MAX_STEP_MESSAGE};
 
@@ -45,8 +45,9 @@ impl Engine {
     ) {
         if let Some(bytes) = yours {
             let record = UnverifiedRecord::parse(&bytes).and_then(UnverifiedRecord::verify);
-            if let Some(record) = record.ok().filter(|record| record.record().peer == self.identity.peer_id())
-            {
+            let (peer, network) = (self.identity.peer_id(), self.config.network.tag());
+            let ours = |record: &PeerRecord| record.peer == peer && record.network == network;
+            if let Some(record) = record.ok().filter(|record| ours(record.record())) {
                 self.met_own_record(&record);
             }
             return;
@@ -81,11 +82,17 @@ impl Engine {
                 known.session += 1;
                 known.last_leave = LeaveReason::Lost;
                 known.ours = false;
+                known.told_trusted = false;
                 known.verification = None;
             }
             self.outputs.notify(Slot::Peer(peer));
         }
         self.begin_verification(peer, id);
+        // Said again on each new link: the word on the old one may have been lost with it.
+        if let Some(known) = self.peers.get(&peer).filter(|known| known.ours) {
+            let session = known.session;
+            self.send_frame(id, &Frame::Verified { session });
+        }
         self.resend_texts(peer);
         self.transfers_moved(peer);
     }
@@ -102,12 +109,15 @@ impl Engine {
             return;
         }
         let decides = self.identity.peer_id() < peer;
+        let newest = known.incarnation();
         let survivor = known
             .links
             .iter()
-            .copied()
-            .filter(|other| self.links.get(other).is_some_and(|link| link.is_confirmed()))
-            .max_by_key(|other| self.links.get(other).map(|link| link.rank(link.dialled == decides)));
+            .filter_map(|other| Some((*other, self.links.get(other)?)))
+            .filter(|(_, link)| link.is_confirmed())
+            .filter(|(_, link)| link.session().is_some_and(|session| session.incarnation >= newest))
+            .max_by_key(|(_, link)| link.rank(decides))
+            .map(|(other, _)| other);
         if let Some(survivor) = survivor {
             self.use_link(peer, survivor);
             return;
@@ -118,7 +128,7 @@ impl Engine {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.link = None;
             known.ours = false;
-            known.theirs = false;
+            known.told_trusted = false;
             known.verification = None;
             known.last_leave = leave;
             known.redial.reset(now);
@@ -133,8 +143,16 @@ impl Engine {
     // ---- Verification ----
 
     fn begin_verification(&mut self, peer: PeerId, id: LinkId) {
-        let Some(known) = self.peers.get(&peer) else { return };
-        if known.ours || known.verification.as_ref().is_some_and(|running| running.link == id) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let running = known.verification.as_mut();
+        if known.ours {
+            // The peer may still be at a step of its own, and goes on with it on the new link.
+            if let Some(running) = running {
+                running.link = id;
+            }
+            return;
+        }
+        if running.is_some_and(|running| running.link == id) {
             return;
         }
         let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
@@ -283,13 +301,20 @@ impl Engine {
         if said > known.their_session {
             known.their_session = said;
             known.theirs = verified;
+            known.told_trusted = false;
         } else if said == known.their_session {
             known.theirs |= verified;
         }
     }
 
-    pub(super) fn verification_due(&mut self, peer: PeerId) {
-        self.reject(peer);
+    /// The verification took too long. If we were stopped ourselves, that says nothing: it gets its time again.
+    pub(super) fn verification_due(&mut self, peer: PeerId, stalled: bool) {
+        let runs = self.peers.get(&peer).is_some_and(|known| !known.ours && known.verification.is_some());
+        if runs && stalled {
+            self.set_timer(TimerKey::Verification(peer), self.config.verification_timeout);
+        } else if runs {
+            self.reject(peer);
+        }
     }
 
     fn reject(&mut self, peer: PeerId) {

@@ -95,6 +95,13 @@ impl Contents {
         tokio::spawn(async move { store.withdraw(content).await });
     }
 
+    /// Waits until the store has done everything that was requested.
+    pub(super) async fn settled(&mut self) {
+        while let Some((_, request)) = self.requests.pop_first() {
+            let _ = request.await;
+        }
+    }
+
     /// The application wants `content`.
     pub(super) fn fetching(&mut self, content: ContentId) {
         self.since.entry(content).or_insert_with(Instant::now);
