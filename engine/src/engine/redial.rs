@@ -101,8 +101,7 @@ impl Engine {
         }
     }
 
-    /// Dials a peer just heard. A new instance is good news: whatever was tried before starts over. The side with
-    /// the larger id gives the other a moment, so that one link and not two is the rule.
+    /// Dials a peer just heard. A new instance is good news: whatever was tried before starts over.
     pub(super) fn dial_heard(&mut self, peer: PeerId, is_new: bool) {
         let now = self.now;
         if let Some(known) = self.peers.get_mut(&peer)
@@ -110,9 +109,12 @@ impl Engine {
         {
             known.redial.reset(now);
         }
-        let courtesy =
-            if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO };
-        self.consider_dial(peer, courtesy);
+        self.consider_dial(peer, self.courtesy(peer));
+    }
+
+    /// How long the side with the larger id gives the other, so that one link and not two is the rule.
+    pub(super) fn courtesy(&self, peer: PeerId) -> Duration {
+        if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO }
     }
 
     /// Sees to it that a peer that wants a link will be dialled after `delay` at the latest.
