@@ -12,8 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockRef, Config, ContentId, Datagram, Engine, Event, Identity, InterfaceId, Level, Manifest, Network,
-    PeerId, Restored, Seeds, StoreReply, Timestamp, Transmit,
+    BlockRef, Config, ContentId, Datagram, Engine, Event, Identity, InterfaceId, Level, LinkId, Manifest,
+    Network, PeerId, Restored, Seeds, StoreReply, Timestamp, Transmit,
 };
 
 use crate::draws::seed_bytes;
@@ -320,10 +320,16 @@ impl Pair {
         (0..n).all(|i| (i + 1..n).all(|j| self.trusted(i, j)))
     }
 
-    /// Streams between two nodes that are open on both sides.
+    /// How many streams between two nodes are open on both sides.
     #[must_use]
     pub fn streams(&self, i: usize, j: usize) -> usize {
-        self.conns.values().filter(|conn| conn.is_open_between(i, j)).count()
+        self.links(i, j).len()
+    }
+
+    /// The streams between two nodes that are open on both sides: their numbers on node `i` and on node `j`.
+    #[must_use]
+    pub fn links(&self, i: usize, j: usize) -> Vec<(LinkId, LinkId)> {
+        self.conns.values().filter_map(|conn| conn.links_between(i, j)).collect()
     }
 
     /// The content as node `i` received it; `None` before it was complete.

@@ -69,10 +69,17 @@ impl Conn {
         self.ends[side as usize].as_mut()
     }
 
-    pub(super) fn is_open_between(&self, i: usize, j: usize) -> bool {
-        let open = |end: &Option<End>| end.as_ref().is_some_and(|end| end.established && !end.closing);
-        let between = (self.dialler, self.acceptor) == (i, j) || (self.dialler, self.acceptor) == (j, i);
-        between && self.ends.iter().all(open)
+    /// The numbers of its links on `i` and on `j`, if it is between them and open on both sides.
+    pub(super) fn links_between(&self, i: usize, j: usize) -> Option<(LinkId, LinkId)> {
+        let open = |end: &Option<End>| {
+            end.as_ref().filter(|end| end.established && !end.closing).map(|end| end.link)
+        };
+        let (dialler, acceptor) = (open(&self.ends[0])?, open(&self.ends[1])?);
+        match (self.dialler, self.acceptor) {
+            nodes if nodes == (i, j) => Some((dialler, acceptor)),
+            nodes if nodes == (j, i) => Some((acceptor, dialler)),
+            _ => None,
+        }
     }
 
     pub(super) fn is_of(&self, node: usize) -> bool {
