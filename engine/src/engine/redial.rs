@@ -22,12 +22,17 @@ const MAX_TARGETS: usize = 64;
 /// A dial that the driver has not answered by then is given up.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often an address is looked at whose peer has another link: as often as it would be dialled.
+const SERVED: Duration = Duration::from_secs(2);
+
 /// An address given by hand.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) redial: Redial,
     /// The dial or link that serves it.
     pub(crate) link: Option<LinkId>,
+    /// Who answered there last. While it has a link, whichever, the address is served.
+    pub(crate) peer: Option<PeerId>,
 }
 
 /// Why an address is not dialled. Nothing changed.
@@ -67,7 +72,7 @@ impl Engine {
             return Err(DialError::TooMany);
         }
         let redial = Redial { tries: 0, since: self.now, hold_until: self.now, next_address: 0 };
-        self.targets.insert(address, Target { redial, link: None });
+        self.targets.insert(address, Target { redial, link: None, peer: None });
         self.target_due(address);
         self.pump_links();
         Ok(())
@@ -79,12 +84,24 @@ impl Engine {
         if target.link.is_some() {
             return;
         }
+        if target.peer.and_then(|peer| self.peers.get(&peer)?.link).is_some() {
+            self.set_timer(TimerKey::Target(address), SERVED);
+            return;
+        }
         let delay = target.redial.next_delay(self.now, false);
         let link = self.start_dial(address, None, None, Some(address));
         if let Some(target) = self.targets.get_mut(&address) {
             target.link = Some(link);
         }
         self.set_timer(TimerKey::Target(address), delay);
+    }
+
+    /// A peer answered at an address by hand.
+    pub(super) fn target_answered(&mut self, address: SocketAddr, peer: PeerId) {
+        self.timers.cancel(TimerKey::Target(address));
+        if let Some(target) = self.targets.get_mut(&address) {
+            target.peer = Some(peer);
+        }
     }
 
     /// The dial or link that served an address by hand is over.
