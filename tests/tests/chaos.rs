@@ -17,6 +17,8 @@ struct Chaos {
     running: Vec<bool>,
     /// Whether a node was ever killed: what it had not yet acknowledged may then come twice, or never be sent.
     killed: Vec<bool>,
+    /// Whether a node ever said goodbye: texts that waited for it are forgotten.
+    left: Vec<bool>,
     cuts: Vec<(usize, usize)>,
     down: Vec<bool>,
     /// Texts that were taken, by sender and receiver.
@@ -41,6 +43,7 @@ impl Chaos {
             draws,
             running: vec![true; nodes],
             killed: vec![false; nodes],
+            left: vec![false; nodes],
             cuts: Vec::new(),
             down: vec![false; nodes],
             sent: BTreeMap::new(),
@@ -60,7 +63,7 @@ impl Chaos {
 
     fn act(&mut self) {
         let (i, j) = self.two();
-        match self.draws.below(12) {
+        match self.draws.below(15) {
             0 => self.pair.cut_links(i, j),
             1 => {
                 self.pair.partition(i, j);
@@ -86,6 +89,27 @@ impl Chaos {
                 self.pair.drop_datagrams(move |_, _| draws.chance(loss));
             }
             8 if self.running[i] => self.pair.dial(i, j),
+            12 if self.running[i] => {
+                (self.running[i], self.killed[i], self.left[i]) = (false, true, true);
+                self.pair.command(i, |engine, now| engine.leave(now));
+                let pause = self.draws.below(3_000);
+                self.pair.run_for(Duration::from_millis(pause));
+                self.pair.kill(i);
+            }
+            13 => {
+                let mut times = self.draws.below(3);
+                self.pair.spoil_streams(move |_, _| {
+                    times = times.saturating_sub(1);
+                    times == 1
+                });
+            }
+            14 => {
+                let mut times = self.draws.below(3);
+                self.pair.spoil_blocks(move |_, _| {
+                    times = times.saturating_sub(1);
+                    times == 1
+                });
+            }
             9 if self.running[i] && self.contents.len() < 4 => {
                 let size = self.draws.below(3 * BLOCK_SIZE as u64) as usize;
                 let content = self.pair.publish(i, "file", bytes(size));
@@ -128,6 +152,10 @@ impl Chaos {
 
     fn story(&self) -> String {
         format!("seed {}\n{}", self.seed, self.pair.trace().text(Detail::Everything))
+    }
+
+    fn dials(&self) -> u64 {
+        (0..self.nodes).map(|i| self.pair.engine(i).stats().dials_started).sum()
     }
 
     /// The links that two nodes use for each other.
@@ -184,8 +212,11 @@ fn run(seed: u64) {
     // Redials have backed off to 2 s, and to 30 s for peers that were away for a minute.
     let together = chaos.pair.run_until(40 * SECOND, Pair::all_trusted);
     assert!(together, "not together: {}", chaos.story());
-    chaos.pair.run_for(40 * SECOND);
+    chaos.pair.run_for(10 * SECOND);
+    let dials = chaos.dials();
+    chaos.pair.run_for(30 * SECOND);
     assert!(chaos.pair.all_trusted(), "not together for long: {}", chaos.story());
+    assert_eq!(chaos.dials(), dials, "there was nobody left to dial: {}", chaos.story());
     for i in 0..chaos.nodes {
         for j in i + 1..chaos.nodes {
             let (links, view) = (chaos.pair.links(i, j), chaos.links(i, j));
@@ -194,8 +225,12 @@ fn run(seed: u64) {
         }
     }
     for ((from, to), sent) in &chaos.sent {
+        let texts = chaos.texts(*from, *to);
         if !chaos.killed[*from] && !chaos.killed[*to] {
-            assert_eq!(&chaos.texts(*from, *to), sent, "texts {from} to {to}: {}", chaos.story());
+            assert_eq!(&texts, sent, "texts {from} to {to}: {}", chaos.story());
+        } else if !chaos.killed[*from] && !chaos.left[*to] {
+            let all = sent.iter().all(|text| texts.contains(text));
+            assert!(all, "texts {from} to {to}: {sent:?} became {texts:?}: {}", chaos.story());
         }
     }
     for (source, content, size) in &chaos.contents {

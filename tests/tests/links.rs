@@ -54,6 +54,34 @@ fn both_dial_at_once_and_keep_exactly_one_link() {
 }
 
 #[test]
+fn an_address_given_by_hand_is_left_alone_while_its_peer_is_linked() {
+    for (i, j) in [(0, 1), (1, 0)] {
+        let mut pair = trusted_pair(1);
+        let before = pair.links(0, 1);
+        pair.dial(i, j);
+        pair.run_for(60 * SECOND);
+        let dials: u64 = (0..2).map(|i| pair.engine(i).stats().dials_started).sum();
+        assert!(dials <= 3, "{dials} dials: {}", story(&pair));
+        assert_eq!(pair.streams(0, 1), 1);
+        let after = pair.links(0, 1);
+        pair.run_for(60 * SECOND);
+        assert_eq!(pair.links(0, 1), after, "was {before:?}: {}", story(&pair));
+    }
+}
+
+#[test]
+fn an_address_given_by_hand_is_dialled_again_when_its_peer_left_and_came_back() {
+    let mut pair = Pair::new(1).start();
+    pair.drop_datagrams(|_, _| true);
+    pair.dial(0, 1);
+    assert!(pair.run_until(2 * SECOND, Pair::all_trusted), "{}", story(&pair));
+    pair.command(1, |engine, now| engine.leave(now));
+    pair.run_for(10 * SECOND);
+    pair.restart(1);
+    assert!(pair.run_until(5 * SECOND, Pair::all_trusted), "{}", story(&pair));
+}
+
+#[test]
 fn newer_incarnation_replaces_the_link() {
     for seed in 0..20 {
         let mut pair = trusted_pair(seed);
