@@ -1,1 +1,48 @@
-//! p2pnet
+//! Peers on the LAN in ten lines: discovery without a server, verified peers, messages and files that arrive whole.
+//!
+//! A [`Node`] is the [engine] on real sockets and disks. It finds other nodes on the LAN, proves who it is, has them
+//! prove the same, and then gives and takes texts and files:
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut node = p2pnet::Node::builder("alice").start().await?;
+//! while let Some(event) = node.next_event().await {
+//!     if let p2pnet::Event::PeerTrusted { peer, name, .. } = event {
+//!         println!("{name} is here");
+//!         node.handle().send_text(peer, "hello").await?;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The node's driver is generic over three [seams](seam): network, storage, host. Real ones are [`TokioNet`],
+//! [`DiskStore`] and [`OsHost`]; a simulation brings others and runs the very same driver.
+//!
+//! It ran on Linux. What macOS and Windows need is in place and was never run there. IPv4 only.
+
+mod disk_store;
+mod driver;
+mod error;
+mod event;
+mod handle;
+mod link;
+mod node;
+mod os_host;
+pub mod seam;
+mod sys;
+mod tokio_net;
+
+pub use disk_store::{DiskStore, DiskStoreError};
+pub use error::{CommandError, StartError};
+pub use event::Event;
+pub use handle::{NodeHandle, PeerInfo, ProgressInfo};
+pub use node::{Node, NodeBuilder};
+pub use os_host::OsHost;
+pub use p2pnet_engine as engine;
+pub use p2pnet_engine::{
+    Cadence, CipherSuite, Config, ContentFailure, ContentId, ContentKind, Interface, InterfaceAddr, InterfaceId,
+    LeaveReason, Level, Manifest, PeerId, Stats, Step,
+};
+pub use seam::Source;
+pub use tokio_net::{TokioListener, TokioNet, TokioStream, TokioUdp};

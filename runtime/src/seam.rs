@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use p2pnet_engine::{BlockList, BlockRef, ContentId, Interface, InterfaceId, Manifest, StoreFailure};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -148,6 +149,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// Ports to try for the private port, in this order.
     fn private_ports(&self) -> Vec<u16>;
+
+    /// The wall clock: time since an epoch of the host's choice. Only how far it moves against `tokio::time` is
+    /// looked at, to notice that the host slept. A host without one says nothing ever moved.
+    fn wall_clock(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether AES-GCM is the fast suite on this processor.
     fn fast_aes(&self) -> bool;

@@ -19,7 +19,7 @@ use crate::wire::beacon::{self, Beacon, BeaconError, BeaconFlags};
 
 use super::Engine;
 use super::peer::Heard;
-use super::peers::Accepted;
+use super::peers::{Accepted, Origin};
 
 /// After the beacon that goes out at once, two more follow: the first may be lost, or come before the other side
 /// listens.
@@ -194,7 +194,7 @@ impl Engine {
                 return;
             }
         };
-        let accepted = self.accept_record(&beacon.record, Duration::ZERO, Some(header.instance), None);
+        let accepted = self.accept_record(&beacon.record, Duration::ZERO, Origin::Beacon(header.instance));
         let (Accepted::Known(peer) | Accepted::News(peer)) = accepted else { return };
         self.stats.beacons_accepted += 1;
         self.remember_instance(header.instance, header.counter);

@@ -35,7 +35,7 @@ impl Engine {
             Frame::Confirm { session, verified, yours } => self.confirmed(id, peer, session, verified, yours),
             Frame::Ping { nonce } => self.send_answer(id, &Frame::Pong { nonce }),
             Frame::Pong { nonce } => self.pong(id, peer, nonce),
-            Frame::Verified { session } => self.verified_by(peer, session),
+            Frame::Verified { session } => self.verified_by(id, peer, session),
             Frame::Step { name, message } => self.step_message(id, peer, name, message),
             Frame::Records(records) => self.records_received(peer, records),
             Frame::Text { id: text_id, base, text } => self.text_received(peer, text_id, base, text),

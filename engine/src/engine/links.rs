@@ -20,7 +20,7 @@ use super::Engine;
 use super::link::{Link, LinkQueue, Session, Stage};
 use super::outputs::Slot;
 use super::peer::Heard;
-use super::peers::Accepted;
+use super::peers::{Accepted, Origin};
 use super::verification::step_name;
 
 /// How long a link that lost against another may take to empty itself.
@@ -78,11 +78,11 @@ impl Engine {
             self.stats.links_refused += 1;
             return Err(LinkRefused::TooMany);
         }
-        if self.half_open.len() >= self.config.max_half_open {
-            if let Some(oldest) = self.half_open.pop_first() {
-                self.stats.handshakes_evicted += 1;
-                self.drop_link(oldest);
-            }
+        if self.half_open.len() >= self.config.max_half_open
+            && let Some(oldest) = self.half_open.pop_first()
+        {
+            self.stats.handshakes_evicted += 1;
+            self.drop_link(oldest);
         }
         self.stats.links_accepted += 1;
         let handshake = Handshake::accept(
@@ -148,12 +148,12 @@ impl Engine {
         if !link.queue.raw.is_empty() {
             self.outputs.link_ready(id);
         }
-        if let Some(ephemeral) = first.filter(|_| result.is_ok()) {
-            if !self.strangers.is_fresh(ephemeral) {
-                self.stats.handshakes_replayed += 1;
-                self.drop_link(id);
-                return;
-            }
+        if let Some(ephemeral) = first.filter(|_| result.is_ok())
+            && !self.strangers.is_fresh(ephemeral)
+        {
+            self.stats.handshakes_replayed += 1;
+            self.drop_link(id);
+            return;
         }
         match result {
             Ok(HandshakeStep::Pending) => {}
@@ -241,7 +241,7 @@ impl Engine {
         {
             return None;
         }
-        if self.accept_record(&hello.record, Duration::ZERO, None, Some(peer)) == Accepted::No {
+        if self.accept_record(&hello.record, Duration::ZERO, Origin::Link(peer)) == Accepted::No {
             unverified.verify().ok()?;
         }
         let held = self.peers.get(&peer).map(|known| &known.record);

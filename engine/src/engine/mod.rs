@@ -305,11 +305,11 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
         let due = self.timers.take_due(self.now);
-        if let Some(&(first, _)) = due.first() {
-            if self.now.since(first) > STALLED {
-                self.stats.timeouts_late += 1;
-                self.grant_grace();
-            }
+        if let Some(&(first, _)) = due.first()
+            && self.now.since(first) > STALLED
+        {
+            self.stats.timeouts_late += 1;
+            self.grant_grace();
         }
         for (_, key) in due {
             match key {

@@ -30,9 +30,10 @@ pub(crate) struct Peer {
     /// All its links, whatever their stage, pending dials included.
     pub(crate) links: Vec<LinkId>,
     pub(crate) redial: Redial,
-    /// How often we connected to it; how often it says that it connected to us.
+    /// How often we connected to it.
     pub(crate) session: u64,
-    pub(crate) their_session: u64,
+    /// How often this incarnation of it says that it connected to us.
+    pub(crate) their_session: (u64, u64),
     /// Our verification of it, while a link is up.
     pub(crate) verification: Option<Verification>,
     /// Whether we have verified it, and it us, in this session.
@@ -123,7 +124,7 @@ impl Peer {
             links: Vec::new(),
             redial: Redial { tries: 0, since: now, hold_until: Timestamp::ZERO, next_address: 0 },
             session: 0,
-            their_session: 0,
+            their_session: (0, 0),
             verification: None,
             ours: false,
             theirs: false,

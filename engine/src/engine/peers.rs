@@ -20,6 +20,17 @@ pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 /// How far in the past a record may be said to have been signed.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Where a record came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A beacon of this instance, from anybody who knows the network's name.
+    Beacon(Instance),
+    /// A link of this peer, which has proven its key.
+    Link(PeerId),
+    /// An earlier run of ours.
+    Memory,
+}
+
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accepted {
@@ -89,21 +100,15 @@ impl Engine {
             }
         }
         for bytes in &restored.peers {
-            self.accept_record(bytes, Duration::ZERO, None, None);
+            self.accept_record(bytes, Duration::ZERO, Origin::Memory);
         }
     }
 
-    /// Takes a record from anywhere: believes its signature and nothing else. `instance` is the one that a beacon
-    /// named, and must be the record's; `from` is the peer that passed it on.
+    /// Takes a record from anywhere: believes its signature and nothing else. The instance of a beacon must be the
+    /// record's.
     ///
     /// The cheap checks come first; a signature is checked only of a record that would be news.
-    pub(super) fn accept_record(
-        &mut self,
-        bytes: &[u8],
-        age: Duration,
-        instance: Option<Instance>,
-        from: Option<PeerId>,
-    ) -> Accepted {
+    pub(super) fn accept_record(&mut self, bytes: &[u8], age: Duration, origin: Origin) -> Accepted {
         let Ok(unverified) = UnverifiedRecord::parse(bytes) else {
             self.stats.records_refused += 1;
             return Accepted::No;
@@ -112,22 +117,22 @@ impl Engine {
         let id = record.peer;
         let expired = age >= Duration::from_secs(u64::from(record.ttl_secs)).min(MAX_AGE);
         if record.network != self.config.network.tag()
-            || instance.is_some_and(|instance| instance != record.instance)
+            || matches!(origin, Origin::Beacon(instance) if instance != record.instance)
             || expired
         {
             self.stats.records_refused += 1;
             return Accepted::No;
         }
-        if let Some(peer) = self.peers.get_mut(&id) {
-            if peer.record.bytes() == bytes {
-                if age < peer.age + self.now.since(peer.received) {
-                    peer.age = age;
-                    peer.received = self.now;
-                }
-                return Accepted::Known(id);
+        if let Some(peer) = self.peers.get_mut(&id)
+            && peer.record.bytes() == bytes
+        {
+            if age < peer.age + self.now.since(peer.received) {
+                peer.age = age;
+                peer.received = self.now;
             }
+            return Accepted::Known(id);
         }
-        if from.is_none() && !self.strangers.may_check_signature(self.now) {
+        if matches!(origin, Origin::Beacon(_)) && !self.strangers.may_check_signature(self.now) {
             self.stats.datagrams_rate_limited += 1;
             return Accepted::No;
         }
@@ -149,12 +154,13 @@ impl Engine {
             return Accepted::No;
         }
         self.stats.records_accepted += 1;
-        self.take_record(id, record, age, from);
+        self.take_record(id, record, age, origin);
         Accepted::News(id)
     }
 
     /// Holds a record that was found good and new.
-    fn take_record(&mut self, id: PeerId, record: SignedRecord, age: Duration, from: Option<PeerId>) {
+    fn take_record(&mut self, id: PeerId, record: SignedRecord, age: Duration, origin: Origin) {
+        let from = if let Origin::Link(from) = origin { Some(from) } else { None };
         self.share_record(&record, age, from);
         if record.record().kind == RecordKind::Gone {
             self.peer_gone(id, record);
@@ -225,10 +231,10 @@ impl Engine {
         self.timers.cancel(TimerKey::Text(id));
         self.timers.cancel(TimerKey::Verification(id));
         self.steps_in.remove(&id);
-        if let Some(peer) = self.peers.remove(&id) {
-            if peer.reported.session.is_some() {
-                self.departed(id, &peer);
-            }
+        if let Some(peer) = self.peers.remove(&id)
+            && peer.reported.session.is_some()
+        {
+            self.departed(id, &peer);
         }
     }
 

@@ -105,10 +105,10 @@ impl Engine {
     /// the larger id gives the other a moment, so that one link and not two is the rule.
     pub(super) fn dial_heard(&mut self, peer: PeerId, is_new: bool) {
         let now = self.now;
-        if let Some(known) = self.peers.get_mut(&peer) {
-            if is_new {
-                known.redial.reset(now);
-            }
+        if let Some(known) = self.peers.get_mut(&peer)
+            && is_new
+        {
+            known.redial.reset(now);
         }
         let courtesy =
             if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO };

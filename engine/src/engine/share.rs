@@ -9,6 +9,7 @@ use crate::record::SignedRecord;
 use crate::wire::{AgedRecord, Frame, RECORDS_PER_FRAME};
 
 use super::Engine;
+use super::peers::Origin;
 
 impl Engine {
     /// Sends our own record and all that are held to a peer that has just become trusted.
@@ -55,7 +56,7 @@ impl Engine {
                 continue;
             }
             let age = Duration::from_secs(u64::from(record.age_secs));
-            self.accept_record(&record.bytes, age, None, Some(from));
+            self.accept_record(&record.bytes, age, Origin::Link(from));
         }
     }
 

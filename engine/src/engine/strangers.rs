@@ -65,10 +65,10 @@ impl Strangers {
             return false;
         }
         self.ephemerals_by_age.push_back(ephemeral);
-        if self.ephemerals_by_age.len() > EPHEMERALS {
-            if let Some(oldest) = self.ephemerals_by_age.pop_front() {
-                self.ephemerals.remove(&oldest);
-            }
+        if self.ephemerals_by_age.len() > EPHEMERALS
+            && let Some(oldest) = self.ephemerals_by_age.pop_front()
+        {
+            self.ephemerals.remove(&oldest);
         }
         true
     }

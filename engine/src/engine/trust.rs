@@ -1,6 +1,5 @@
 //! From a confirmed link to trust: sessions, verification, and what both cause.
 
-use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -52,14 +51,7 @@ impl Engine {
             }
             return;
         }
-        if let Some(known) = self.peers.get_mut(&peer) {
-            if session > known.their_session {
-                known.their_session = session;
-                known.theirs = verified;
-            } else if session == known.their_session {
-                known.theirs |= verified;
-            }
-        }
+        self.note_their_side(id, peer, session, verified);
         self.confirm_link(id);
         self.trust_changed(peer);
     }
@@ -213,7 +205,7 @@ impl Engine {
     fn step_event(&mut self, peer: PeerId, id: LinkId, step: &str, message: Option<Vec<u8>>) {
         let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
         let transcript = session.transcript;
-        let waiting = self.steps_in.entry(peer).or_insert_with(VecDeque::new);
+        let waiting = self.steps_in.entry(peer).or_default();
         if waiting.len() >= MAX_STEP_EVENTS {
             self.reject(peer);
             return;
@@ -276,14 +268,24 @@ impl Engine {
     }
 
     /// The peer says that it has verified us.
-    pub(super) fn verified_by(&mut self, peer: PeerId, session: u64) {
-        if let Some(known) = self.peers.get_mut(&peer) {
-            if session >= known.their_session {
-                known.their_session = session;
-                known.theirs = true;
-            }
-        }
+    pub(super) fn verified_by(&mut self, id: LinkId, peer: PeerId, session: u64) {
+        self.note_their_side(id, peer, session, true);
         self.trust_changed(peer);
+    }
+
+    /// Notes how often the peer says that it has connected to us, and whether it has verified us since. What
+    /// comes late, over a link of an earlier session or incarnation, does not count; a restart counts anew.
+    fn note_their_side(&mut self, id: LinkId, peer: PeerId, session: u64, verified: bool) {
+        let incarnation =
+            self.links.get(&id).and_then(|link| link.session()).map(|session| session.incarnation);
+        let (Some(incarnation), Some(known)) = (incarnation, self.peers.get_mut(&peer)) else { return };
+        let said = (incarnation, session);
+        if said > known.their_session {
+            known.their_session = said;
+            known.theirs = verified;
+        } else if said == known.their_session {
+            known.theirs |= verified;
+        }
     }
 
     pub(super) fn verification_due(&mut self, peer: PeerId) {

@@ -40,10 +40,10 @@ pub(crate) fn union(ours: &[Step], theirs: &[String], supported: &[String]) -> R
         if steps.contains(&step) {
             continue;
         }
-        if let Step::Custom(name) = &step {
-            if !supported.contains(name) {
-                return Err(name.clone());
-            }
+        if let Step::Custom(name) = &step
+            && !supported.contains(name)
+        {
+            return Err(name.clone());
         }
         steps.push(step);
     }

@@ -1,0 +1,245 @@
+//! The real store: received files in an inbox, the node's key and incarnation in a data directory.
+
+mod data_dir;
+mod durable;
+mod name;
+mod partial;
+mod published;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use p2pnet_engine::{BLOCK_SIZE, BlockList, BlockRef, ContentId, Manifest, StoreFailure};
+
+use crate::seam::{Source, Store};
+use data_dir::DataDir;
+use partial::Partial;
+use published::Published;
+
+/// A [`Store`] on disk.
+///
+/// What is being received lies in the inbox as `.p2pnet-<hash>.part` and gets its name, made safe, when it is
+/// complete and durable; what is not complete when the store is dropped is removed. The data directory is used
+/// by one store at a time, which a lock of the operating system ensures: it ends with the process, however that
+/// ends.
+#[derive(Clone, Debug)]
+pub struct DiskStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    // Before the directory, which may be temporary and hold the inbox: what is unfinished goes first.
+    contents: Mutex<Contents>,
+    inbox: PathBuf,
+    // One writer at a time: an incarnation is read, raised and written.
+    dir: Mutex<DataDir>,
+}
+
+/// As many as the engine's `max_contents` allows.
+#[derive(Debug, Default)]
+struct Contents {
+    receiving: BTreeMap<ContentId, Receiving>,
+    published: BTreeMap<ContentId, Arc<Published>>,
+}
+
+#[derive(Clone, Debug)]
+struct Receiving {
+    partial: Arc<Partial>,
+    name: String,
+}
+
+/// Why a data directory cannot be used. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskStoreError {
+    /// Another process uses it.
+    #[error("{} is in use by another p2pnet; stop it or give another --data-dir", path.display())]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The identity key is not what was written.
+    #[error(
+        "the identity key {} is damaged; put back a copy of it, or delete it to start over with a new identity",
+        path.display()
+    )]
+    CorruptIdentity {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// The incarnation is not what was written.
+    #[error("{} is damaged; delete it, the node finds its way back from what its peers remember", path.display())]
+    CorruptIncarnation {
+        /// The incarnation's file.
+        path: PathBuf,
+    },
+    /// The directory cannot be made or entered.
+    #[error("cannot use {} as a data directory: {source}", path.display())]
+    Directory {
+        /// The data directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A file in it cannot be read or written.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl DiskStore {
+    /// A store on the data directory `dir`, which is created if need be, locked, and checked. Received files go
+    /// to `inbox` (created with the first of them), or to `inbox` in the data directory. Blocks for a moment.
+    pub fn open(dir: impl AsRef<Path>, inbox: Option<PathBuf>) -> Result<DiskStore, DiskStoreError> {
+        Ok(DiskStore::on(DataDir::open(dir.as_ref())?, inbox))
+    }
+
+    /// A store on a new directory that is removed when the store is dropped, inbox included unless `inbox` says
+    /// another place. Its identity lasts as long.
+    pub fn temporary(inbox: Option<PathBuf>) -> Result<DiskStore, DiskStoreError> {
+        Ok(DiskStore::on(DataDir::temporary()?, inbox))
+    }
+
+    /// Where received files go.
+    #[must_use]
+    pub fn inbox(&self) -> &Path {
+        &self.shared.inbox
+    }
+
+    /// Whether the data directory goes when the store is dropped.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        lock(&self.shared.dir).is_temporary()
+    }
+
+    /// The seed of the identity key that is stored, if there is one yet.
+    pub fn stored_identity(&self) -> Result<Option<[u8; 32]>, DiskStoreError> {
+        lock(&self.shared.dir).identity()
+    }
+
+    fn on(dir: DataDir, inbox: Option<PathBuf>) -> DiskStore {
+        let inbox = inbox.unwrap_or_else(|| dir.path().join("inbox"));
+        DiskStore { shared: Arc::new(Shared { contents: Mutex::default(), inbox, dir: Mutex::new(dir) }) }
+    }
+
+    /// Runs file work on a thread that may block.
+    #[expect(clippy::disallowed_methods, reason = "the place where file access is meant to be")]
+    async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || job(&shared))
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+}
+
+impl Store for DiskStore {
+    async fn open(&self, manifest: Manifest) -> Result<(), StoreFailure> {
+        let opened = self.blocking(move |shared| {
+            // An earlier try gives up its file before the same name is claimed again.
+            drop(lock(&shared.contents).receiving.remove(&manifest.content));
+            let partial = Arc::new(Partial::create(&shared.inbox, &manifest.content)?);
+            let receiving = Receiving { partial, name: manifest.name };
+            lock(&shared.contents).receiving.insert(manifest.content, receiving);
+            Ok(())
+        });
+        opened.await.map_err(|error| failure(&error))
+    }
+
+    async fn write(&self, block: BlockRef, data: Vec<u8>) -> Result<(), StoreFailure> {
+        let written = self.blocking(move |shared| {
+            let receiving = lock(&shared.contents).receiving.get(&block.content).cloned();
+            let receiving = receiving.ok_or(io::ErrorKind::NotFound)?;
+            receiving.partial.write(u64::from(block.index) * BLOCK_SIZE as u64, &data)
+        });
+        written.await.map_err(|error| failure(&error))
+    }
+
+    async fn read(&self, block: BlockRef) -> io::Result<Vec<u8>> {
+        self.blocking(move |shared| {
+            let published = lock(&shared.contents).published.get(&block.content).cloned();
+            published.ok_or(io::ErrorKind::NotFound)?.read(block)
+        })
+        .await
+    }
+
+    async fn finish(&self, content: ContentId) -> Result<PathBuf, StoreFailure> {
+        let finished = self.blocking(move |shared| {
+            let receiving =
+                lock(&shared.contents).receiving.remove(&content).ok_or(io::ErrorKind::NotFound)?;
+            receiving.partial.finish(&receiving.name)
+        });
+        finished.await.map_err(|error| failure(&error))
+    }
+
+    async fn abandon(&self, content: ContentId) {
+        let abandoned = self.blocking(move |shared| {
+            let receiving = lock(&shared.contents).receiving.remove(&content);
+            drop(receiving);
+            Ok(())
+        });
+        let _ = abandoned.await;
+    }
+
+    async fn publish(&self, source: Source) -> io::Result<(Manifest, BlockList)> {
+        self.blocking(move |shared| {
+            let (published, manifest, list) = Published::open(source)?;
+            lock(&shared.contents).published.insert(manifest.content, Arc::new(published));
+            Ok((manifest, list))
+        })
+        .await
+    }
+
+    async fn withdraw(&self, content: ContentId) {
+        lock(&self.shared.contents).published.remove(&content);
+    }
+
+    async fn next_incarnation(&self) -> io::Result<u64> {
+        self.blocking(|shared| {
+            let dir = lock(&shared.dir);
+            let next = dir.incarnation().map_err(io::Error::other)?.saturating_add(1);
+            dir.raise_incarnation(next).map_err(io::Error::other)?;
+            Ok(next)
+        })
+        .await
+    }
+
+    async fn save_incarnation(&self, incarnation: u64) -> io::Result<()> {
+        self.blocking(move |shared| {
+            lock(&shared.dir).raise_incarnation(incarnation).map_err(io::Error::other)
+        })
+        .await
+    }
+
+    async fn identity_seed(&self, create: [u8; 32]) -> io::Result<[u8; 32]> {
+        self.blocking(move |shared| lock(&shared.dir).identity_or(create).map_err(io::Error::other)).await
+    }
+}
+
+/// What is behind the mutex is whole after each statement, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The engine's word for a failure; the cause itself goes to the log.
+fn failure(error: &io::Error) -> StoreFailure {
+    tracing::warn!(%error, "the store failed");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            StoreFailure::Full
+        }
+        _ => StoreFailure::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests;

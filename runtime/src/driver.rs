@@ -1,0 +1,442 @@
+//! The task that owns the engine: waits for whatever happens first, tells the engine, and does what it says.
+//!
+//! Each turn looks at everything in one order (shutdown, timers, commands, store, links, new streams, datagrams),
+//! each within a budget, so that no flood of one kind delays another. After each single input all outputs are
+//! drained; nothing here ever waits for a peer or for the application.
+
+mod contents;
+mod outputs;
+mod sockets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use p2pnet_engine::{
+    ContentId, Datagram, DialFailure, Engine, FetchError, LinkId, LinkInput, Timestamp,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+pub(crate) use self::contents::StoreNews;
+use self::contents::{Contents, Published};
+pub(crate) use self::sockets::{Arrival, Received, Sockets, select_interfaces};
+use crate::event::Event;
+use crate::link::{Happened, Link, Report, Reports, Task};
+use crate::seam::{Host, Net, Source, Store};
+
+/// Inputs of one kind that are taken in one turn.
+const BUDGET: usize = 64;
+
+/// How often the host is asked for its interfaces and its wall clock.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// The wall clock gained so much on the monotonic one: the host slept.
+const JUMP: Duration = Duration::from_secs(5);
+
+/// How long leaving may take, last words and all.
+const LEAVE_TIME: Duration = Duration::from_secs(2);
+
+/// Links that may be saying their last words at a time. Beyond it they are dropped without.
+const MAX_FINISHING: usize = 64;
+
+/// What waits for the driver from all links, from the store, in datagrams, in streams, from the application.
+const REPORTS: usize = 128;
+const NEWS: usize = 64;
+const DATAGRAMS: usize = 256;
+const ARRIVALS: usize = 16;
+const COMMANDS: usize = 64;
+
+/// A call of the engine at some time.
+type Call = Box<dyn FnOnce(&mut Engine, Timestamp) + Send>;
+
+/// What the application wants.
+pub(crate) enum Command {
+    /// One call of the engine, which answers for itself.
+    Engine(Call),
+    /// Publish a source.
+    Share(Source, oneshot::Sender<Published>),
+    /// Publish no more.
+    Withdraw(ContentId),
+    /// Take an offer.
+    Fetch(ContentId, oneshot::Sender<Result<(), FetchError>>),
+    /// Say goodbye and stop.
+    Leave,
+}
+
+/// The ends of the driver's channels that others hold.
+pub(crate) struct Ends {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) events: mpsc::Receiver<Event>,
+}
+
+/// Monotonic time since the driver's start.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    /// Begins now.
+    pub(crate) fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    /// The engine's now.
+    pub(crate) fn now(self) -> Timestamp {
+        let elapsed = self.0.elapsed().as_nanos();
+        Timestamp::from_nanos(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+
+    /// When it will be `at`; tokio's timers round it up to their milliseconds.
+    fn instant(self, at: Timestamp) -> Instant {
+        let since = Duration::from_nanos(at.as_nanos());
+        self.0.checked_add(since).unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+    }
+}
+
+/// A link that the engine asked for or was told of.
+enum Slot {
+    /// The task ends when this is dropped.
+    Dialling { _task: Task },
+    Open(Link),
+}
+
+/// Channels that lead to the driver from tasks that it starts.
+pub(crate) struct Inbox<N: Net> {
+    pub(crate) arrivals: mpsc::Sender<Arrival<N::Stream>>,
+    pub(crate) datagrams: mpsc::Sender<Received>,
+    arrived: mpsc::Receiver<Arrival<N::Stream>>,
+    received: mpsc::Receiver<Received>,
+}
+
+impl<N: Net> Inbox<N> {
+    /// Empty channels.
+    pub(crate) fn new() -> Self {
+        let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+        let (datagrams, received) = mpsc::channel(DATAGRAMS);
+        Inbox { arrivals, datagrams, arrived, received }
+    }
+}
+
+/// The driver of one engine.
+pub(crate) struct Driver<N: Net, S: Store, H: Host> {
+    engine: Engine,
+    clock: Clock,
+    host: H,
+    net: Arc<N>,
+    store: Arc<S>,
+    sockets: Sockets<N>,
+    links: BTreeMap<LinkId, Slot>,
+    /// Links whose budget was used up by a block.
+    granting: BTreeSet<LinkId>,
+    /// Links that say their last words.
+    finishing: JoinSet<()>,
+    contents: Contents,
+
+    stop: oneshot::Receiver<()>,
+    commands: mpsc::Receiver<Command>,
+    news: mpsc::Receiver<StoreNews>,
+    news_in: mpsc::Sender<StoreNews>,
+    reports: mpsc::Receiver<Report>,
+    reports_in: mpsc::Sender<Report>,
+    inbox: Inbox<N>,
+    events: mpsc::Sender<Event>,
+    /// The application has to take an event before the engine is asked for more.
+    events_full: bool,
+
+    next_check: Instant,
+    /// The wall clock's lead over the monotonic clock when last looked at.
+    wall_lead: Option<Duration>,
+    /// When leaving must be over.
+    leaving: Option<Instant>,
+    left: bool,
+}
+
+impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
+    /// A driver of an engine that has seen nothing yet. `events` is how many events wait for the application.
+    pub(crate) fn new(
+        engine: Engine,
+        clock: Clock,
+        (net, store, host): (Arc<N>, Arc<S>, H),
+        sockets: Sockets<N>,
+        inbox: Inbox<N>,
+        events: usize,
+    ) -> (Self, Ends) {
+        let (commands_in, commands) = mpsc::channel(COMMANDS);
+        let (events_in, events) = mpsc::channel(events.max(1));
+        let (reports_in, reports) = mpsc::channel(REPORTS);
+        let (news_in, news) = mpsc::channel(NEWS);
+        let (stop_in, stop) = oneshot::channel();
+        let driver = Driver {
+            engine,
+            clock,
+            host,
+            net,
+            store,
+            sockets,
+            links: BTreeMap::new(),
+            granting: BTreeSet::new(),
+            finishing: JoinSet::new(),
+            contents: Contents::default(),
+            stop,
+            commands,
+            news,
+            news_in,
+            reports,
+            reports_in,
+            inbox,
+            events: events_in,
+            events_full: false,
+            next_check: Instant::now() + CHECK_EVERY,
+            wall_lead: None,
+            leaving: None,
+            left: false,
+        };
+        (driver, Ends { commands: commands_in, stop: stop_in, events })
+    }
+
+    /// Tells the application something of the driver's own.
+    pub(crate) fn announce(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+
+    /// Drives until the node has left.
+    pub(crate) async fn run(mut self) {
+        self.engine.handle_interfaces(self.clock.now(), &self.sockets.interfaces());
+        self.settle();
+        while !self.left && self.leaving.is_none_or(|deadline| Instant::now() < deadline) {
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                _ = &mut self.stop, if self.leaving.is_none() => self.leave(),
+                () = sleep_until(deadline) => {}
+                Some(command) = self.commands.recv() => self.command(command),
+                Some(news) = self.news.recv() => self.stored(news),
+                Some(report) = self.reports.recv() => self.report(report),
+                Some(arrival) = self.inbox.arrived.recv() => self.arrive(arrival),
+                Some(received) = self.inbox.received.recv() => self.receive(&received),
+                () = room(&self.events), if self.events_full => self.emit(),
+            }
+            self.timers().await;
+            self.sweep();
+        }
+        self.end().await;
+    }
+
+    /// The next moment at which something is due.
+    fn deadline(&self) -> Instant {
+        let engine = self.engine.poll_timeout().map(|timeout| self.clock.instant(timeout.at));
+        [engine, self.leaving].into_iter().flatten().fold(self.next_check, Instant::min)
+    }
+
+    /// Does what is due.
+    async fn timers(&mut self) {
+        let now = self.clock.now();
+        if self.engine.poll_timeout().is_some_and(|timeout| timeout.at <= now) {
+            self.engine.handle_timeout(now);
+            self.settle();
+        }
+        if self.next_check <= Instant::now() {
+            self.check_clock();
+            self.check_interfaces().await;
+            self.next_check = Instant::now() + CHECK_EVERY;
+        }
+    }
+
+    /// Takes what else has come, so much of each kind.
+    fn sweep(&mut self) {
+        for _ in 0..BUDGET {
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.command(command);
+        }
+        for _ in 0..BUDGET {
+            let Ok(news) = self.news.try_recv() else { break };
+            self.stored(news);
+        }
+        for _ in 0..BUDGET {
+            let Ok(report) = self.reports.try_recv() else { break };
+            self.report(report);
+        }
+        for _ in 0..ARRIVALS {
+            let Ok(arrival) = self.inbox.arrived.try_recv() else { break };
+            self.arrive(arrival);
+        }
+        for _ in 0..BUDGET {
+            let Ok(received) = self.inbox.received.try_recv() else { break };
+            self.receive(&received);
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Engine(call) => call(&mut self.engine, now),
+            Command::Share(source, answer) => {
+                self.contents.publish(source, answer, &self.store, &self.news_in);
+            }
+            Command::Withdraw(content) => {
+                self.engine.withdraw(now, content);
+                self.contents.withdraw(content, &self.store);
+            }
+            Command::Fetch(content, answer) => {
+                let result = self.engine.fetch(now, content);
+                if result.is_ok() {
+                    self.contents.fetching(content);
+                }
+                let _ = answer.send(result);
+            }
+            Command::Leave => self.leave(),
+        }
+        self.settle();
+    }
+
+    fn stored(&mut self, news: StoreNews) {
+        let now = self.clock.now();
+        match self.contents.take(news) {
+            contents::Taken::Reply(reply) => self.engine.handle_store(now, reply),
+            contents::Taken::Publish { manifest, list, answer } => {
+                let content = manifest.content;
+                let result = self.engine.publish(now, manifest, list);
+                let _ = answer.send(result.map(|()| content).map_err(Into::into));
+            }
+            contents::Taken::Nothing => {}
+        }
+        self.settle();
+    }
+
+    fn report(&mut self, report: Report) {
+        let Report { link: id, what } = report;
+        let now = self.clock.now();
+        // A link that was closed meanwhile has nothing more to say.
+        let Some(Slot::Open(link)) = self.links.get_mut(&id) else {
+            return;
+        };
+        match what {
+            Happened::Handshake(bytes) => {
+                self.engine.handle_link(now, id, LinkInput::Handshake(&bytes));
+                self.settle();
+                if let Some(Slot::Open(link)) = self.links.get(&id) {
+                    link.more();
+                }
+                return;
+            }
+            Happened::Frame(body) => self.engine.handle_link(now, id, LinkInput::Frame(&body)),
+            Happened::Block(block, verdict) => {
+                self.engine.handle_link(now, id, LinkInput::BlockArrived { block, verdict });
+            }
+            Happened::Drained(amount) => {
+                link.drained(amount);
+                let budget = link.budget();
+                self.engine.handle_link(now, id, LinkInput::Writable { budget });
+            }
+            Happened::Closed(end) => {
+                self.links.remove(&id);
+                self.engine.handle_link(now, id, LinkInput::Closed(end));
+            }
+        }
+        self.settle();
+    }
+
+    fn arrive(&mut self, arrival: Arrival<N::Stream>) {
+        let now = self.clock.now();
+        match arrival {
+            Arrival::Accepted { interface, stream, source } => {
+                match self.engine.accept_link(now, Some(interface), source) {
+                    Ok(id) => self.open(id, stream),
+                    Err(refused) => tracing::trace!(%source, ?refused, "a stream was refused"),
+                }
+            }
+            // The engine may have given this dial up.
+            Arrival::Dialled { link, .. } if !self.links.contains_key(&link) => {}
+            Arrival::Dialled { link, result: Ok(stream) } => {
+                self.engine.handle_link(now, link, LinkInput::Opened);
+                self.open(link, stream);
+            }
+            Arrival::Dialled { link, result: Err(error) } => {
+                self.links.remove(&link);
+                let failure = dial_failure(&error);
+                tracing::trace!(%link, %error, "a dial failed");
+                self.engine.handle_link(now, link, LinkInput::DialFailed(failure));
+            }
+        }
+        self.settle();
+    }
+
+    /// Starts the tasks of a link that has its stream.
+    fn open(&mut self, id: LinkId, stream: N::Stream) {
+        let reports = Reports {
+            link: id,
+            store: self.store.clone(),
+            reports: self.reports_in.clone(),
+            news: self.news_in.clone(),
+        };
+        let link = Link::open(stream, reports);
+        let budget = link.budget();
+        self.links.insert(id, Slot::Open(link));
+        self.engine.handle_link(self.clock.now(), id, LinkInput::Writable { budget });
+    }
+
+    fn receive(&mut self, received: &Received) {
+        let Received { interface, source, bytes } = received;
+        let datagram = Datagram { interface: *interface, source: *source, bytes };
+        self.engine.handle_datagram(self.clock.now(), datagram);
+        self.settle();
+    }
+
+    fn leave(&mut self) {
+        if self.leaving.is_none() {
+            self.leaving = Some(Instant::now() + LEAVE_TIME);
+            self.engine.leave(self.clock.now());
+            self.settle();
+        }
+    }
+
+    /// Rebinds what changed and tells the engine.
+    async fn check_interfaces(&mut self) {
+        match self.host.interfaces() {
+            Ok(found) => {
+                if self.sockets.update(found, &self.inbox.arrivals, &self.inbox.datagrams).await {
+                    self.engine.handle_interfaces(self.clock.now(), &self.sockets.interfaces());
+                    self.settle();
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the interfaces cannot be read"),
+        }
+    }
+
+    /// Notices that the host slept: the wall clock went on while the monotonic one stood still.
+    fn check_clock(&mut self) {
+        let now = self.clock.now();
+        let lead = self.host.wall_clock().saturating_sub(Duration::from_nanos(now.as_nanos()));
+        let before = self.wall_lead.replace(lead);
+        if before.is_some_and(|before| lead.saturating_sub(before) > JUMP) {
+            tracing::info!("the host slept, or its clock was set");
+            self.engine.handle_clock_jump(now);
+            self.settle();
+        }
+    }
+
+    /// Lets links say their last words, then drops everything.
+    async fn end(mut self) {
+        self.settle();
+        let deadline = self.leaving.unwrap_or_else(|| Instant::now() + LEAVE_TIME);
+        let finishing = &mut self.finishing;
+        let _ = timeout_at(deadline, async { while finishing.join_next().await.is_some() {} }).await;
+        self.sockets.stop().await;
+    }
+}
+
+/// Waits until the application has room for an event, or is gone.
+async fn room(events: &mpsc::Sender<Event>) {
+    let _ = events.reserve().await;
+}
+
+fn dial_failure(error: &io::Error) -> DialFailure {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialFailure::Refused,
+        io::ErrorKind::TimedOut => DialFailure::TimedOut,
+        _ => DialFailure::Unreachable,
+    }
+}

@@ -1,0 +1,177 @@
+//! What the store is asked to do, in order for each content, and the events of contents.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use p2pnet_engine::{
+    BlockList, ContentId, Event as EngineEvent, Manifest, StoreFailure, StoreReply, StoreRequest,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::error::CommandError;
+use crate::event::Event;
+use crate::seam::{Source, Store};
+
+/// The answer to a request to publish.
+pub(crate) type Published = Result<ContentId, CommandError>;
+
+/// What the store has done.
+pub(crate) enum StoreNews {
+    /// Something for the engine.
+    Reply(StoreReply),
+    /// A content has its final name, or has not.
+    Finished(ContentId, Result<PathBuf, StoreFailure>),
+    /// A source was hashed, or could not be.
+    Published(io::Result<(Manifest, BlockList)>, oneshot::Sender<Published>),
+}
+
+/// What the driver makes of [`StoreNews`].
+pub(super) enum Taken {
+    Reply(StoreReply),
+    Publish { manifest: Manifest, list: BlockList, answer: oneshot::Sender<Published> },
+    Nothing,
+}
+
+/// Contents on their way. Everything here is bounded by the contents that the engine has under way.
+#[derive(Default)]
+pub(super) struct Contents {
+    /// The last request for each content (or, under `None`, about the incarnation): the next one waits for it.
+    requests: BTreeMap<Option<ContentId>, JoinHandle<()>>,
+    /// When the application asked for it.
+    since: BTreeMap<ContentId, Instant>,
+    /// Where finished contents are, until the application hears of it.
+    paths: BTreeMap<ContentId, PathBuf>,
+}
+
+impl Contents {
+    /// Has the store do something, after what it was asked before about the same content.
+    pub(super) fn request<S: Store>(
+        &mut self,
+        request: StoreRequest,
+        store: &Arc<S>,
+        news: &mpsc::Sender<StoreNews>,
+    ) {
+        let key = match &request {
+            StoreRequest::Open { manifest } => Some(manifest.content),
+            StoreRequest::Finish { content } | StoreRequest::Abandon { content } => Some(*content),
+            _ => None,
+        };
+        self.requests.retain(|_, task| !task.is_finished());
+        let before = self.requests.remove(&key);
+        let (store, news) = (Arc::clone(store), news.clone());
+        let task = async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            if let Some(done) = carry_out(request, &*store).await {
+                let _ = news.send(done).await;
+            }
+        };
+        self.requests.insert(key, tokio::spawn(task));
+    }
+
+    /// Has the store hash a source.
+    pub(super) fn publish<S: Store>(
+        &mut self,
+        source: Source,
+        answer: oneshot::Sender<Published>,
+        store: &Arc<S>,
+        news: &mpsc::Sender<StoreNews>,
+    ) {
+        let (store, news) = (Arc::clone(store), news.clone());
+        tokio::spawn(async move {
+            let result = store.publish(source).await;
+            let _ = news.send(StoreNews::Published(result, answer)).await;
+        });
+    }
+
+    /// Has the store forget a published content.
+    pub(super) fn withdraw<S: Store>(&mut self, content: ContentId, store: &Arc<S>) {
+        let store = Arc::clone(store);
+        tokio::spawn(async move { store.withdraw(content).await });
+    }
+
+    /// The application wants `content`.
+    pub(super) fn fetching(&mut self, content: ContentId) {
+        self.since.entry(content).or_insert_with(Instant::now);
+    }
+
+    /// Keeps what only the application needs, and gives the rest to the driver.
+    pub(super) fn take(&mut self, news: StoreNews) -> Taken {
+        match news {
+            StoreNews::Reply(reply) => Taken::Reply(reply),
+            StoreNews::Finished(content, result) => {
+                let result = result.map(|path| {
+                    self.paths.insert(content, path);
+                });
+                Taken::Reply(StoreReply::Finished { content, result })
+            }
+            StoreNews::Published(Ok((manifest, list)), answer) => Taken::Publish { manifest, list, answer },
+            StoreNews::Published(Err(error), answer) => {
+                let _ = answer.send(Err(CommandError::Source(error)));
+                Taken::Nothing
+            }
+        }
+    }
+
+    /// The engine's event as the application gets it; `None` for what only concerns the driver.
+    pub(super) fn translate(&mut self, event: EngineEvent) -> Option<Event> {
+        Some(match event {
+            EngineEvent::PeerDiscovered { peer, name, addr } => Event::PeerDiscovered { peer, name, addr },
+            EngineEvent::PeerConnected { peer, name, addr } => Event::PeerConnected { peer, name, addr },
+            EngineEvent::PeerTrusted { peer, name, addr } => Event::PeerTrusted { peer, name, addr },
+            EngineEvent::PeerLeft { peer, name, reason } => Event::PeerLeft { peer, name, reason },
+            EngineEvent::StepMessage { peer, step, transcript, message } => {
+                Event::StepMessage { peer, step, transcript, message }
+            }
+            EngineEvent::Text { from, text, trusted } => Event::Text { from, text, trusted },
+            EngineEvent::TextDelivered { to, id } => Event::TextDelivered { to, id },
+            EngineEvent::ContentOffered { from, manifest } => Event::ContentOffered { from, manifest },
+            EngineEvent::ContentReceived { manifest, from, fetched_bytes } => {
+                let since = self.since.remove(&manifest.content);
+                let seconds = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+                let path = self.paths.remove(&manifest.content).unwrap_or_default();
+                Event::ContentReceived { manifest, from, path, seconds, fetched_bytes }
+            }
+            EngineEvent::ContentFailed { manifest, reason } => {
+                self.since.remove(&manifest.content);
+                self.paths.remove(&manifest.content);
+                Event::ContentFailed { manifest, reason }
+            }
+            EngineEvent::ContentDelivered { content, to } => Event::ContentDelivered { content, to },
+            EngineEvent::ContentDeclined { content, to } => Event::ContentDeclined { content, to },
+            EngineEvent::IncompatiblePeer { addr, version } => Event::IncompatiblePeer { addr, version },
+            _ => return None,
+        })
+    }
+}
+
+/// Does it, and says what the engine is to hear.
+async fn carry_out<S: Store>(request: StoreRequest, store: &S) -> Option<StoreNews> {
+    match request {
+        StoreRequest::Open { manifest } => {
+            let content = manifest.content;
+            let result = store.open(manifest).await;
+            Some(StoreNews::Reply(StoreReply::Opened { content, result }))
+        }
+        StoreRequest::Finish { content } => Some(StoreNews::Finished(content, store.finish(content).await)),
+        StoreRequest::Abandon { content } => {
+            store.abandon(content).await;
+            None
+        }
+        StoreRequest::SaveIncarnation { incarnation } => {
+            if let Err(error) = store.save_incarnation(incarnation).await {
+                tracing::error!(%error, "the incarnation cannot be saved; peers may ignore this node after a restart");
+            }
+            None
+        }
+        other => {
+            tracing::error!(?other, "a store request that this driver does not know");
+            None
+        }
+    }
+}

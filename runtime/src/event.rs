@@ -1,0 +1,138 @@
+//! What a node tells its application.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use p2pnet_engine::{ContentFailure, ContentId, LeaveReason, Manifest, PeerId};
+
+/// Something the application may want to know.
+///
+/// Ups and downs of a peer alternate and none is lost, however late events are taken. Strings come from peers: they
+/// have no control characters, and nothing else about them is to be trusted.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The node listens. Always the first event.
+    Listening {
+        /// This node.
+        peer: PeerId,
+        /// Its name.
+        name: String,
+        /// Its private port, for unicast datagrams and links.
+        port: u16,
+    },
+    /// A valid record of a peer is known.
+    PeerDiscovered {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself, at most 64 bytes.
+        name: String,
+        /// Where it was heard, or where its record says that it is.
+        addr: Option<SocketAddr>,
+    },
+    /// An authenticated link to the peer is up.
+    PeerConnected {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// The other end of the link.
+        addr: Option<SocketAddr>,
+    },
+    /// Both sides have verified each other. Comes again after each reconnect.
+    PeerTrusted {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// The other end of the link.
+        addr: Option<SocketAddr>,
+    },
+    /// A connected peer is no longer connected.
+    PeerLeft {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gave itself.
+        name: String,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A custom verification step wants the application: answer with
+    /// [`NodeHandle::step_send`](crate::NodeHandle::step_send), end it with
+    /// [`NodeHandle::step_conclude`](crate::NodeHandle::step_conclude).
+    StepMessage {
+        /// Who is being verified.
+        peer: PeerId,
+        /// The step's name.
+        step: String,
+        /// The hash of the handshake: equal on both sides of this link and on no other.
+        transcript: [u8; 32],
+        /// What the peer sent, or `None` when the step begins.
+        message: Option<Vec<u8>>,
+    },
+    /// A text arrived.
+    Text {
+        /// Who sent it.
+        from: PeerId,
+        /// The text.
+        text: String,
+        /// Whether the sender was trusted when it arrived.
+        trusted: bool,
+    },
+    /// The peer's application took a text.
+    TextDelivered {
+        /// Who acknowledged it.
+        to: PeerId,
+        /// The number that [`NodeHandle::send_text`](crate::NodeHandle::send_text) gave.
+        id: u64,
+    },
+    /// A trusted peer offers content: [`fetch`](crate::NodeHandle::fetch) or [`decline`](crate::NodeHandle::decline)
+    /// it.
+    ContentOffered {
+        /// Who offers it.
+        from: PeerId,
+        /// What.
+        manifest: Manifest,
+    },
+    /// Wanted content is complete, verified and durable.
+    ContentReceived {
+        /// What.
+        manifest: Manifest,
+        /// The last source.
+        from: PeerId,
+        /// Where it is: absolute, under a name that the store made safe.
+        path: PathBuf,
+        /// Seconds from [`NodeHandle::fetch`](crate::NodeHandle::fetch) until it was durable.
+        seconds: f64,
+        /// Bytes of blocks that came over links for it, wrong ones included.
+        fetched_bytes: u64,
+    },
+    /// Wanted content will not come.
+    ContentFailed {
+        /// What.
+        manifest: Manifest,
+        /// Why.
+        reason: ContentFailure,
+    },
+    /// A peer holds content of ours, verified and durable.
+    ContentDelivered {
+        /// What.
+        content: ContentId,
+        /// Who.
+        to: PeerId,
+    },
+    /// A peer does not want content of ours.
+    ContentDeclined {
+        /// What.
+        content: ContentId,
+        /// Who.
+        to: PeerId,
+    },
+    /// Something there speaks another version of this protocol.
+    IncompatiblePeer {
+        /// Where.
+        addr: SocketAddr,
+        /// The version that it speaks.
+        version: u8,
+    },
+}

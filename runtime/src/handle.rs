@@ -1,0 +1,244 @@
+//! Commands for a running node, and the answers to questions about it.
+
+use std::net::SocketAddr;
+
+use p2pnet_engine::{ContentId, Engine, Level, Manifest, PeerId, Stats, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::Command;
+use crate::error::CommandError;
+use crate::seam::Source;
+
+/// Gives a node commands. Clones give commands to the same node; none of them keeps it alive.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    peer: PeerId,
+    port: u16,
+    commands: mpsc::Sender<Command>,
+}
+
+/// A peer, as it was when asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Who.
+    pub id: PeerId,
+    /// The name that it gives itself.
+    pub name: String,
+    /// How far things are with it.
+    pub level: Level,
+    /// Where it is, as far as known.
+    pub addr: Option<SocketAddr>,
+}
+
+/// How far a content that is being fetched has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProgressInfo {
+    /// What.
+    pub manifest: Manifest,
+    /// Blocks verified and written.
+    pub written: u32,
+    /// Blocks in all.
+    pub blocks: u32,
+    /// Bytes of blocks that came over links for it.
+    pub fetched_bytes: u64,
+    /// Whom it is being fetched from.
+    pub source: Option<PeerId>,
+}
+
+impl NodeHandle {
+    pub(crate) fn new(peer: PeerId, port: u16, commands: mpsc::Sender<Command>) -> Self {
+        NodeHandle { peer, port, commands }
+    }
+
+    /// This node's id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.peer
+    }
+
+    /// The private port, for unicast datagrams and links.
+    #[must_use]
+    pub fn local_port(&self) -> u16 {
+        self.port
+    }
+
+    /// Sends a text of at most [`MAX_TEXT`](p2pnet_engine::MAX_TEXT) bytes; it waits for a peer that is not
+    /// connected. Gives the number under which [`Event::TextDelivered`](crate::Event::TextDelivered) names it.
+    ///
+    /// # Errors
+    /// If the text is too long, the peer is unknown, or too many texts wait for it. Nothing was queued.
+    pub async fn send_text(&self, to: PeerId, text: impl Into<String>) -> Result<u64, CommandError> {
+        let text = text.into();
+        Ok(self.ask(move |engine, now| engine.send_text(now, to, &text)).await??)
+    }
+
+    /// Hashes a source and offers it to all trusted peers, now and later. A file must stay as it is: blocks are read
+    /// from it as they are sent, and what then differs is refused by who receives it.
+    ///
+    /// # Errors
+    /// If the source cannot be read or too much is published already. Nothing is offered.
+    pub async fn share(&self, source: Source) -> Result<ContentId, CommandError> {
+        let (answer, answered) = oneshot::channel();
+        self.give(Command::Share(source, answer)).await?;
+        answered.await.map_err(|_| CommandError::Stopped)?
+    }
+
+    /// Offers a content no longer.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn withdraw(&self, content: ContentId) -> Result<(), CommandError> {
+        self.give(Command::Withdraw(content)).await
+    }
+
+    /// Takes an offer: the content comes from whoever offers it, one peer at a time, and ends as
+    /// [`Event::ContentReceived`](crate::Event::ContentReceived) or [`ContentFailed`](crate::Event::ContentFailed).
+    ///
+    /// # Errors
+    /// If nobody offers it, or too much is being fetched already.
+    pub async fn fetch(&self, content: ContentId) -> Result<(), CommandError> {
+        let (answer, answered) = oneshot::channel();
+        self.give(Command::Fetch(content, answer)).await?;
+        Ok(answered.await.map_err(|_| CommandError::Stopped)??)
+    }
+
+    /// Tells whoever offers a content that it is not wanted.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn decline(&self, content: ContentId) -> Result<(), CommandError> {
+        self.ask(move |engine, now| engine.decline(now, content)).await
+    }
+
+    /// Gives up a content that is being fetched; what was written of it goes.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn cancel(&self, content: ContentId) -> Result<(), CommandError> {
+        self.ask(move |engine, now| engine.cancel(now, content)).await
+    }
+
+    /// Dials an address until a peer is there.
+    ///
+    /// # Errors
+    /// If there are too many such addresses already.
+    pub async fn dial(&self, address: SocketAddr) -> Result<(), CommandError> {
+        Ok(self.ask(move |engine, now| engine.dial(now, address)).await??)
+    }
+
+    /// Closes the link to a peer, if there is one, and does not dial it again by itself.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn disconnect(&self, peer: PeerId) -> Result<(), CommandError> {
+        self.ask(move |engine, now| engine.disconnect(now, peer)).await
+    }
+
+    /// All peers that are known, by id.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, CommandError> {
+        let list = |engine: &mut Engine, _| {
+            let info = |peer: p2pnet_engine::PeerView<'_>| PeerInfo {
+                id: peer.id,
+                name: peer.name.to_owned(),
+                level: peer.level,
+                addr: peer.addr,
+            };
+            engine.peers().map(info).collect()
+        };
+        self.ask(list).await
+    }
+
+    /// How far a content has come; `None` if it is not being fetched.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn progress(&self, content: ContentId) -> Result<Option<ProgressInfo>, CommandError> {
+        let progress = move |engine: &mut Engine, _| {
+            engine.progress(&content).map(|progress| ProgressInfo {
+                manifest: progress.manifest.clone(),
+                written: progress.written,
+                blocks: progress.blocks,
+                fetched_bytes: progress.fetched_bytes,
+                source: progress.source,
+            })
+        };
+        self.ask(progress).await
+    }
+
+    /// What the engine has counted.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn stats(&self) -> Result<Stats, CommandError> {
+        self.ask(|engine, _| *engine.stats()).await
+    }
+
+    /// Sends the peer a message of a custom verification step.
+    ///
+    /// # Errors
+    /// If that step is not under way with the peer, or the message is too long.
+    pub async fn step_send(
+        &self,
+        peer: PeerId,
+        step: impl Into<String>,
+        message: impl Into<Vec<u8>>,
+    ) -> Result<(), CommandError> {
+        let (step, message) = (step.into(), message.into());
+        Ok(self.ask(move |engine, now| engine.step_send(now, peer, &step, &message)).await??)
+    }
+
+    /// Ends a custom verification step on this side. The link of a peer that failed is closed.
+    ///
+    /// # Errors
+    /// If that step is not under way with the peer.
+    pub async fn step_conclude(
+        &self,
+        peer: PeerId,
+        step: impl Into<String>,
+        passed: bool,
+    ) -> Result<(), CommandError> {
+        let step = step.into();
+        Ok(self.ask(move |engine, now| engine.step_conclude(now, peer, &step, passed)).await??)
+    }
+
+    /// A datagram that says goodbye for good, signed in advance: broadcast to the designated ports it tells everybody,
+    /// even when nothing else of the node works any more.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn farewell(&self) -> Result<Vec<u8>, CommandError> {
+        self.ask(|engine, _| engine.farewell()).await
+    }
+
+    /// Has the node say goodbye and stop, within 2 s; its events end. [`Node::shutdown`](crate::Node::shutdown) does
+    /// the same and waits.
+    ///
+    /// # Errors
+    /// If the node has stopped already.
+    pub async fn leave(&self) -> Result<(), CommandError> {
+        self.give(Command::Leave).await
+    }
+
+    async fn give(&self, command: Command) -> Result<(), CommandError> {
+        self.commands.send(command).await.map_err(|_| CommandError::Stopped)
+    }
+
+    /// Has the driver call the engine.
+    async fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Engine, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (answer, answered) = oneshot::channel();
+        let call = move |engine: &mut Engine, now: Timestamp| {
+            // Who asked may have stopped waiting.
+            let _ = answer.send(call(engine, now));
+        };
+        self.give(Command::Engine(Box::new(call))).await?;
+        answered.await.map_err(|_| CommandError::Stopped)
+    }
+}
