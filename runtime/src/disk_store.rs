@@ -119,9 +119,10 @@ impl DiskStore {
         lock(&self.shared.dir).is_temporary()
     }
 
-    /// The seed of the identity key that is stored, if there is one yet.
-    pub fn stored_identity(&self) -> Result<Option<[u8; 32]>, DiskStoreError> {
-        lock(&self.shared.dir).identity()
+    /// The seed of the identity key that `dir` holds, if there is one yet. Needs no lock and changes nothing, so it
+    /// may be asked while a node uses the directory.
+    pub fn stored_identity(dir: impl AsRef<Path>) -> Result<Option<[u8; 32]>, DiskStoreError> {
+        data_dir::stored_identity(dir.as_ref())
     }
 
     fn on(dir: DataDir, inbox: Option<PathBuf>) -> DiskStore {

@@ -13,9 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2pnet_engine::{
-    ContentId, Datagram, DialFailure, Engine, FetchError, LinkId, LinkInput, Timestamp,
-};
+use p2pnet_engine::{ContentId, Datagram, DialFailure, Engine, FetchError, LinkId, LinkInput, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -99,7 +97,9 @@ impl Clock {
 /// A link that the engine asked for or was told of.
 enum Slot {
     /// The task ends when this is dropped.
-    Dialling { _task: Task },
+    Dialling {
+        _task: Task,
+    },
     Open(Link),
 }
 

@@ -27,7 +27,9 @@ pub enum StartError {
         available: Vec<String>,
     },
     /// No designated port could be listened on.
-    #[error("none of the ports {ports:?} can be listened on ({source}); stop the program that holds them or choose others")]
+    #[error(
+        "none of the ports {ports:?} can be listened on ({source}); stop the program that holds them or choose others"
+    )]
     AllPortsTaken {
         /// The designated ports.
         ports: Vec<u16>,

@@ -41,8 +41,8 @@ pub use node::{Node, NodeBuilder};
 pub use os_host::OsHost;
 pub use p2pnet_engine as engine;
 pub use p2pnet_engine::{
-    Cadence, CipherSuite, Config, ContentFailure, ContentId, ContentKind, Interface, InterfaceAddr, InterfaceId,
-    LeaveReason, Level, Manifest, PeerId, Stats, Step,
+    Cadence, CipherSuite, Config, ContentFailure, ContentId, ContentKind, Interface, InterfaceAddr,
+    InterfaceId, LeaveReason, Level, Manifest, PeerId, Stats, Step,
 };
 pub use seam::Source;
 pub use tokio_net::{TokioListener, TokioNet, TokioStream, TokioUdp};

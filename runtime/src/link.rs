@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockCheck, BlockRef, BlockVerifier, LinkCodec, LinkEnd, LinkId, Opener, Sealer,
-    Verdict,
+    BlockCheck, BlockRef, BlockVerifier, LinkCodec, LinkEnd, LinkId, Opener, Sealer, Verdict,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

@@ -87,11 +87,7 @@ pub trait Store: Send + Sync + 'static {
     fn open(&self, manifest: Manifest) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
     /// Writes one verified block. It need not be durable before [`finish`](Self::finish).
-    fn write(
-        &self,
-        block: BlockRef,
-        data: Vec<u8>,
-    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    fn write(&self, block: BlockRef, data: Vec<u8>) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
     /// Reads one block of published content, whole.
     fn read(&self, block: BlockRef) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
@@ -103,10 +99,7 @@ pub trait Store: Send + Sync + 'static {
     fn abandon(&self, content: ContentId) -> impl Future<Output = ()> + Send;
 
     /// Hashes a source and makes it readable as published content.
-    fn publish(
-        &self,
-        source: Source,
-    ) -> impl Future<Output = io::Result<(Manifest, BlockList)>> + Send;
+    fn publish(&self, source: Source) -> impl Future<Output = io::Result<(Manifest, BlockList)>> + Send;
 
     /// Stops serving published content.
     fn withdraw(&self, content: ContentId) -> impl Future<Output = ()> + Send;
@@ -118,10 +111,7 @@ pub trait Store: Send + Sync + 'static {
     fn save_incarnation(&self, incarnation: u64) -> impl Future<Output = io::Result<()>> + Send;
 
     /// The seed of this node's identity key; made by `create` and kept when there is none yet.
-    fn identity_seed(
-        &self,
-        create: [u8; 32],
-    ) -> impl Future<Output = io::Result<[u8; 32]>> + Send;
+    fn identity_seed(&self, create: [u8; 32]) -> impl Future<Output = io::Result<[u8; 32]>> + Send;
 }
 
 /// Something to publish.

@@ -17,8 +17,7 @@ struct Lan {
 
 impl Lan {
     fn new() -> Self {
-        let sockets: Vec<_> =
-            (0..3).map(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap()).collect();
+        let sockets: Vec<_> = (0..3).map(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap()).collect();
         let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         Lan { network: format!("test {} {ports:?}", std::process::id()), ports }
     }
@@ -124,7 +123,10 @@ async fn a_text_arrives_and_its_delivery_is_told() {
         _ => None,
     })
     .await;
-    assert_eq!((from, text.as_str(), was_trusted), (alice.handle().peer_id(), "good morning \u{1f426}", true));
+    assert_eq!(
+        (from, text.as_str(), was_trusted),
+        (alice.handle().peer_id(), "good morning \u{1f426}", true)
+    );
     let delivered = until(&mut alice, "delivery", |event| match event {
         Event::TextDelivered { to, id } => Some((to, id)),
         _ => None,
@@ -142,7 +144,8 @@ async fn a_shared_file_arrives_whole() {
 
     let lan = Lan::new();
     let inbox = folder.path().join("inbox");
-    let (mut alice, mut bob) = (lan.start("alice").await, lan.builder("bob").inbox(&inbox).start().await.unwrap());
+    let (mut alice, mut bob) =
+        (lan.start("alice").await, lan.builder("bob").inbox(&inbox).start().await.unwrap());
     let content = alice.handle().share(Source::File(source)).await.unwrap();
     assert_eq!(content.hash, *blake3::hash(&bytes).as_bytes());
 
@@ -178,7 +181,8 @@ async fn a_file_that_changed_since_it_was_shared_is_not_passed_off_as_it() {
     std::fs::write(&source, vec![1; 3_000_000]).unwrap();
     let lan = Lan::new();
     let inbox = folder.path().join("inbox");
-    let (alice, mut bob) = (lan.start("alice").await, lan.builder("bob").inbox(&inbox).start().await.unwrap());
+    let (alice, mut bob) =
+        (lan.start("alice").await, lan.builder("bob").inbox(&inbox).start().await.unwrap());
     let content = alice.handle().share(Source::File(source.clone())).await.unwrap();
     std::fs::write(&source, vec![2; 3_000_000]).unwrap();
     let handle = bob.handle();
@@ -372,7 +376,10 @@ async fn a_data_directory_keeps_the_identity_and_is_used_once_at_a_time() {
     let lan = Lan::new();
     let first = lan.builder("alice").data_dir(folder.path()).start().await.unwrap();
     let id = first.handle().peer_id();
-    assert!(matches!(lan.builder("alice").data_dir(folder.path()).start().await, Err(StartError::DataDir(_))));
+    assert!(matches!(
+        lan.builder("alice").data_dir(folder.path()).start().await,
+        Err(StartError::DataDir(_))
+    ));
     first.shutdown().await;
     let second = lan.builder("alice").data_dir(folder.path()).start().await.unwrap();
     assert_eq!(second.handle().peer_id(), id);

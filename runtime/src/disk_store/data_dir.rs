@@ -25,7 +25,7 @@ impl DataDir {
     /// Creates the directory if need be, locks it, and checks what is in it.
     pub(crate) fn open(path: &Path) -> Result<DataDir, DiskStoreError> {
         let dir = DataDir::lock(path, None)?;
-        dir.identity()?;
+        stored_identity(path)?;
         dir.incarnation()?;
         Ok(dir)
     }
@@ -49,20 +49,13 @@ impl DataDir {
         self.temporary.is_some()
     }
 
-    /// The stored seed of the identity key.
-    pub(crate) fn identity(&self) -> Result<Option<[u8; 32]>, DiskStoreError> {
-        let path = self.identity_path();
-        let Some(text) = read(&path)? else { return Ok(None) };
-        parse_identity(&text).map(Some).ok_or(DiskStoreError::CorruptIdentity { path })
-    }
-
     /// The stored seed of the identity key, or `seed`, which is made durable first.
     pub(crate) fn identity_or(&self, seed: [u8; 32]) -> Result<[u8; 32], DiskStoreError> {
-        if let Some(stored) = self.identity()? {
-            tighten(&self.identity_path());
+        let path = identity_path(&self.path);
+        if let Some(stored) = stored_identity(&self.path)? {
+            tighten(&path);
             return Ok(stored);
         }
-        let path = self.identity_path();
         let text = Zeroizing::new(format_identity(&seed));
         durable::replace(&path, text.as_bytes()).map_err(|source| DiskStoreError::File { path, source })?;
         Ok(seed)
@@ -101,13 +94,20 @@ impl DataDir {
         }
     }
 
-    fn identity_path(&self) -> PathBuf {
-        self.path.join("identity")
-    }
-
     fn incarnation_path(&self) -> PathBuf {
         self.path.join("incarnation")
     }
+}
+
+/// The seed of the identity key that the directory `dir` holds.
+pub(crate) fn stored_identity(dir: &Path) -> Result<Option<[u8; 32]>, DiskStoreError> {
+    let path = identity_path(dir);
+    let Some(text) = read(&path)? else { return Ok(None) };
+    parse_identity(&text).map(Some).ok_or(DiskStoreError::CorruptIdentity { path })
+}
+
+fn identity_path(dir: &Path) -> PathBuf {
+    dir.join("identity")
 }
 
 /// The file's text, lossily (what is not UTF-8 is not valid either); `None` if there is no file.

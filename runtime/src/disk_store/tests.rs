@@ -160,14 +160,23 @@ async fn a_directory_has_one_store_at_a_time() {
     DiskStore::open(dir.path(), None).unwrap();
 }
 
+/// Whoever only wants to know the identity need not wait for the node that uses it.
+#[tokio::test]
+async fn the_identity_can_be_read_while_the_directory_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(DiskStore::stored_identity(dir.path()).unwrap(), None);
+    let store = DiskStore::open(dir.path(), None).unwrap();
+    store.identity_seed([5; 32]).await.unwrap();
+    assert_eq!(DiskStore::stored_identity(dir.path()).unwrap(), Some([5; 32]));
+}
+
 /// A temporary identity is another each time, and leaves nothing.
 #[tokio::test]
 async fn a_temporary_store_is_gone_when_dropped() {
     let store = store();
     assert!(store.is_temporary());
-    assert_eq!(store.stored_identity().unwrap(), None);
     assert_eq!(store.identity_seed([5; 32]).await.unwrap(), [5; 32]);
-    assert_eq!(store.stored_identity().unwrap(), Some([5; 32]));
+    assert_eq!(store.identity_seed([6; 32]).await.unwrap(), [5; 32]);
     let (manifest, _) = content(b"hello");
     store.open(manifest).await.unwrap();
     let inbox = store.inbox().to_owned();

@@ -278,7 +278,11 @@ async fn receive<U: Udp>(socket: Arc<U>, interface: InterfaceId, datagrams: mpsc
 }
 
 /// Hands over streams. Errors such as too many open files pass.
-async fn accept<L: Listener>(listener: L, interface: InterfaceId, arrivals: mpsc::Sender<Arrival<L::Stream>>) {
+async fn accept<L: Listener>(
+    listener: L,
+    interface: InterfaceId,
+    arrivals: mpsc::Sender<Arrival<L::Stream>>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, source)) => {

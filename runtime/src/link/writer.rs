@@ -167,7 +167,8 @@ impl<W: AsyncWrite + Unpin, S: Store> Writer<'_, W, S> {
                 let reason = read.err().map_or("it has another length now".into(), |error| error.to_string());
                 tracing::warn!(content = %block.content, index = block.index, reason, "a block cannot be read");
                 let link = self.reports.link;
-                let _ = self.reports.news.send(StoreNews::Reply(StoreReply::Unreadable { link, block })).await;
+                let _ =
+                    self.reports.news.send(StoreNews::Reply(StoreReply::Unreadable { link, block })).await;
             }
         }
     }

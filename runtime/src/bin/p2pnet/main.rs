@@ -1,1 +1,62 @@
-fn main() {}
+//! The `p2pnet` program: the library's node on the command line.
+
+mod demo;
+mod duration;
+mod failure;
+mod files;
+mod human;
+mod id;
+mod incoming;
+mod json;
+mod options;
+mod output;
+mod peers;
+mod receive;
+mod secret;
+mod send;
+mod session;
+mod signals;
+mod text;
+mod up;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::time::Instant;
+
+use failure::Failure;
+use options::{Cli, Command};
+use output::Output;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return options::report(&error, started),
+    };
+    let mut output = Output::new(cli.common.json, started);
+    output.log_to_stderr(cli.common.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return output.end(Err(Failure::NotAchieved(format!("the system gives no threads: {error}"))));
+        }
+    };
+    let outcome = runtime.block_on(run(&cli, &mut output));
+    // What still runs has lost its purpose; a file system that hangs must not keep the program.
+    runtime.shutdown_timeout(Duration::from_millis(300));
+    output.end(outcome)
+}
+
+async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Demo => demo::run(output).await,
+        Command::Up(arguments) => up::run(&cli.common, arguments, output).await,
+        Command::Send(arguments) => send::run(&cli.common, arguments, output).await,
+        Command::Receive(arguments) => receive::run(&cli.common, arguments, output).await,
+        Command::Peers(arguments) => peers::run(&cli.common, arguments, output).await,
+        Command::Id => id::run(&cli.common, output).await,
+        Command::Secret => secret::run(output),
+    }
+}

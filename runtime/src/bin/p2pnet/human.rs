@@ -1,0 +1,155 @@
+//! Events as lines for people.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use owo_colors::{OwoColorize, Style};
+use p2pnet::{ContentId, Event, LeaveReason, PeerId};
+
+use crate::text::{escaped, rate, size, who};
+
+/// Names of peers kept; the rest are shown by their ids.
+const MAX_NAMES: usize = 4096;
+
+/// What peers and our own contents are called, for events that only have their ids.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    peers: BTreeMap<PeerId, String>,
+    contents: BTreeMap<ContentId, String>,
+}
+
+impl Names {
+    /// Notes who is called what.
+    pub(crate) fn learn(&mut self, event: &Event) {
+        if let Event::PeerDiscovered { peer, name, .. }
+        | Event::PeerConnected { peer, name, .. }
+        | Event::PeerTrusted { peer, name, .. } = event
+            && (self.peers.len() < MAX_NAMES || self.peers.contains_key(peer))
+        {
+            self.peers.insert(*peer, name.clone());
+        }
+    }
+
+    /// Notes what a content of ours is called.
+    pub(crate) fn learn_content(&mut self, content: ContentId, name: String) {
+        self.contents.insert(content, name);
+    }
+
+    /// The content's name, or enough of its hash to recognise it, safe to print.
+    pub(crate) fn content(&self, content: &ContentId) -> String {
+        let hash = || content.to_string().get(..12).unwrap_or_default().to_owned();
+        self.contents.get(content).map_or_else(hash, |name| escaped(name))
+    }
+
+    /// The peer's name and short id, safe to print.
+    pub(crate) fn who(&self, id: &PeerId) -> String {
+        self.peers.get(id).map_or_else(|| id.short(), |name| who(name, id))
+    }
+}
+
+/// The line of an event: a word and the rest; `None` for what people have no use for.
+pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word, String)> {
+    Some(match event {
+        Event::Listening { peer, name, port } => (
+            Word::Quiet("listening"),
+            format!("as {} in network {} on port {port}", who(name, peer), escaped(network)),
+        ),
+        Event::PeerDiscovered { peer, name, addr } => {
+            (Word::Quiet("found"), format!("{}{}", who(name, peer), at(*addr)))
+        }
+        Event::PeerConnected { peer, name, addr } => {
+            (Word::Quiet("connected"), format!("{}{}", who(name, peer), at(*addr)))
+        }
+        Event::PeerTrusted { peer, name, addr } => {
+            (Word::Good("trusted"), format!("{}{}", who(name, peer), at(*addr)))
+        }
+        Event::PeerLeft { peer, name, reason } => {
+            let why = match reason {
+                LeaveReason::Gone => "said goodbye",
+                LeaveReason::Lost => "was lost",
+                LeaveReason::Closed => "closed the link",
+                LeaveReason::Rejected => "did not pass verification",
+                _ => reason.as_str(),
+            };
+            let word =
+                if matches!(reason, LeaveReason::Rejected) { Word::Bad("left") } else { Word::Quiet("left") };
+            (word, format!("{} {why}", who(name, peer)))
+        }
+        Event::Text { from, text, trusted } => {
+            let mark = if *trusted { "" } else { " (not verified)" };
+            (Word::Good("text"), format!("{}{mark}: {}", names.who(from), escaped(text)))
+        }
+        Event::ContentOffered { from, manifest } => (
+            Word::Quiet("offered"),
+            format!("{}, {}, by {}", escaped(&manifest.name), size(manifest.content.size), names.who(from)),
+        ),
+        Event::ContentReceived { manifest, from, path, seconds, .. } => (
+            Word::Good("received"),
+            format!(
+                "{}, {}, from {} in {seconds:.2} s ({})",
+                escaped(&path.to_string_lossy()),
+                size(manifest.content.size),
+                names.who(from),
+                rate(manifest.content.size, *seconds),
+            ),
+        ),
+        Event::ContentFailed { manifest, reason } => {
+            (Word::Bad("failed"), format!("{}: {}", escaped(&manifest.name), reason.as_str()))
+        }
+        Event::ContentDelivered { content, to } => {
+            (Word::Good("delivered"), format!("{} to {}", names.content(content), names.who(to)))
+        }
+        Event::ContentDeclined { content, to } => {
+            (Word::Quiet("declined"), format!("{} by {}", names.content(content), names.who(to)))
+        }
+        Event::IncompatiblePeer { addr, version } => (
+            Word::Bad("other"),
+            format!("{addr} speaks version {version} of the protocol; update the older side"),
+        ),
+        _ => return None,
+    })
+}
+
+/// What a line says in one word, and how it looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Word {
+    /// Something was reached.
+    Good(&'static str),
+    /// Something went wrong.
+    Bad(&'static str),
+    /// Something happened.
+    Quiet(&'static str),
+}
+
+/// The whole line: when, what in one word, and the rest.
+pub(crate) fn line(at: Duration, word: Word, rest: &str) -> String {
+    let (word, style) = match word {
+        Word::Good(word) => (word, Style::new().green().bold()),
+        Word::Bad(word) => (word, Style::new().red().bold()),
+        Word::Quiet(word) => (word, Style::new().cyan()),
+    };
+    // Padded first: escape sequences have no width.
+    format!("{} {} {rest}", format!("{:9.3} s", at.as_secs_f64()).dimmed(), format!("{word:<9}").style(style))
+}
+
+fn at(addr: Option<SocketAddr>) -> String {
+    addr.map_or_else(String::new, |addr| format!(" at {addr}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer's name and text come to the terminal as text.
+    #[test]
+    fn strings_of_peers_are_escaped() {
+        let peer = PeerId::from_bytes([7; 32]);
+        let mut names = Names::default();
+        names.learn(&Event::PeerDiscovered { peer, name: "\u{1b}[31mx".into(), addr: None });
+        let text = Event::Text { from: peer, text: "\u{1b}]0;y\u{7}".into(), trusted: false };
+        let (_, rest) = event(&text, &names, "n").unwrap();
+        assert!(!rest.contains(char::is_control), "{rest:?}");
+        assert!(rest.contains("not verified"));
+    }
+}

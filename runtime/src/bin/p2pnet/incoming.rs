@@ -1,0 +1,67 @@
+//! Files that are being fetched, and how far they are.
+
+use std::collections::BTreeMap;
+
+use indicatif::ProgressBar;
+use p2pnet::{ContentId, Event, Manifest, NodeHandle};
+
+use crate::output::Output;
+use crate::text::escaped;
+
+/// The fetches under way. As many as the engine allows.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    bars: BTreeMap<ContentId, ProgressBar>,
+}
+
+impl Incoming {
+    /// Takes an offer. Does nothing if it is taken already.
+    pub(crate) async fn fetch(&mut self, manifest: &Manifest, node: &NodeHandle, output: &Output) {
+        let content = manifest.content;
+        if self.bars.contains_key(&content) {
+            return;
+        }
+        match node.fetch(content).await {
+            Ok(()) => {
+                self.bars.insert(content, output.bar(content.size, escaped(&manifest.name)));
+            }
+            // The offer was withdrawn meanwhile, or came twice.
+            Err(error) => tracing::warn!(%content, %error, "an offer was not taken"),
+        }
+    }
+
+    /// Ends the bar of what has come or will not come; says whether it was one.
+    pub(crate) fn ended(&mut self, event: &Event) -> bool {
+        let (Event::ContentReceived { manifest, .. } | Event::ContentFailed { manifest, .. }) = event else {
+            return false;
+        };
+        let bar = self.bars.remove(&manifest.content);
+        if let Some(bar) = &bar {
+            bar.finish_and_clear();
+        }
+        bar.is_some()
+    }
+
+    /// Moves the bars; says whether anything had come.
+    pub(crate) async fn tick(&self, node: &NodeHandle) -> bool {
+        let mut moved = false;
+        for (content, bar) in &self.bars {
+            if let Ok(Some(progress)) = node.progress(*content).await {
+                let bytes = (u64::from(progress.written) << 20).min(content.size);
+                moved |= bytes != bar.position();
+                bar.set_position(bytes);
+            }
+        }
+        moved
+    }
+
+    /// Whether this content is being fetched.
+    pub(crate) fn contains(&self, content: &ContentId) -> bool {
+        self.bars.contains_key(content)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.bars.len()
+    }
+}

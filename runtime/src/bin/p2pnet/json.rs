@@ -1,0 +1,135 @@
+//! Events as JSON, one object a line: what programs read.
+
+use std::time::Duration;
+
+use p2pnet::{Event, Manifest};
+
+use crate::text;
+
+/// A JSON object on one line, whose fields keep their order. `event` and `t_ms` come first.
+#[derive(Debug)]
+pub(crate) struct Line(String);
+
+impl Line {
+    /// Begins with the event's name, and the time since the process started in milliseconds with three decimals.
+    pub(crate) fn new(event: &str, at: Duration) -> Line {
+        let micros = at.as_micros();
+        Line(format!("{{\"event\":{},\"t_ms\":{}.{:03}", text::json(event), micros / 1000, micros % 1000))
+    }
+
+    /// A string.
+    pub(crate) fn text(mut self, key: &str, value: &str) -> Line {
+        self.field(key, &text::json(value));
+        self
+    }
+
+    /// A string, or `null`.
+    pub(crate) fn maybe(mut self, key: &str, value: Option<impl ToString>) -> Line {
+        let value = value.map_or_else(|| "null".to_owned(), |value| text::json(&value.to_string()));
+        self.field(key, &value);
+        self
+    }
+
+    /// A whole number.
+    pub(crate) fn number(mut self, key: &str, value: impl Into<u64>) -> Line {
+        self.field(key, &value.into().to_string());
+        self
+    }
+
+    /// A time in seconds with six decimals.
+    pub(crate) fn seconds(mut self, key: &str, value: f64) -> Line {
+        let value = if value.is_finite() { value } else { 0.0 };
+        self.field(key, &format!("{value:.6}"));
+        self
+    }
+
+    /// The finished line.
+    pub(crate) fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+
+    fn field(&mut self, key: &str, value: &str) {
+        self.0.push_str(&format!(",{}:{value}", text::json(key)));
+    }
+
+    fn manifest(self, manifest: &Manifest) -> Line {
+        self.text("hash", &manifest.content.to_string()).text("name", &manifest.name)
+    }
+}
+
+/// The object of an event; `None` for what the program has no use for.
+pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
+    let new = |name| Line::new(name, at);
+    Some(match event {
+        Event::Listening { peer, name, port } => {
+            new("listening").text("peer", &peer.to_string()).text("name", name).number("port", *port)
+        }
+        Event::PeerDiscovered { peer, name, addr } => {
+            new("peer_discovered").text("peer", &peer.to_string()).text("name", name).maybe("addr", *addr)
+        }
+        Event::PeerConnected { peer, name, addr } => {
+            new("peer_connected").text("peer", &peer.to_string()).text("name", name).maybe("addr", *addr)
+        }
+        Event::PeerTrusted { peer, name, addr } => {
+            new("peer_trusted").text("peer", &peer.to_string()).text("name", name).maybe("addr", *addr)
+        }
+        Event::PeerLeft { peer, name, reason } => new("peer_left")
+            .text("peer", &peer.to_string())
+            .text("name", name)
+            .text("reason", reason.as_str()),
+        Event::Text { from, text, .. } => new("text").text("from", &from.to_string()).text("text", text),
+        Event::ContentOffered { from, manifest } => new("content_offered")
+            .manifest(manifest)
+            .number("bytes", manifest.content.size)
+            .text("from", &from.to_string()),
+        Event::ContentReceived { manifest, from, path, seconds, fetched_bytes } => new("content_received")
+            .manifest(manifest)
+            .number("bytes", manifest.content.size)
+            .text("path", &path.to_string_lossy())
+            .text("from", &from.to_string())
+            .seconds("seconds", *seconds)
+            .number("fetched_bytes", *fetched_bytes),
+        Event::ContentDelivered { content, to } => {
+            new("content_delivered").text("hash", &content.to_string()).text("to", &to.to_string())
+        }
+        Event::ContentDeclined { content, to } => {
+            new("content_declined").text("hash", &content.to_string()).text("to", &to.to_string())
+        }
+        Event::ContentFailed { manifest, reason } => {
+            new("content_failed").manifest(manifest).text("reason", reason.as_str())
+        }
+        Event::IncompatiblePeer { addr, version } => {
+            new("incompatible_peer").text("addr", &addr.to_string()).number("version", *version)
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use p2pnet::{LeaveReason, PeerId};
+
+    /// The form that programs were promised: one object, the event first, three decimals.
+    #[test]
+    fn an_event_is_one_object_with_its_name_and_time_first() {
+        let peer = PeerId::from_bytes([7; 32]);
+        let left = Event::PeerLeft { peer, name: "a\u{1b}\"b".into(), reason: LeaveReason::Gone };
+        let line = event(&left, Duration::from_micros(12_300)).unwrap().end();
+        assert!(line.starts_with(r#"{"event":"peer_left","t_ms":12.300,"peer":""#), "{line}");
+        assert!(!line.contains(char::is_control));
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["peer"], peer.to_string());
+        assert_eq!(value["name"], "a\u{1b}\"b");
+        assert_eq!(value["reason"], "gone");
+    }
+
+    /// An address that is not known is `null`, not missing.
+    #[test]
+    fn an_unknown_address_is_null() {
+        let found = Event::PeerDiscovered { peer: PeerId::from_bytes([7; 32]), name: "x".into(), addr: None };
+        let line = event(&found, Duration::ZERO).unwrap().end();
+        assert!(line.ends_with(r#""addr":null}"#), "{line}");
+    }
+}

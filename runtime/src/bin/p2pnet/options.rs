@@ -1,0 +1,231 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::time::Instant;
+
+use crate::duration;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Peers on the LAN without a server: they find each other, prove who they are, and send each other messages and
+/// files that arrive whole.
+#[derive(Debug, Parser)]
+#[command(
+    name = "p2pnet",
+    version,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  p2pnet demo                        three nodes in one process show the whole job
+  p2pnet receive                     on one machine ...
+  p2pnet send photo.jpg              ... and on another
+  p2pnet up --inbox ~/incoming       stay, and take what trusted peers offer
+  p2pnet up --interface lo           on this machine only
+
+Exit codes: 0 done, 1 not achieved, 2 bad input, 130 interrupted send or receive."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Args, Debug)]
+pub(crate) struct Common {
+    /// The name that others see [default: the host's name]
+    #[arg(long, global = true, value_name = "NAME", value_parser = name, help_heading = "Common options")]
+    pub(crate) name: Option<String>,
+    /// The network to be on; peers of other networks are not seen
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        default_value = "p2pnet",
+        help_heading = "Common options"
+    )]
+    pub(crate) network: String,
+    /// A file with the network's secret: what `p2pnet secret` prints, or a passphrase on one line
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Where the identity is kept [default: $XDG_DATA_HOME/p2pnet or ~/.local/share/p2pnet]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Common options")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Use only this network interface; may be given several times [default: all that are up]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Common options")]
+    pub(crate) interface: Vec<String>,
+    /// Ports that nodes find each other on, the same for all of them
+    #[arg(
+        long, global = true, value_name = "PORT,...", value_delimiter = ',', default_values_t = [8001, 8002, 8003],
+        value_parser = clap::value_parser!(u16).range(1..), help_heading = "Common options"
+    )]
+    pub(crate) ports: Vec<u16>,
+    /// A peer's address where discovery does not reach; may be given several times
+    #[arg(long, global = true, value_name = "HOST:PORT", help_heading = "Common options")]
+    pub(crate) peer: Vec<String>,
+    /// Print events as JSON, one object a line
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub(crate) json: bool,
+    /// Log more to standard error: -v info, -vv debug, -vvv trace
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole job with three nodes in this process, on loopback only
+    Demo,
+    /// Be a node until Ctrl-C
+    Up(UpArguments),
+    /// Send files or a text to peers
+    Send(SendArguments),
+    /// Receive files
+    Receive(ReceiveArguments),
+    /// Show who is on this LAN
+    Peers(PeersArguments),
+    /// Show this node's identity
+    Id,
+    /// Make a new secret for a network
+    #[command(after_help = "\
+Example:
+  p2pnet secret > team.secret        then copy the file to every machine, and give each
+  p2pnet up --secret-file team.secret")]
+    Secret,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  p2pnet up --inbox ~/incoming                    take what trusted peers offer
+  p2pnet up --share manual.pdf --share photo.jpg  offer files to everyone who comes
+  p2pnet up --interface lo --json --for 30s       on this machine only, for a program to read")]
+pub(crate) struct UpArguments {
+    /// Leave after so long, such as 30s [default: at Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) duration: Option<Duration>,
+    /// A file to offer to every trusted peer; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) share: Vec<PathBuf>,
+    /// Take everything that trusted peers offer, into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) inbox: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  p2pnet send photo.jpg                         to everyone who is there
+  p2pnet send a.zip b.zip --to anna             to one peer, by name or id
+  p2pnet send --text 'lunch?' --to k3xq7abc     a text")]
+pub(crate) struct SendArguments {
+    /// Files to send
+    #[arg(value_name = "FILE", required_unless_present = "text")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The peer to send to: its name, its id, or at least the first 8 characters of it [default: every peer that is
+    /// trusted up to 2 s after the first]
+    #[arg(long, value_name = "NAME-OR-ID", value_parser = name)]
+    pub(crate) to: Option<String>,
+    /// A text to send, at most 16 KiB
+    #[arg(long, value_name = "MSG")]
+    pub(crate) text: Option<String>,
+    /// Give up when nothing has moved for so long
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  p2pnet receive                                one file, into this directory
+  p2pnet receive --inbox ~/incoming --count 3   three files
+  p2pnet receive --timeout 1m                   do not wait for ever")]
+pub(crate) struct ReceiveArguments {
+    /// Where to put files; created if need be
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) inbox: PathBuf,
+    /// How many files to take
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// Give up when nothing has moved for so long [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PeersArguments {
+    /// How long to look
+    #[arg(long = "for", value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
+    pub(crate) duration: Duration,
+}
+
+/// Prints what clap has to say: help as it is, an error as one line.
+pub(crate) fn report(error: &clap::Error, started: Instant) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that has seen enough of the help is no error.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let message = if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        "no command given; start with `p2pnet demo`, or see `p2pnet --help`".to_owned()
+    } else {
+        format!("{line} (see `p2pnet --help`)")
+    };
+    Output::new(json, started).end(Err(Failure::BadInput(message)))
+}
+
+/// A name as nodes have it: 1 to 64 bytes without control characters.
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 64 || text.chars().any(char::is_control) {
+        return Err("give 1 to 64 bytes without control characters".into());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Clap checks its own rules (duplicate options, bad defaults) only when asked.
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    /// Options may stand on either side of the command.
+    #[test]
+    fn common_options_may_stand_behind_the_command() {
+        let cli =
+            Cli::try_parse_from(["p2pnet", "up", "--json", "--ports", "5,6", "--interface", "lo"]).unwrap();
+        assert!(cli.common.json);
+        assert_eq!(cli.common.ports, [5, 6]);
+        let cli = Cli::try_parse_from(["p2pnet", "--network", "x", "peers"]).unwrap();
+        assert_eq!((cli.common.network.as_str(), cli.common.ports), ("x", vec![8001, 8002, 8003]));
+    }
+
+    /// A port that is none, and a `send` of nothing, are refused before anything starts.
+    #[test]
+    fn wrong_values_are_refused() {
+        for line in [
+            &["p2pnet", "up", "--ports", "0"][..],
+            &["p2pnet", "up", "--ports", "70000"],
+            &["p2pnet", "up", "--for", "30"],
+            &["p2pnet", "up", "--name", ""],
+            &["p2pnet", "send"],
+            &["p2pnet", "receive", "--count", "0"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
+        }
+        Cli::try_parse_from(["p2pnet", "send", "--text", "hello"]).unwrap();
+    }
+}

@@ -1,0 +1,335 @@
+//! `p2pnet send`: delivers files and a text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use p2pnet::engine::{MAX_TEXT, TextError};
+use p2pnet::{CommandError, ContentId, Event, LeaveReason, Node, NodeHandle, PeerId, Source};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::failure::Failure;
+use crate::files;
+use crate::human::Word;
+use crate::json::Line;
+use crate::options::{Common, SendArguments};
+use crate::output::Output;
+use crate::session::{self, InUse};
+use crate::signals::Signals;
+use crate::text::escaped;
+
+/// How long after the first trusted peer others still count as receivers.
+const GATHER: Duration = Duration::from_secs(2);
+
+/// Delivers, and returns when everybody took or declined and somebody took.
+pub(crate) async fn run(
+    common: &Common,
+    arguments: &SendArguments,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    files::check(&arguments.files)?;
+    if arguments.text.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_TEXT) {
+        return Err(Failure::BadInput(format!(
+            "--text takes 1 to {MAX_TEXT} bytes; put a longer one into a file"
+        )));
+    }
+    let mut signals = Signals::new()?;
+    let mut node = session::start(common, None, InUse::BeTemporary, output).await?;
+    let sent = send(&mut node, arguments, &mut signals, output).await;
+    let left = session::leave(node, &mut signals, output).await;
+    sent.and(left).map_err(Failure::in_transfer)
+}
+
+async fn send(
+    node: &mut Node,
+    arguments: &SendArguments,
+    signals: &mut Signals,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let handle = node.handle();
+    let contents = tokio::select! {
+        biased;
+        () = signals.stop() => return Err(Failure::Interrupted),
+        contents = share(&handle, arguments, output) => contents?,
+    };
+    let mut delivery = Delivery::new(handle, contents, arguments, output);
+    let mut ticks = interval(Duration::from_millis(100));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.stop() => return Err(Failure::Interrupted),
+            now = ticks.tick() => {
+                delivery.tick(now).await?;
+                if now.duration_since(delivery.last_move) >= arguments.timeout {
+                    return Err(delivery.gave_up(output).await);
+                }
+            }
+            event = node.next_event() => {
+                let event = event.ok_or_else(session::stopped)?;
+                output.event(&event)?;
+                delivery.take(&event, output).await?;
+            }
+        }
+        if delivery.is_done(Instant::now())? {
+            delivery.bar.finish_and_clear();
+            return Ok(());
+        }
+    }
+}
+
+/// Hashes and offers the files.
+async fn share(
+    node: &NodeHandle,
+    arguments: &SendArguments,
+    output: &mut Output,
+) -> Result<BTreeSet<ContentId>, Failure> {
+    let mut contents = BTreeSet::new();
+    for path in &arguments.files {
+        let shared = node.share(Source::File(path.clone())).await;
+        let content =
+            shared.map_err(|error| Failure::BadInput(format!("cannot send {}: {error}", path.display())))?;
+        output.learn_content(content, files::name(path));
+        contents.insert(content);
+    }
+    Ok(contents)
+}
+
+/// Who is to get what, and how far it is.
+struct Delivery<'a> {
+    node: NodeHandle,
+    contents: BTreeSet<ContentId>,
+    text: Option<&'a str>,
+    to: Option<&'a str>,
+    receivers: BTreeMap<PeerId, Receiver>,
+    /// When no more receivers are awaited.
+    gathered_at: Option<Instant>,
+    anybody_took: bool,
+    last_move: Instant,
+    bar: ProgressBar,
+}
+
+/// One who is to get it all.
+#[derive(Debug, Default)]
+struct Receiver {
+    /// Contents neither taken nor declined yet.
+    open: BTreeSet<ContentId>,
+    /// The text, if it is not acknowledged yet.
+    text: Option<u64>,
+    /// It said goodbye, so it will not answer.
+    gone: bool,
+}
+
+impl Receiver {
+    fn is_settled(&self) -> bool {
+        self.gone || (self.open.is_empty() && self.text.is_none())
+    }
+}
+
+impl<'a> Delivery<'a> {
+    fn new(
+        node: NodeHandle,
+        contents: BTreeSet<ContentId>,
+        arguments: &'a SendArguments,
+        output: &Output,
+    ) -> Self {
+        let bar = if contents.is_empty() { ProgressBar::hidden() } else { output.bar(0, "sent".into()) };
+        Delivery {
+            node,
+            contents,
+            text: arguments.text.as_deref(),
+            to: arguments.to.as_deref(),
+            receivers: BTreeMap::new(),
+            gathered_at: None,
+            anybody_took: false,
+            last_move: Instant::now(),
+            bar,
+        }
+    }
+
+    async fn take(&mut self, event: &Event, output: &Output) -> Result<(), Failure> {
+        match event {
+            Event::PeerTrusted { peer, name, .. } => {
+                if self.is_meant(peer, name).await? && !self.is_gathered(Instant::now()) {
+                    self.add(*peer).await?;
+                }
+                return Ok(());
+            }
+            Event::PeerLeft { peer, reason: LeaveReason::Gone | LeaveReason::Rejected, .. } => {
+                if let Some(receiver) = self.receivers.get_mut(peer) {
+                    receiver.gone = true;
+                }
+                return Ok(());
+            }
+            Event::ContentDelivered { content, to } => {
+                self.anybody_took = true;
+                if let Some(receiver) = self.receivers.get_mut(to) {
+                    receiver.open.remove(content);
+                }
+            }
+            Event::ContentDeclined { content, to } => {
+                if let Some(receiver) = self.receivers.get_mut(to) {
+                    receiver.open.remove(content);
+                }
+            }
+            Event::TextDelivered { to, id } => {
+                if let Some(receiver) =
+                    self.receivers.get_mut(to).filter(|receiver| receiver.text == Some(*id))
+                {
+                    receiver.text = None;
+                    self.anybody_took = true;
+                    let to_whom = output.names().who(to);
+                    let object = |at| Line::new("text_delivered", at).text("to", &to.to_string());
+                    output.tell(object, Word::Good("delivered"), &format!("text to {to_whom}"))?;
+                }
+            }
+            // This command sends; whoever offers something need not wait for it.
+            Event::ContentOffered { manifest, .. } => {
+                self.node.decline(manifest.content).await?;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        }
+        self.last_move = Instant::now();
+        Ok(())
+    }
+
+    /// Whether this peer is to get it: everybody, or the one that `--to` says.
+    async fn is_meant(&self, peer: &PeerId, name: &str) -> Result<bool, Failure> {
+        let Some(to) = self.to else { return Ok(true) };
+        if !matches(to, peer, name) {
+            return Ok(false);
+        }
+        let others = self.node.peers().await?;
+        if others.iter().any(|other| other.id != *peer && matches(to, &other.id, &other.name)) {
+            return Err(Failure::BadInput(format!(
+                "several peers answer to {}; give the id that `p2pnet peers` shows",
+                escaped(to),
+            )));
+        }
+        Ok(true)
+    }
+
+    async fn add(&mut self, peer: PeerId) -> Result<(), Failure> {
+        self.last_move = Instant::now();
+        self.gathered_at.get_or_insert(self.last_move + GATHER);
+        if let Some(receiver) = self.receivers.get_mut(&peer) {
+            // Offers and texts are repeated to a peer that comes back.
+            receiver.gone = false;
+            return Ok(());
+        }
+        let text = match self.text {
+            Some(text) => match self.node.send_text(peer, text).await {
+                Ok(id) => Some(id),
+                // It went while we were asking.
+                Err(CommandError::Text(TextError::UnknownPeer)) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            },
+            None => None,
+        };
+        self.receivers.insert(peer, Receiver { open: self.contents.clone(), text, gone: false });
+        Ok(())
+    }
+
+    /// Moves the bar, and notes whether anything went out.
+    async fn tick(&mut self, now: Instant) -> Result<(), Failure> {
+        let total: u64 =
+            self.contents.iter().map(|content| content.size).sum::<u64>() * self.receivers.len() as u64;
+        let sent = (self.node.stats().await?.blocks_sent << 20).min(total);
+        if sent != self.bar.position() {
+            self.last_move = now;
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(sent);
+        Ok(())
+    }
+
+    /// Whether nobody else becomes a receiver. As long as nobody took, newcomers are welcome.
+    fn is_gathered(&self, now: Instant) -> bool {
+        self.to.is_none()
+            && self.gathered_at.is_some_and(|at| now >= at)
+            && (self.anybody_took || !self.is_settled())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.receivers.values().all(Receiver::is_settled)
+    }
+
+    /// Whether it is over; an error if it is, and in vain.
+    fn is_done(&self, now: Instant) -> Result<bool, Failure> {
+        if self.receivers.is_empty() || !self.is_settled() {
+            return Ok(false);
+        }
+        match self.to {
+            Some(to) if !self.anybody_took => {
+                Err(Failure::NotAchieved(format!("{} did not take it", escaped(to))))
+            }
+            Some(_) => Ok(true),
+            None => Ok(self.anybody_took && self.gathered_at.is_some_and(|at| now >= at)),
+        }
+    }
+
+    /// What to say when nothing moves any more.
+    async fn gave_up(&self, output: &Output) -> Failure {
+        let waiting: Vec<_> = self.receivers.iter().filter(|(_, receiver)| !receiver.is_settled()).collect();
+        if !waiting.is_empty() {
+            let names: Vec<_> = waiting.iter().map(|(id, _)| output.names().who(id)).collect();
+            return Failure::NotAchieved(format!("no answer from {}", names.join(", ")));
+        }
+        if !self.receivers.is_empty() {
+            return Failure::NotAchieved("everybody declined".into());
+        }
+        let known = self.node.peers().await.unwrap_or_default();
+        match self.to {
+            Some(to) if !known.iter().any(|peer| matches(to, &peer.id, &peer.name)) => {
+                let mut names: Vec<_> = known.iter().take(8).map(|peer| escaped(&peer.name)).collect();
+                names.sort();
+                let there = if names.is_empty() {
+                    "nobody else is here".into()
+                } else {
+                    format!("here: {}", names.join(", "))
+                };
+                Failure::BadInput(format!("no peer answers to {} ({there}); see `p2pnet peers`", escaped(to)))
+            }
+            Some(to) => {
+                Failure::NotAchieved(format!("{} is here but no link to it could be verified", escaped(to)))
+            }
+            None => Failure::NotAchieved("nobody came to take it".into()),
+        }
+    }
+}
+
+/// Whether `to` is how the user may call this peer: its whole id, at least 8 characters of it, or its name.
+fn matches(to: &str, id: &PeerId, name: &str) -> bool {
+    // Whoever has the form of an id must have that id: a name is anybody's choice.
+    if let Ok(whole) = to.parse::<PeerId>() {
+        return whole == *id;
+    }
+    name == to || (to.len() >= 8 && id.to_string().starts_with(&to.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer cannot take what is meant for another by calling itself like the other's id.
+    #[test]
+    fn a_whole_id_is_never_matched_by_a_name() {
+        let (anna, eve) = (PeerId::from_bytes([1; 32]), PeerId::from_bytes([2; 32]));
+        let id = anna.to_string();
+        assert!(matches(&id, &anna, "anna"));
+        assert!(matches(&id.to_uppercase(), &anna, "anna"));
+        assert!(!matches(&id, &eve, &id));
+    }
+
+    /// Short forms need 8 characters; names must be whole.
+    #[test]
+    fn a_peer_answers_to_its_name_and_short_id() {
+        let anna = PeerId::from_bytes([1; 32]);
+        assert!(matches("anna", &anna, "anna"));
+        assert!(!matches("ann", &anna, "anna"));
+        assert!(matches(&anna.short(), &anna, "x"));
+        assert!(!matches(&anna.short()[..7], &anna, "x"));
+        assert!(!matches("", &anna, "anna"));
+    }
+}

@@ -1,0 +1,149 @@
+//! Starting a node as the command line says, and leaving.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, StartError};
+
+use crate::failure::Failure;
+use crate::human::Word;
+use crate::json::Line;
+use crate::options::Common;
+use crate::output::Output;
+use crate::secret::{self, Secret};
+use crate::signals::Signals;
+use crate::text;
+
+/// How long saying goodbye may take: with the rest, the program ends within 2 s.
+const LEAVE_WITHIN: Duration = Duration::from_millis(1600);
+
+/// What to do when another node uses the default data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InUse {
+    /// Say so and end.
+    Refuse,
+    /// Be somebody else for this time.
+    BeTemporary,
+}
+
+/// Starts a node. Received files go to `inbox`.
+pub(crate) async fn start(
+    common: &Common,
+    inbox: Option<&Path>,
+    in_use: InUse,
+    output: &mut Output,
+) -> Result<Node, Failure> {
+    output.set_network(&common.network);
+    let dir = data_dir(common)?;
+    let secret = common.secret_file.as_deref().map(secret::read).transpose()?;
+    let peers = resolve(&common.peer).await?;
+    let describe = || {
+        let mut builder = Node::builder(common.name.clone().unwrap_or_else(host_name))
+            .network(&common.network)
+            .ports(common.ports.as_slice());
+        if !common.interface.is_empty() {
+            builder = builder.interfaces(common.interface.iter().cloned());
+        }
+        if let Some(inbox) = inbox {
+            builder = builder.inbox(inbox);
+        }
+        match &secret {
+            Some(Secret::Random(secret)) => builder = builder.secret(*secret),
+            Some(Secret::Passphrase(passphrase)) => builder = builder.passphrase(passphrase.as_str()),
+            None => {}
+        }
+        peers.iter().fold(builder, |builder, peer| builder.peer(*peer))
+    };
+    let first_start = matches!(DiskStore::stored_identity(&dir), Ok(None));
+    let temporary_allowed = in_use == InUse::BeTemporary && common.data_dir.is_none();
+    let node = match start_one(describe().data_dir(&dir)).await {
+        Err(StartError::DataDir(DiskStoreError::InUse { .. })) if temporary_allowed => {
+            output.remark("another p2pnet uses your identity, so this one has a temporary identity");
+            start_one(describe()).await.map_err(failure)?
+        }
+        started => started.map_err(failure)?,
+    };
+    if first_start && secret.is_none() {
+        output.remark(&format!(
+            "network {} has no secret: anyone on this LAN can join it; `p2pnet secret` makes one for --secret-file",
+            text::escaped(&common.network),
+        ));
+    }
+    Ok(node)
+}
+
+/// Says goodbye to everybody and ends the node. A second signal ends it at once.
+pub(crate) async fn leave(node: Node, signals: &mut Signals, output: &Output) -> Result<(), Failure> {
+    // Also when nobody listens any more, the peers should hear it.
+    let told = output.tell(|at| Line::new("leaving", at), Word::Quiet("leaving"), "");
+    tokio::select! {
+        biased;
+        () = signals.stop() => {}
+        _ = tokio::time::timeout(LEAVE_WITHIN, node.shutdown()) => {}
+    }
+    told
+}
+
+/// The data directory to use.
+pub(crate) fn data_dir(common: &Common) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &common.data_dir {
+        return Ok(dir.clone());
+    }
+    // The XDG base directory specification: a relative path there is to be ignored.
+    let xdg = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base =
+        xdg.or_else(|| Some(std::env::home_dir()?.join(".local/share")).filter(|path| path.is_absolute()));
+    let base =
+        base.ok_or_else(|| Failure::BadInput("there is no home directory; give a --data-dir".into()))?;
+    Ok(base.join("p2pnet"))
+}
+
+/// What a node that stopped by itself means for a command.
+pub(crate) fn stopped() -> Failure {
+    Failure::NotAchieved("the node has stopped by itself; see the log above".into())
+}
+
+async fn start_one(builder: NodeBuilder) -> Result<Node, StartError> {
+    builder.start().await
+}
+
+/// Most of what keeps a node from starting is something that the user can name differently.
+fn failure(error: StartError) -> Failure {
+    let message = error.to_string();
+    match error {
+        StartError::Interfaces(_)
+        | StartError::PrivatePort(_)
+        | StartError::Entropy(_)
+        | StartError::NoInterface => Failure::NotAchieved(message),
+        _ => Failure::BadInput(message),
+    }
+}
+
+/// The host's name, in the form that a node's name must have.
+fn host_name() -> String {
+    let name = gethostname::gethostname().to_string_lossy().into_owned();
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let name = name.get(..name.floor_char_boundary(64)).unwrap_or_default();
+    if name.is_empty() { "p2pnet".to_owned() } else { name.to_owned() }
+}
+
+/// The addresses of peers given by hand.
+async fn resolve(peers: &[String]) -> Result<Vec<SocketAddr>, Failure> {
+    let mut addresses = Vec::new();
+    for peer in peers {
+        let wrong =
+            |why: io::Error| Failure::BadInput(format!("cannot dial --peer {peer}: {why}; give HOST:PORT"));
+        let found = tokio::net::lookup_host(peer).await.map_err(wrong)?;
+        // Links are made by IPv4 only.
+        let before = addresses.len();
+        addresses.extend(found.filter(SocketAddr::is_ipv4));
+        if addresses.len() == before {
+            return Err(wrong(io::Error::other("it has no IPv4 address")));
+        }
+    }
+    addresses.sort();
+    addresses.dedup();
+    Ok(addresses)
+}
