@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use p2pnet_engine::{
-    Action, Channel, CipherSuite, Config, Datagram, Engine, Event, Identity, Interface, InterfaceAddr, InterfaceId, Level,
-    LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener, PeerId, Restored, Sealer, Seeds, Timestamp,
+    Action, Channel, CipherSuite, Config, Datagram, Engine, Event, Identity, Interface, InterfaceAddr,
+    InterfaceId, Level, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener, PeerId, Restored,
+    Sealer, Seeds, Timestamp,
 };
 
 /// The only interface that there is.
@@ -255,6 +256,9 @@ impl Duo {
             let mut sealed = Vec::new();
             sealer.seal(Channel::Control, frames, &mut sealed);
             self.send(i, link, sealed);
+            // The wire takes everything at once.
+            let writable = LinkInput::Writable { budget: BUDGET };
+            self.sides[i].engine.handle_link(self.now, link, writable);
         }
     }
 

@@ -1,3 +1,6 @@
+//! Hosts on a LAN of their own: network namespaces on a bridge. Nothing of it is in the namespace that the tests
+//! run in.
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -107,14 +110,16 @@ impl Host {
     /// Takes `eth0` down or up.
     pub(crate) fn set_interface(&self, up: bool) {
         let state = if up { "up" } else { "down" };
-        ip(&format!("-n {} link set eth0 {state}", self.namespace.0)).unwrap_or_else(|error| panic!("{error}"));
+        ip(&format!("-n {} link set eth0 {state}", self.namespace.0))
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
 /// Why there can be no such LANs here, if so. Also removes what a killed run has left behind.
 pub(crate) fn unavailable() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let root = status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"));
+    let root =
+        status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"));
     if !root {
         return Some("not root".to_owned());
     }
@@ -161,11 +166,8 @@ fn ip(arguments: &str) -> Result<(), String> {
 
 /// Runs to the end and returns what was printed.
 fn run(command: &mut Command, input: &str) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("{command:?}: {error}", command = command.get_program());
-    let mut child = match command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
-        Ok(child) => child,
-        Err(error) => return Err(failed(error)),
-    };
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().map_err(|error| format!("{command:?}: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {
         // Whoever does not read its input says why on its own.
         let _ = stdin.write_all(input.as_bytes());

@@ -1,3 +1,5 @@
+//! The real `p2pnet`, started and listened to.
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -49,11 +51,20 @@ impl Program {
     /// A `p2pnet` with these arguments that begins as soon as [`go`](Program::go) says so: everything up to its own
     /// `exec` is done when this returns. `shell` makes the command that runs `sh`, somewhere; what the program logs
     /// goes to a file in `dir`.
-    pub(crate) fn prepare(name: &str, shell: Command, binary: &Path, arguments: &[&str], dir: &Path) -> Program {
+    pub(crate) fn prepare(
+        name: &str,
+        shell: Command,
+        binary: &Path,
+        arguments: &[&str],
+        dir: &Path,
+    ) -> Program {
         fs::create_dir_all(dir).expect("the directory can be made");
         let log = dir.join(format!("{name}.log"));
         let mut command = shell;
-        command.args(["-c", "echo '{}'; read -r go && exec \"$@\" </dev/null", "sh"]).arg(binary).args(arguments);
+        command
+            .args(["-c", "echo '{}'; read -r go && exec \"$@\" </dev/null", "sh"])
+            .arg(binary)
+            .args(arguments);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
