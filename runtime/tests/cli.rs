@@ -1,0 +1,542 @@
+//! The `p2pnet` program as its users meet it: processes on loopback, real files, real signals.
+//!
+//! Each test has a network name, ports and a home directory of its own, so that all run at once.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use p2pnet::{Node, Source};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::{Instant, timeout};
+
+/// How long anything may take on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A LAN of our own on loopback, and a home directory.
+struct Lan {
+    network: String,
+    ports: Vec<u16>,
+    home: TempDir,
+}
+
+impl Lan {
+    fn new() -> Lan {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let sockets: Vec<_> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let ports = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        let network = format!("cli-test-{}-{number}", std::process::id());
+        Lan { network, ports, home: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path in the home directory.
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Writes a file of so many bytes that nobody else has.
+    fn file(&self, name: &str, length: usize) -> PathBuf {
+        let mut bytes = vec![0; length];
+        blake3::Hasher::new_derive_key(&self.network).update(name.as_bytes()).finalize_xof().fill(&mut bytes);
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The program with these arguments and nothing else.
+    fn bare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
+        command
+            .args(arguments)
+            .env("HOME", self.home.path())
+            .env("TMPDIR", self.home.path())
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("RUST_LOG")
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// The program on this LAN, with the default data directory.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
+        command.args([
+            "--interface",
+            "lo",
+            "--network",
+            &self.network,
+            "--ports",
+            &ports.join(","),
+            "--json",
+        ]);
+        command
+    }
+
+    /// A running node by this name, with a data directory of that name.
+    fn start(&self, name: &str, arguments: &[&str]) -> Program {
+        let mut command = self.command(arguments);
+        command.args(["--name", name, "--data-dir"]).arg(self.path(&format!("{name}.data")));
+        Program::start(command)
+    }
+}
+
+/// A running program, whose events are read as they come.
+struct Program {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    fn start(mut command: Command) -> Program {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Program { child, lines }
+    }
+
+    /// The next event of this kind; others are skipped.
+    async fn event(&mut self, kind: &str) -> Value {
+        self.event_where(kind, |_| true).await
+    }
+
+    /// The next event of this kind that is as wanted; others are skipped.
+    async fn event_where(&mut self, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let found = timeout(PATIENCE, async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+                assert!(event["t_ms"].is_number(), "no time: {line}");
+                if event["event"] == kind && wanted(&event) {
+                    return Some(event);
+                }
+            }
+            None
+        });
+        match found.await {
+            Ok(Some(event)) => event,
+            Ok(None) => panic!("ended before {kind}: {:?}", self.errors().await),
+            Err(_) => panic!("no {kind} in {PATIENCE:?}"),
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("still running").to_string();
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// The exit code, when it has ended.
+    async fn code(&mut self) -> Option<i32> {
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap().code()
+    }
+
+    /// All of standard error.
+    async fn errors(&mut self) -> String {
+        let mut errors = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = timeout(PATIENCE, stderr.read_to_string(&mut errors)).await;
+        }
+        errors
+    }
+}
+
+async fn finished(mut command: Command) -> Output {
+    timeout(PATIENCE, command.output()).await.expect("it ends").unwrap()
+}
+
+/// What it said on standard error, which must be a single line.
+fn one_line(output: &Output) -> String {
+    let errors = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    errors.trim_end().to_owned()
+}
+
+fn hash_of(path: &Path) -> String {
+    blake3::hash(&fs::read(path).unwrap()).to_string()
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// What is wrong on the command line is said in one line that names it, with exit code 2, before anything runs.
+#[tokio::test]
+async fn bad_input_is_one_clear_line_and_exit_code_2() {
+    let lan = Lan::new();
+    fs::create_dir(lan.path("corrupt")).unwrap();
+    fs::write(lan.path("corrupt/identity"), "p2pnet identity 1\nnonsense\n").unwrap();
+    fs::create_dir(lan.path("directory")).unwrap();
+    fs::write(lan.path("empty"), "").unwrap();
+    fs::write(lan.path("damaged"), "p2pnet-secret-abc").unwrap();
+    fs::write(lan.path("file"), "x").unwrap();
+    for (arguments, named) in [
+        (&["up", "--ports", "70000"][..], "70000"),
+        (&["up", "--ports", "0"], "'0'"),
+        (&["up", "--ports", "eighty"], "eighty"),
+        (&["up", "--ports", "9001,9001"], "different designated ports"),
+        (&["up", "--interface", "nope0"], "nope0"),
+        (&["up", "--interface", "lo", "--share", "missing.bin"], "missing.bin"),
+        (&["up", "--interface", "lo", "--share", "directory"], "directory"),
+        (&["up", "--interface", "lo", "--inbox", "file"], "--inbox"),
+        (&["up", "--interface", "lo", "--data-dir", "corrupt"], "corrupt/identity"),
+        (&["up", "--interface", "lo", "--data-dir", "file"], "file"),
+        (&["id", "--data-dir", "corrupt"], "corrupt/identity"),
+        (&["up", "--interface", "lo", "--secret-file", "missing"], "missing"),
+        (&["up", "--interface", "lo", "--secret-file", "empty"], "empty"),
+        (&["up", "--interface", "lo", "--secret-file", "damaged"], "damaged"),
+        (&["up", "--interface", "lo", "--peer", "nonsense"], "--peer"),
+        (&["up", "--interface", "lo", "--for", "30"], "30"),
+        (&["up", "--interface", "lo", "--network", ""], "network"),
+        (&["up", "--interface", "lo", "--name", ""], "--name"),
+        (&["send", "missing.bin", "--interface", "lo"], "missing.bin"),
+        (&["send", "--interface", "lo"], "<FILE>"),
+        (&["send", "--interface", "lo", "--text", ""], "--text"),
+        (&["receive", "--interface", "lo", "--inbox", "file"], "--inbox"),
+        (&["frobnicate"], "frobnicate"),
+        (&[], "p2pnet demo"),
+    ] {
+        let output = finished(lan.bare(arguments)).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        let line = one_line(&output);
+        assert!(line.starts_with("error: ") && line.contains(named), "{arguments:?}: {line}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+/// Programs find the same line as an event on standard output.
+#[tokio::test]
+async fn an_error_is_an_event_for_programs_too() {
+    let lan = Lan::new();
+    for arguments in [&["up", "--share", "missing.bin"][..], &["up", "--for", "soon"]] {
+        let output = finished(lan.command(arguments)).await;
+        assert_eq!(output.status.code(), Some(2));
+        let event: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(event["event"], "error");
+        assert!(one_line(&output).contains(event["message"].as_str().unwrap()));
+    }
+}
+
+/// The identity is the peer: it must be the same at every start, and be told while a node uses it.
+#[tokio::test]
+async fn id_is_the_same_each_time_and_while_a_node_runs() {
+    let lan = Lan::new();
+    let first = finished(lan.bare(&["id"])).await;
+    assert!(first.status.success());
+    let text = String::from_utf8(first.stdout.clone()).unwrap();
+    let (short, long) = text.trim_end().split_once("  ").unwrap();
+    assert!(long.starts_with(short) && long.len() == 52 && short.len() == 8, "{text}");
+    assert_eq!(finished(lan.bare(&["id"])).await.stdout, first.stdout);
+    assert!(lan.path(".local/share/p2pnet/identity").exists());
+
+    let mut node = Program::start(lan.command(&["up"]));
+    assert_eq!(node.event("listening").await["peer"], long);
+    assert_eq!(finished(lan.bare(&["id"])).await.stdout, first.stdout);
+}
+
+/// The main thing: two processes trust each other, and a file of several blocks arrives whole.
+#[tokio::test]
+async fn a_file_is_sent_and_received_with_equal_hash() {
+    let lan = Lan::new();
+    let file = lan.file("photo.jpg", (3 << 20) + 12345);
+    let mut receiver = lan.start("anna", &["receive", "--inbox", "in"]);
+    let anna = receiver.event("listening").await["peer"].clone();
+    let mut sender = lan.start("ben", &["send", file.to_str().unwrap(), "--to", "anna"]);
+    let ben = sender.event("listening").await["peer"].clone();
+
+    assert_eq!(sender.event("peer_trusted").await["peer"], anna);
+    let received = receiver.event("content_received").await;
+    assert_eq!(received["from"], ben);
+    assert_eq!(received["name"], "photo.jpg");
+    assert_eq!(received["bytes"], (3 << 20) + 12345);
+    assert!(received["fetched_bytes"].as_u64().unwrap() >= (3 << 20) + 12345);
+    assert!(received["seconds"].is_number());
+    let path = PathBuf::from(received["path"].as_str().unwrap());
+    assert_eq!(path, fs::canonicalize(lan.path("in/photo.jpg")).unwrap());
+    assert_eq!(received["hash"].as_str().unwrap(), hash_of(&file));
+    assert_eq!(hash_of(&path), hash_of(&file));
+
+    let delivered = sender.event("content_delivered").await;
+    assert_eq!((&delivered["hash"], &delivered["to"]), (&received["hash"], &anna));
+    assert_eq!((sender.code().await, receiver.code().await), (Some(0), Some(0)));
+    assert_eq!(names_in(&lan.path("in")), ["photo.jpg"]);
+}
+
+/// Two nodes that stay: both trust, an offer goes into the inbox by itself, a text arrives, a goodbye is heard.
+#[tokio::test]
+async fn two_nodes_share_a_file_a_text_and_a_goodbye() {
+    let lan = Lan::new();
+    let file = lan.file("manual.pdf", 70_000);
+    let mut anna = lan.start("anna", &["up", "--inbox", "in"]);
+    let mut ben = lan.start("ben", &["up", "--share", file.to_str().unwrap()]);
+    let ben_id = ben.event("listening").await["peer"].clone();
+    let trusted = ben.event("peer_trusted").await;
+    assert_eq!(trusted["name"], "anna");
+    assert!(trusted["addr"].as_str().unwrap().starts_with("127."));
+    let offered = anna.event("content_offered").await;
+    assert_eq!((&offered["name"], &offered["from"]), (&Value::from("manual.pdf"), &ben_id));
+    let received = anna.event("content_received").await;
+    assert_eq!(hash_of(Path::new(received["path"].as_str().unwrap())), hash_of(&file));
+
+    let mut sender = lan.start("cleo", &["send", "--text", "hi \u{1b}[2J", "--to", "anna"]);
+    let text = anna.event("text").await;
+    assert_eq!(text["text"], "hi \u{1b}[2J");
+    assert_eq!(text["from"], sender.event("listening").await["peer"]);
+    assert_eq!(sender.code().await, Some(0));
+
+    ben.signal("-TERM");
+    let left = anna.event_where("peer_left", |left| left["name"] == "ben").await;
+    assert_eq!((&left["peer"], &left["reason"]), (&ben_id, &Value::from("gone")));
+}
+
+/// A peer's file name must not lead out of the inbox, nor hide in it.
+#[tokio::test]
+async fn a_name_with_a_path_lands_in_the_inbox_under_a_safe_one() {
+    let lan = Lan::new();
+    let mut receiver = lan.start("anna", &["receive", "--inbox", "a/b/in", "--count", "2"]);
+    receiver.event("listening").await;
+    let mut evil = Node::builder("evil")
+        .network(&lan.network)
+        .interfaces(["lo"])
+        .ports(lan.ports.as_slice())
+        .start()
+        .await
+        .unwrap();
+    let handle = evil.handle();
+    tokio::spawn(async move { while evil.next_event().await.is_some() {} });
+    handle.share(Source::Bytes { name: "../../x".into(), bytes: b"one".to_vec() }).await.unwrap();
+    handle.share(Source::Bytes { name: ".bashrc".into(), bytes: b"two".to_vec() }).await.unwrap();
+    for _ in 0..2 {
+        receiver.event("content_received").await;
+    }
+    assert_eq!(receiver.code().await, Some(0));
+    assert_eq!(names_in(&lan.path("a/b/in")), ["bashrc", "x"]);
+    assert_eq!(names_in(&lan.path("a")), ["b"]);
+    assert_eq!(fs::read(lan.path("a/b/in/x")).unwrap(), b"one");
+}
+
+/// Supervisors send SIGTERM and expect a clean end soon; peers expect a goodbye.
+#[tokio::test]
+async fn sigterm_and_ctrl_c_leave_within_two_seconds_with_exit_code_0() {
+    let lan = Lan::new();
+    for signal in ["-TERM", "-INT"] {
+        let mut node = lan.start("anna", &["up"]);
+        node.event("listening").await;
+        let asked = Instant::now();
+        node.signal(signal);
+        node.event("leaving").await;
+        assert_eq!(node.code().await, Some(0), "{signal}");
+        assert!(asked.elapsed() < Duration::from_secs(2), "{signal}: {:?}", asked.elapsed());
+    }
+}
+
+/// `--for` ends a node by itself.
+#[tokio::test]
+async fn a_node_leaves_when_its_time_is_over() {
+    let lan = Lan::new();
+    let mut node = lan.start("anna", &["up", "--for", "300ms"]);
+    node.event("listening").await;
+    let listening = Instant::now();
+    node.event("leaving").await;
+    assert!(listening.elapsed() > Duration::from_millis(200));
+    assert_eq!(node.code().await, Some(0));
+    assert!(listening.elapsed() < Duration::from_millis(2300));
+}
+
+/// A crash frees the data directory and costs a moment, not the trust: the new incarnation replaces the old link.
+#[tokio::test]
+async fn a_killed_node_that_starts_again_is_trusted_again() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    let mut ben = lan.start("ben", &["up"]);
+    let ben_id = ben.event("listening").await["peer"].clone();
+    anna.event_where("peer_trusted", |event| event["peer"] == ben_id).await;
+    ben.signal("-KILL");
+    assert_eq!(ben.code().await, None);
+
+    let mut ben = lan.start("ben", &["up"]);
+    assert_eq!(ben.event("listening").await["peer"], ben_id);
+    let listening = Instant::now();
+    assert_eq!(ben.event("peer_trusted").await["name"], "anna");
+    anna.event_where("peer_trusted", |event| event["peer"] == ben_id).await;
+    assert!(listening.elapsed() < Duration::from_secs(3), "{:?}", listening.elapsed());
+}
+
+/// `p2pnet up --json | head -1` must not leave an error or a process behind.
+#[tokio::test]
+async fn closed_output_ends_a_node_quietly() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    anna.event("listening").await;
+    let Program { mut child, lines } = anna;
+    drop(lines);
+    // Something to tell, which nobody hears.
+    let mut ben = lan.start("ben", &["up"]);
+    ben.event("peer_discovered").await;
+    assert_eq!(timeout(PATIENCE, child.wait()).await.unwrap().unwrap().code(), Some(0));
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).await.unwrap();
+    assert!(!errors.contains("error") && !errors.contains("panic"), "{errors}");
+}
+
+/// A directory that was named belongs to one node at a time.
+#[tokio::test]
+async fn a_named_data_directory_in_use_is_bad_input() {
+    let lan = Lan::new();
+    let mut first = lan.start("anna", &["up"]);
+    first.event("listening").await;
+    for command in [&["up"][..], &["receive"], &["send", "--text", "x"], &["peers"]] {
+        let mut second = lan.command(command);
+        second.arg("--data-dir").arg(lan.path("anna.data"));
+        let output = finished(second).await;
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        let line = one_line(&output);
+        assert!(line.contains("in use") && line.contains("anna.data"), "{line}");
+    }
+}
+
+/// Who sends a file while a node runs in another window should not have to think of directories.
+#[tokio::test]
+async fn the_default_data_directory_in_use_means_a_temporary_identity() {
+    let lan = Lan::new();
+    let mut node = Program::start(lan.command(&["up"]));
+    let id = node.event("listening").await["peer"].clone();
+    let mut sender = Program::start(lan.command(&["send", "--text", "hello"]));
+    assert_ne!(sender.event("listening").await["peer"], id);
+    assert_eq!(node.event("text").await["text"], "hello");
+    assert_eq!(sender.code().await, Some(0));
+    assert!(sender.errors().await.contains("temporary identity"));
+
+    let second = finished(lan.command(&["up"])).await;
+    assert_eq!(second.status.code(), Some(2), "a node that stays is another matter");
+}
+
+/// An open network is a choice that the user should know of, once.
+#[tokio::test]
+async fn the_first_start_without_a_secret_says_who_can_join() {
+    let lan = Lan::new();
+    let mut first = lan.start("anna", &["up", "--for", "1ms"]);
+    assert_eq!(first.code().await, Some(0));
+    assert!(first.errors().await.contains("anyone on this LAN"));
+    let mut second = lan.start("anna", &["up", "--for", "1ms"]);
+    assert_eq!(second.code().await, Some(0));
+    assert_eq!(second.errors().await, "");
+}
+
+/// A secret closes the network: those who have it meet, those who do not are not even seen.
+#[tokio::test]
+async fn a_secret_keeps_strangers_out() {
+    let lan = Lan::new();
+    let secret = finished(lan.bare(&["secret"])).await;
+    assert_ne!(finished(lan.bare(&["secret"])).await.stdout, secret.stdout);
+    fs::write(lan.path("secret"), secret.stdout).unwrap();
+    fs::write(lan.path("passphrase"), "correct horse battery staple\n").unwrap();
+
+    let mut stranger = lan.start("stranger", &["up"]);
+    stranger.event("listening").await;
+    for file in ["secret", "passphrase"] {
+        let (one, two) = (format!("one-{file}"), format!("two-{file}"));
+        let mut first = lan.start(&one, &["up", "--secret-file", file]);
+        let mut second = lan.start(&two, &["up", "--secret-file", file]);
+        assert_eq!(first.event("peer_trusted").await["name"], *two);
+        assert_eq!(second.event("peer_trusted").await["name"], *one);
+    }
+    stranger.signal("-TERM");
+    let mut rest = Vec::new();
+    while let Some(line) = stranger.lines.next_line().await.unwrap() {
+        rest.push(line);
+    }
+    assert!(rest.iter().all(|line| !line.contains("peer_")), "{rest:?}");
+}
+
+/// A receiver that nobody has heard of is a slip of the pen: the message says who is there.
+#[tokio::test]
+async fn an_unknown_receiver_is_bad_input_that_names_who_is_there() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    anna.event("listening").await;
+    let mut sender = lan.start("ben", &["send", "--text", "x", "--to", "nobody", "--timeout", "2s"]);
+    assert_eq!(sender.code().await, Some(2));
+    let errors = sender.errors().await;
+    let line = errors.lines().last().unwrap();
+    assert!(line.contains("nobody") && line.contains("anna"), "{errors}");
+}
+
+/// Nobody there, or everybody declines: tried, and not achieved.
+#[tokio::test]
+async fn what_nobody_takes_ends_with_exit_code_1() {
+    let lan = Lan::new();
+    let file = lan.file("x", 10);
+    let mut alone = lan.start("ben", &["send", file.to_str().unwrap(), "--timeout", "500ms"]);
+    assert_eq!(alone.code().await, Some(1));
+    let mut receiver = lan.start("ben", &["receive", "--timeout", "500ms"]);
+    assert_eq!(receiver.code().await, Some(1));
+
+    let mut anna = lan.start("anna", &["up"]);
+    anna.event("listening").await;
+    let mut declined = lan.start("ben", &["send", file.to_str().unwrap(), "--to", "anna"]);
+    assert_eq!(declined.event("content_declined").await["hash"], *hash_of(&file));
+    assert_eq!(declined.code().await, Some(1));
+}
+
+/// Ctrl-C in a transfer: exit code 130, and no half file under its final name, nor under any other.
+#[tokio::test]
+async fn an_interrupted_reception_leaves_no_half_file() {
+    let lan = Lan::new();
+    let file = lan.file("large.bin", 256 << 20);
+    let mut sender = lan.start("ben", &["up", "--share", file.to_str().unwrap()]);
+    sender.event("listening").await;
+    let mut receiver = lan.start("anna", &["receive", "--inbox", "in"]);
+    receiver.event("content_offered").await;
+    let end = Instant::now() + PATIENCE;
+    while names_in(&lan.path("in")).is_empty() {
+        assert!(Instant::now() < end, "nothing comes");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    receiver.signal("-INT");
+    assert_eq!(receiver.code().await, Some(130));
+    assert_eq!(names_in(&lan.path("in")), [""; 0]);
+}
+
+/// The table shows who is there and how far things are with them.
+#[tokio::test]
+async fn peers_are_listed_with_name_id_and_state() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    let id = anna.event("listening").await["peer"].as_str().unwrap().to_owned();
+    let mut command = lan.bare(&["peers", "--for", "2s", "--interface", "lo", "--network", &lan.network]);
+    let ports: Vec<_> = lan.ports.iter().map(u16::to_string).collect();
+    command.args(["--ports", &ports.join(","), "--name", "ben"]);
+    let output = finished(command).await;
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let row = text.lines().find(|line| line.starts_with("anna")).expect("anna is there");
+    assert!(row.contains(&id[..8]) && row.contains("trusted") && row.contains("127."), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colours where nobody looks: {text}");
+}
+
+/// The README's first command: it must work from nothing and leave nothing.
+#[tokio::test]
+async fn the_demo_shows_the_whole_job_and_leaves_nothing() {
+    let lan = Lan::new();
+    let output = finished(lan.bare(&["demo"])).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    for word in ["found", "linked", "trusts", "shared", "received", "correct", "left (gone)", "done:"] {
+        assert!(text.contains(word), "no {word} in: {text}");
+    }
+    assert_eq!(names_in(lan.home.path()), [""; 0]);
+    assert!(output.stderr.is_empty());
+}
