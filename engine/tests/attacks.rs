@@ -32,6 +32,9 @@ enum Item {
     End,
 }
 
+/// Whether a frame is lost: (from, body).
+type Loss = Box<dyn Fn(usize, &[u8]) -> bool>;
+
 struct Net {
     now: Timestamp,
     nodes: Vec<Node>,
@@ -39,7 +42,7 @@ struct Net {
     beacons: bool,
     budget: usize,
     /// Drops a frame: (from, body).
-    lose: Box<dyn Fn(usize, &[u8]) -> bool>,
+    lose: Loss,
     blocks: Vec<(usize, LinkId, BlockRef)>,
     ignore_close_of: Option<usize>,
     /// Written replies are held back.

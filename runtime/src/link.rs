@@ -166,6 +166,13 @@ impl Link {
         self.verifier.as_ref().is_some_and(|verifier| lock(verifier).expect(block, check))
     }
 
+    /// Expects a block no more.
+    pub(crate) fn forget(&self, block: &BlockRef) {
+        if let Some(verifier) = &self.verifier {
+            lock(verifier).forget(block);
+        }
+    }
+
     /// Hands the keys to both tasks.
     pub(crate) fn ready(&mut self, codec: LinkCodec) {
         let (sealer, opener) = codec.split();

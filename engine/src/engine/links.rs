@@ -296,7 +296,7 @@ impl Engine {
         let target = link.target;
         let Some(peer) = link.peer else { return };
         if let Some(target) = target {
-            self.timers.cancel(TimerKey::Target(target));
+            self.target_answered(target, peer);
         }
         self.set_timer(TimerKey::Link(id), self.config.ping_after);
         let current = self.peers.get(&peer).and_then(|known| known.link);

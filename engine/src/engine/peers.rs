@@ -209,7 +209,7 @@ impl Engine {
             self.peers.insert(id, Peer::new(record, age, self.session_floor, self.now));
             self.outputs.notify(Slot::Peer(id));
         }
-        self.consider_dial(id, Duration::ZERO);
+        self.consider_dial(id, self.courtesy(id));
     }
 
     /// Its subject says that this run of it is over.

@@ -104,6 +104,14 @@ impl Engine {
         self.set_timer(TimerKey::Target(address), delay);
     }
 
+    /// A peer answered at an address by hand.
+    pub(super) fn target_answered(&mut self, address: SocketAddr, peer: PeerId) {
+        self.timers.cancel(TimerKey::Target(address));
+        if let Some(target) = self.targets.get_mut(&address) {
+            target.peer = Some(peer);
+        }
+    }
+
     /// The dial or link that served an address by hand is over.
     pub(super) fn target_lost(&mut self, address: SocketAddr, was_up: bool) {
         let now = self.now;
@@ -132,8 +140,7 @@ impl Engine {
         peer.and_then(|peer| self.peers.get(&peer)).is_some_and(|known| known.link.is_some())
     }
 
-    /// Dials a peer just heard. A new instance is good news: whatever was tried before starts over. The side with
-    /// the larger id gives the other a moment, so that one link and not two is the rule.
+    /// Dials a peer just heard. A new instance is good news: whatever was tried before starts over.
     pub(super) fn dial_heard(&mut self, peer: PeerId, is_new: bool) {
         let now = self.now;
         if let Some(known) = self.peers.get_mut(&peer)
@@ -141,9 +148,12 @@ impl Engine {
         {
             known.redial.reset(now);
         }
-        let courtesy =
-            if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO };
-        self.consider_dial(peer, courtesy);
+        self.consider_dial(peer, self.courtesy(peer));
+    }
+
+    /// How long the side with the larger id gives the other, so that one link and not two is the rule.
+    pub(super) fn courtesy(&self, peer: PeerId) -> Duration {
+        if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO }
     }
 
     /// Sees to it that a peer that wants a link will be dialled after `delay` at the latest.

@@ -73,6 +73,11 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                     tracing::warn!(%link, "the link expects too many blocks; this one will be refused");
                 }
             }
+            Action::ForgetBlock { link, block } => {
+                if let Some(Slot::Open(open)) = self.links.get(&link) {
+                    open.forget(&block);
+                }
+            }
             Action::SendBlock { link: id, block } => {
                 if let Some(Slot::Open(link)) = self.links.get_mut(&id) {
                     link.block(block);

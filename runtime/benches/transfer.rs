@@ -1,0 +1,232 @@
+//! How fast a file moves between two real `p2pnet` processes on loopback, at what cost, and beside what TCP alone
+//! does on the same machine in the same minute.
+//!
+//! `cargo bench -p p2pnet --bench transfer [-- --mib 1024 --runs 5]`
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../tests/program/mod.rs"]
+mod program;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use program::{Line, Program};
+use tempfile::TempDir;
+
+/// What raw TCP writes and reads at a time.
+const TCP_PIECE: usize = 64 * 1024;
+/// No transfer takes longer, or something is broken.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What one transfer took.
+struct Transfer {
+    /// From asking to having it whole under its final name, as the receiver says.
+    seconds: f64,
+    /// From the offer to the same, as seen from outside.
+    outside: f64,
+    sender: Cost,
+    receiver: Cost,
+}
+
+/// What one process took for it.
+struct Cost {
+    cpu_seconds: f64,
+    /// The most memory that it ever had, hashing and all.
+    peak_mib: f64,
+}
+
+fn main() -> io::Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        // `cargo test --all-targets` only wants to know that it runs.
+        return Ok(());
+    }
+    let number = |option: &str, default: u64| {
+        let value = arguments.iter().skip_while(|argument| *argument != option).nth(1);
+        value.map_or(Ok(default), |value| value.parse()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{option} takes a whole number"))
+        })
+    };
+    let (mib, runs) = (number("--mib", 1024)?.max(1), number("--runs", 5)?.max(1));
+    let bytes = mib << 20;
+
+    let disk = TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let source = disk.path().join("source");
+    let hash = make_source(&source, bytes)?;
+
+    println!("{mib} MiB on loopback, {runs} runs; MB are 10^6 bytes\n");
+    println!("page cache to tmpfs");
+    let mut ratios = Vec::new();
+    header(true);
+    for _ in 0..runs {
+        warm(&source)?;
+        let inbox = TempDir::new_in("/dev/shm")?;
+        let transfer = transfer(&source, inbox.path(), &hash)?;
+        let tcp = megabytes(bytes) / raw_tcp(bytes)?;
+        ratios.push(megabytes(bytes) / transfer.seconds / tcp);
+        row(&transfer, bytes, Some(tcp));
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("median ratio {:.2}\n", ratios[ratios.len() / 2]);
+
+    println!("disk to disk, the source not cached");
+    header(false);
+    for _ in 0..runs {
+        forget_cache(&source)?;
+        let inbox = TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?;
+        row(&transfer(&source, inbox.path(), &hash)?, bytes, None);
+    }
+    Ok(())
+}
+
+/// Moves `source` from one process to another, which puts it into `inbox`.
+fn transfer(source: &Path, inbox: &Path, hash: &str) -> io::Result<Transfer> {
+    let dir = TempDir::new_in("/dev/shm")?;
+    // Nobody else on this host's loopback has this port and this network.
+    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port().to_string();
+    let network = format!("transfer {} {port}", std::process::id());
+    let node = |name: &str, option: &str, path: &Path| {
+        let data_dir = dir.path().join(name);
+        let arguments = [
+            &["up", "--json", "--interface", "lo", "--for", "10m", "--name", name][..],
+            &["--network", &network, "--ports", &port, "--data-dir", text(&data_dir), option, text(path)],
+        ];
+        let binary = Path::new(env!("CARGO_BIN_EXE_p2pnet"));
+        Program::prepare(name, Command::new("sh"), binary, &arguments.concat(), dir.path())
+    };
+    let mut sender = node("sender", "--share", source);
+    let mut receiver = node("receiver", "--inbox", inbox);
+    sender.go();
+    receiver.go();
+
+    let offered = receiver.wait(PATIENCE, "an offer", |line| line.is("content_offered"));
+    let before = (cpu_seconds(&sender)?, cpu_seconds(&receiver)?);
+    let received = receiver.wait(PATIENCE, "the file", |line| line.is("content_received"));
+    let cost = |program: &Program, before: f64| -> io::Result<Cost> {
+        Ok(Cost { cpu_seconds: cpu_seconds(program)? - before, peak_mib: peak_mib(program)? })
+    };
+    let transfer = Transfer {
+        seconds: number(&received, "seconds"),
+        outside: received.at.duration_since(offered.at).as_secs_f64(),
+        sender: cost(&sender, before.0)?,
+        receiver: cost(&receiver, before.1)?,
+    };
+    assert_eq!(received.value["hash"], hash, "another file came");
+    let path = PathBuf::from(received.value["path"].as_str().unwrap_or_default());
+    assert_eq!(fs::metadata(path)?.len(), fs::metadata(source)?.len(), "it is not whole");
+    Ok(transfer)
+}
+
+fn header(with_tcp: bool) {
+    print!(
+        "{:>10} {:>14} {:>21} {:>22}",
+        "MB/s", "from outside", "CPU s, send/receive", "peak MiB, send/receive"
+    );
+    println!("{}", if with_tcp { "   raw TCP MB/s  ratio" } else { "" });
+}
+
+fn row(transfer: &Transfer, bytes: u64, tcp: Option<f64>) {
+    let Transfer { seconds, outside, sender, receiver } = transfer;
+    let rate = megabytes(bytes) / seconds;
+    let cpu = format!("{:.2} / {:.2}", sender.cpu_seconds, receiver.cpu_seconds);
+    let peak = format!("{:.1} / {:.1}", sender.peak_mib, receiver.peak_mib);
+    print!("{rate:>10.0} {:>14.0} {cpu:>21} {peak:>22}", megabytes(bytes) / outside);
+    match tcp {
+        Some(tcp) => println!("{tcp:>15.0} {:>6.2}", rate / tcp),
+        None => println!(),
+    }
+}
+
+/// Seconds that bare TCP takes to move as many bytes from one thread to another.
+fn raw_tcp(bytes: u64) -> io::Result<f64> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let sender = thread::spawn(move || -> io::Result<()> {
+        let mut stream = TcpStream::connect(address)?;
+        let piece = vec![0x5a; TCP_PIECE];
+        let mut left = bytes;
+        while left > 0 {
+            let n = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            stream.write_all(&piece[..n])?;
+            left -= n as u64;
+        }
+        Ok(())
+    });
+    let (mut stream, _) = listener.accept()?;
+    let start = Instant::now();
+    let mut piece = vec![0; TCP_PIECE];
+    let mut received = 0;
+    loop {
+        match stream.read(&mut piece)? {
+            0 => break,
+            n => received += n as u64,
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    sender.join().expect("it does not panic")?;
+    assert_eq!(received, bytes);
+    Ok(seconds)
+}
+
+/// Writes a file of bytes that no disk can compress, and returns its hash.
+fn make_source(path: &Path, bytes: u64) -> io::Result<String> {
+    let mut stream = blake3::Hasher::new().finalize_xof();
+    let mut hasher = blake3::Hasher::new();
+    let mut file = File::create(path)?;
+    let mut piece = vec![0; 1 << 20];
+    for _ in 0..bytes >> 20 {
+        stream.fill(&mut piece);
+        hasher.update(&piece);
+        file.write_all(&piece)?;
+    }
+    file.sync_all()?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Gets a file into the page cache.
+fn warm(path: &Path) -> io::Result<()> {
+    io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
+}
+
+/// Gets a file out of the page cache: what GNU `dd` does when told to copy nothing without caching.
+fn forget_cache(path: &Path) -> io::Result<()> {
+    let mut input = std::ffi::OsString::from("if=");
+    input.push(path);
+    let status = Command::new("dd").arg(input).args(["iflag=nocache", "count=0", "status=none"]).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other("dd does not know `iflag=nocache`")) }
+}
+
+/// What a process has used so far of all cores, in user and in kernel mode: fields 14 and 15 of proc(5)'s `stat`.
+fn cpu_seconds(program: &Program) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", program.pid()))?;
+    // The second field is a name in brackets, which may contain blanks.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+    // USER_HZ is 100 on every Linux that Rust knows.
+    Ok(ticks as f64 / 100.0)
+}
+
+fn peak_mib(program: &Program) -> io::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let kib: f64 = line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(f64::NAN);
+    Ok(kib / 1024.0)
+}
+
+fn number(line: &Line, field: &str) -> f64 {
+    line.value[field].as_f64().unwrap_or(f64::NAN)
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary directories have plain names")
+}

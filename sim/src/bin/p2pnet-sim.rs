@@ -1,0 +1,208 @@
+//! `p2pnet-sim`: lists and runs scenarios. The same command gives the same output, every time and everywhere.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use p2pnet_sim::{Detail, FaultProfile, Report, Scenario, all, find};
+
+/// A check failed.
+const FAILED: u8 = 11;
+/// The command makes no sense.
+const BAD_INPUT: u8 = 2;
+
+/// Runs whole p2pnet nodes in a simulated LAN with faults
+#[derive(Parser)]
+#[command(name = "p2pnet-sim", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists the scenarios
+    List,
+    /// Runs a scenario: prints its trace, its checks and the hash of the run; exits with 11 if a check fails
+    Run(Run),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Which one; `list` shows them
+    scenario: String,
+    /// The seed of everything that is drawn
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How to print the trace
+    #[arg(long, value_enum, default_value_t = Style::Text)]
+    trace: Style,
+    /// How much of the trace to print as text; the hash covers everything
+    #[arg(long, value_enum, default_value_t = Amount::Links)]
+    detail: Amount,
+    /// How many nodes
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// The share of datagrams that is lost, 0.0 to 1.0, instead of what the scenario says
+    #[arg(long)]
+    loss: Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Style {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Amount {
+    Events,
+    Links,
+    Everything,
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::List => list().map(|()| ExitCode::SUCCESS),
+        Command::Run(run) => run.run(),
+    };
+    // The only error is a reader that has seen enough.
+    done.unwrap_or(ExitCode::SUCCESS)
+}
+
+fn list() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for scenario in all() {
+        let Scenario { name, about, nodes, least, most, .. } = scenario;
+        writeln!(out, "{name:20} {nodes} nodes ({least} to {most}): {about}")?;
+    }
+    Ok(())
+}
+
+impl Run {
+    fn run(&self) -> io::Result<ExitCode> {
+        let Some(scenario) = find(&self.scenario) else {
+            return bad_input(&format!(
+                "there is no scenario `{}`; did you mean `{}`?",
+                self.scenario.escape_debug(),
+                nearest(&self.scenario)
+            ));
+        };
+        let nodes = self.nodes.unwrap_or(scenario.nodes);
+        if !(scenario.least..=scenario.most).contains(&nodes) {
+            let (name, least, most) = (scenario.name, scenario.least, scenario.most);
+            return bad_input(&format!("{name} runs with {least} to {most} nodes, not {nodes}"));
+        }
+        let mut settings = (scenario.settings)(nodes);
+        if let Some(loss) = self.loss {
+            if !(0.0..=1.0).contains(&loss) {
+                return bad_input(&format!("a share is between 0.0 and 1.0, not {loss}"));
+            }
+            settings = settings.change_faults(|faults: FaultProfile| faults.loss(loss));
+        }
+        let report = scenario.run_with(self.seed, settings);
+        match self.trace {
+            Style::Text => self.print_text(&report)?,
+            Style::Json => self.print_json(&report)?,
+        }
+        match &report.result {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(failed) => {
+                eprintln!("failed {failed}\nreplay: {}", self.replay(&report));
+                Ok(ExitCode::from(FAILED))
+            }
+        }
+    }
+
+    fn print_text(&self, report: &Report) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{} with seed {} and {} nodes\n", report.name, report.seed, report.nodes)?;
+        out.write_all(report.trace.text(self.detail.into()).as_bytes())?;
+        writeln!(out, "\nchecks")?;
+        for (at, check, passed) in report.trace.checks() {
+            writeln!(out, "  {}  {check} ({at:.3} ms)", if passed { "ok    " } else { "FAILED" })?;
+        }
+        writeln!(out, "\nfaults")?;
+        for (fault, count) in report.faults.by_name() {
+            writeln!(out, "  {count:>7}  {fault}")?;
+        }
+        writeln!(out, "\nhash  {}", report.trace.hash())
+    }
+
+    fn print_json(&self, report: &Report) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(report.trace.json().as_bytes())?;
+        let faults: serde_json::Map<_, _> = report
+            .faults
+            .by_name()
+            .into_iter()
+            .map(|(fault, count)| (fault.to_owned(), count.into()))
+            .collect();
+        let summary = serde_json::json!({
+            "what": "summary",
+            "scenario": report.name,
+            "seed": report.seed,
+            "nodes": report.nodes,
+            "passed": report.result.is_ok(),
+            "faults": faults,
+            "hash": report.trace.hash(),
+            "replay": self.replay(report),
+        });
+        writeln!(out, "{summary}")
+    }
+
+    fn replay(&self, report: &Report) -> String {
+        let loss = self.loss.map(|loss| format!(" --loss {loss}")).unwrap_or_default();
+        format!("p2pnet-sim run {} --seed {} --nodes {}{loss}", report.name, report.seed, report.nodes)
+    }
+}
+
+impl From<Amount> for Detail {
+    fn from(amount: Amount) -> Detail {
+        match amount {
+            Amount::Events => Detail::Events,
+            Amount::Links => Detail::Links,
+            Amount::Everything => Detail::Everything,
+        }
+    }
+}
+
+fn bad_input(message: &str) -> io::Result<ExitCode> {
+    eprintln!("error: {message}");
+    Ok(ExitCode::from(BAD_INPUT))
+}
+
+/// The scenario whose name takes the fewest edits.
+fn nearest(name: &str) -> &'static str {
+    let edits = |scenario: &Scenario| edit_distance(name, scenario.name);
+    all().iter().min_by_key(|scenario| edits(scenario)).map_or("", |scenario| scenario.name)
+}
+
+/// How many characters must be inserted, removed or replaced (Levenshtein).
+fn edit_distance(a: &str, b: &str) -> usize {
+    // A long argument is near to nothing; its first characters decide.
+    let a: Vec<char> = a.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=a.len()).collect();
+    for (i, b) in b.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, a) in a.iter().enumerate() {
+            let replaced = diagonal + usize::from(*a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[a.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_the_one_with_the_fewest_edits() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(nearest("lossy-lna"), "lossy-lan");
+        assert_eq!(nearest("sharefile"), "share-file");
+    }
+}

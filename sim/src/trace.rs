@@ -1,0 +1,322 @@
+//! What happened, in order: as JSON lines, as text for people, and as one hash.
+
+mod events;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use p2pnet_engine::PeerId;
+use serde::Serialize;
+
+/// Everything that happened in one run, in order.
+///
+/// Nodes, peers and addresses appear by their aliases, so a trace does not change with keys.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    entries: Vec<Entry>,
+    lanes: Vec<String>,
+    peers: BTreeMap<PeerId, String>,
+    hosts: BTreeMap<IpAddr, String>,
+    hash: [u8; 32],
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// Virtual milliseconds since the run began, to the microsecond.
+    pub t_ms: f64,
+    /// The node that it happened to; `None` for the network as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened. Peers and places are aliases.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each name is its own sentence")]
+pub enum What {
+    Started { incarnation: u64 },
+    Stopped,
+    Sent { to: String, bytes: usize },
+    Heard { from: String, bytes: usize },
+    Dialled { to: String },
+    DialFailed { to: String, error: String },
+    Accepted { from: String },
+    StreamEnded { with: String, error: Option<String> },
+    PeerDiscovered { peer: String },
+    PeerConnected { peer: String },
+    PeerTrusted { peer: String },
+    PeerLeft { peer: String, reason: &'static str },
+    StepMessage { peer: String, step: String, bytes: Option<usize> },
+    Text { from: String, text: String, trusted: bool },
+    TextDelivered { to: String, id: u64 },
+    ContentOffered { from: String, content: String, bytes: u64 },
+    ContentReceived { from: String, content: String, fetched_bytes: u64 },
+    ContentFailed { content: String, reason: &'static str },
+    ContentDelivered { to: String, content: String },
+    ContentDeclined { to: String, content: String },
+    IncompatiblePeer { at: String, version: u8 },
+    Left,
+    Warning { message: String },
+    Fault { fault: String },
+    Check { check: String, passed: bool },
+}
+
+/// How much of a trace to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What applications see, faults and checks.
+    Events,
+    /// Links too.
+    Links,
+    /// Everything, each datagram included.
+    Everything,
+}
+
+impl What {
+    fn detail(&self) -> Detail {
+        match self {
+            What::Sent { .. } | What::Heard { .. } => Detail::Everything,
+            What::Dialled { .. }
+            | What::DialFailed { .. }
+            | What::Accepted { .. }
+            | What::StreamEnded { .. } => Detail::Links,
+            _ => Detail::Events,
+        }
+    }
+}
+
+impl Trace {
+    /// An empty trace.
+    #[must_use]
+    pub fn new() -> Self {
+        Trace::default()
+    }
+
+    /// Gives a node its lane and a host its name.
+    pub fn name_host(&mut self, alias: &str, host: IpAddr) {
+        if !self.lanes.iter().any(|lane| lane == alias) {
+            self.lanes.push(alias.to_owned());
+        }
+        self.hosts.insert(host, alias.to_owned());
+    }
+
+    /// Says which peer id a node has.
+    pub fn name_peer(&mut self, alias: &str, peer: PeerId) {
+        self.peers.insert(peer, alias.to_owned());
+    }
+
+    /// Appends what happened to `node`, or to the network as a whole.
+    pub fn push(&mut self, at: Duration, node: Option<&str>, what: What) {
+        let micros = at.as_micros() as f64;
+        let entry = Entry { t_ms: micros / 1000.0, node: node.map(str::to_owned), what };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.hash);
+        hasher.update(entry.json().as_bytes());
+        self.hash = *hasher.finalize().as_bytes();
+        self.entries.push(entry);
+    }
+
+    /// Everything that happened.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The alias of a peer, or the short form of its id.
+    #[must_use]
+    pub fn peer(&self, peer: &PeerId) -> String {
+        self.peers.get(peer).cloned().unwrap_or_else(|| peer.short())
+    }
+
+    /// An address with its host's alias.
+    #[must_use]
+    pub fn place(&self, address: SocketAddr) -> String {
+        let ip = address.ip();
+        let host = match ip {
+            IpAddr::V4(v4) if v4.is_broadcast() => "all".to_owned(),
+            ip if ip.is_multicast() => "group".to_owned(),
+            ip => self.hosts.get(&ip).cloned().unwrap_or_else(|| ip.to_string()),
+        };
+        format!("{host}:{}", address.port())
+    }
+
+    /// Each entry is hashed together with the hash of all before it: equal hashes mean equal runs.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        self.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Every check so far: virtual milliseconds, what was checked, whether it held.
+    pub fn checks(&self) -> impl Iterator<Item = (f64, &str, bool)> {
+        self.entries.iter().filter_map(|entry| match &entry.what {
+            What::Check { check, passed } => Some((entry.t_ms, check.as_str(), *passed)),
+            _ => None,
+        })
+    }
+
+    /// One JSON object a line.
+    #[must_use]
+    pub fn json(&self) -> String {
+        self.entries.iter().map(|entry| entry.json() + "\n").collect()
+    }
+
+    /// One line an entry for people to read: the time in milliseconds, the node in its lane, what happened.
+    #[must_use]
+    pub fn text(&self, detail: Detail) -> String {
+        self.entries
+            .iter()
+            .filter(|entry| entry.what.detail() as u8 <= detail as u8)
+            .map(|entry| self.line(entry) + "\n")
+            .collect()
+    }
+
+    fn line(&self, entry: &Entry) -> String {
+        let mut lanes = vec![if entry.node.is_some() { "." } else { "-" }; self.lanes.len()];
+        if let Some(node) = &entry.node
+            && let Some(lane) = self.lanes.iter().position(|lane| lane == node)
+        {
+            lanes[lane] = node;
+        }
+        format!("{:>10.3}  {}  {}", entry.t_ms, lanes.join(" "), entry.what)
+    }
+}
+
+impl Entry {
+    /// The entry as one JSON object, without a line end.
+    #[must_use]
+    pub fn json(&self) -> String {
+        // Only maps with keys that are not strings can fail, and there is none in here.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::Started { incarnation } => write!(f, "started, incarnation {incarnation}"),
+            What::Stopped => write!(f, "stopped"),
+            What::Sent { to, bytes } => write!(f, "sends {bytes} B to {to}"),
+            What::Heard { from, bytes } => write!(f, "hears {bytes} B from {from}"),
+            What::Dialled { to } => write!(f, "dialled {to}"),
+            What::DialFailed { to, error } => write!(f, "cannot dial {to}: {error}"),
+            What::Accepted { from } => write!(f, "accepted {from}"),
+            What::StreamEnded { with, error: None } => write!(f, "stream with {with} ended"),
+            What::StreamEnded { with, error: Some(error) } => {
+                write!(f, "stream with {with} broke: {error}")
+            }
+            What::PeerDiscovered { peer } => write!(f, "discovered {peer}"),
+            What::PeerConnected { peer } => write!(f, "connected {peer}"),
+            What::PeerTrusted { peer } => write!(f, "trusts {peer}"),
+            What::PeerLeft { peer, reason } => write!(f, "{peer} left: {reason}"),
+            What::StepMessage { peer, step, bytes: None } => write!(f, "step {step} with {peer} begins"),
+            What::StepMessage { peer, step, bytes: Some(bytes) } => {
+                write!(f, "step {step}: {bytes} B from {peer}")
+            }
+            What::Text { from, text, trusted } => {
+                let mark = if *trusted { "" } else { " (not trusted)" };
+                write!(f, "text from {from}{mark}: {}", text.escape_debug())
+            }
+            What::TextDelivered { to, id } => write!(f, "text {id} delivered to {to}"),
+            What::ContentOffered { from, content, bytes } => {
+                write!(f, "{from} offers {content} ({bytes} B)")
+            }
+            What::ContentReceived { from, content, fetched_bytes } => {
+                write!(f, "received {content} from {from} ({fetched_bytes} B fetched)")
+            }
+            What::ContentFailed { content, reason } => write!(f, "{content} failed: {reason}"),
+            What::ContentDelivered { to, content } => write!(f, "{to} holds {content}"),
+            What::ContentDeclined { to, content } => write!(f, "{to} declined {content}"),
+            What::IncompatiblePeer { at, version } => write!(f, "{at} speaks version {version}"),
+            What::Left => write!(f, "left"),
+            What::Warning { message } => write!(f, "warning: {message}"),
+            What::Fault { fault } => write!(f, "FAULT {fault}"),
+            What::Check { check, passed: true } => write!(f, "OK {check}"),
+            What::Check { check, passed: false } => write!(f, "FAILED {check}"),
+        }
+    }
+}
+
+/// A trace that several hosts of one simulation write to.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(Arc<Mutex<Trace>>);
+
+impl Recorder {
+    /// A recorder with an empty trace.
+    #[must_use]
+    pub fn new() -> Self {
+        Recorder::default()
+    }
+
+    /// Appends what happened to `node`, or to the network as a whole.
+    pub fn push(&self, at: Duration, node: Option<&str>, what: What) {
+        self.lock().push(at, node, what);
+    }
+
+    /// The trace so far.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.lock().clone()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Trace> {
+        // Nothing panics while the lock is held, so a poisoned trace is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Trace {
+        let mut trace = Trace::new();
+        trace.name_host("a", "192.168.0.1".parse().unwrap());
+        trace.name_host("b", "192.168.0.2".parse().unwrap());
+        trace.push(Duration::from_millis(1), Some("a"), What::Started { incarnation: 1 });
+        let to = trace.place("255.255.255.255:8001".parse().unwrap());
+        trace.push(Duration::from_micros(1500), Some("a"), What::Sent { to, bytes: 768 });
+        let from = trace.place("192.168.0.1:7000".parse().unwrap());
+        trace.push(Duration::from_micros(2500), Some("b"), What::Accepted { from });
+        trace.push(Duration::from_secs(3), None, What::Fault { fault: "partition a | b".into() });
+        trace
+    }
+
+    #[test]
+    fn text_has_one_line_an_entry_with_a_lane_for_each_node() {
+        assert_eq!(
+            sample().text(Detail::Everything),
+            "     1.000  a .  started, incarnation 1\n     \
+             1.500  a .  sends 768 B to all:8001\n     \
+             2.500  . b  accepted a:7000\n  \
+             3000.000  - -  FAULT partition a | b\n"
+        );
+        assert_eq!(sample().text(Detail::Links).lines().count(), 3);
+        assert_eq!(sample().text(Detail::Events).lines().count(), 2);
+    }
+
+    #[test]
+    fn json_has_one_object_a_line() {
+        let lines: Vec<serde_json::Value> =
+            sample().json().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[1]["what"], "sent");
+        assert_eq!(lines[1]["node"], "a");
+        assert_eq!(lines[1]["t_ms"], 1.5);
+        assert_eq!(lines[3].get("node"), None);
+    }
+
+    #[test]
+    fn the_hash_tells_any_two_different_traces_apart() {
+        let mut longer = sample();
+        assert_eq!(longer.hash(), sample().hash());
+        longer.push(Duration::from_secs(4), Some("a"), What::Stopped);
+        assert_ne!(longer.hash(), sample().hash());
+    }
+}
