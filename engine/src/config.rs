@@ -59,8 +59,9 @@ pub struct Config {
     pub max_half_open: usize,
     /// Dials in flight, to one peer.
     pub max_dials: usize,
-    /// Control bytes that wait for a link. Beyond it answers to the peer's requests are dropped, and if even
-    /// what must not be dropped does not fit, the link is closed.
+    /// Control bytes that wait for a link. Beyond half of it nothing more is queued that can be asked for or sent
+    /// again (answers, records, texts, first offers); if even what must not be dropped does not fit into the
+    /// whole, the link is closed.
     pub max_queued: usize,
     /// Texts that wait for a peer; beyond it [`Engine::send_text`](crate::Engine::send_text) refuses. Also texts
     /// that wait for the application; beyond it they are not acknowledged and come again.
@@ -130,6 +131,13 @@ impl Config {
             (
                 self.ping_after >= Duration::from_millis(10) && self.lost_after >= self.ping_after * 2,
                 ConfigError::Liveness,
+            ),
+            (
+                [self.handshake_timeout, self.verification_timeout, self.source_timeout]
+                    .iter()
+                    .all(|time| (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(time))
+                    && self.dial_courtesy <= Duration::from_secs(10),
+                ConfigError::Timeouts,
             ),
             (
                 (Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600)).contains(&self.record_ttl),
@@ -239,6 +247,9 @@ pub enum ConfigError {
     /// The liveness times.
     #[error("ping_after must be at least 10 ms, lost_after at least twice that")]
     Liveness,
+    /// A time limit, or the courtesy before a dial.
+    #[error("time limits must be between 100 ms and 1 h, dial_courtesy at most 10 s")]
+    Timeouts,
     /// The record's time to live.
     #[error("record_ttl must be between 1 s and 7 days")]
     RecordTtl,

@@ -46,3 +46,7 @@ pub use p2pnet_engine::{
 };
 pub use seam::Source;
 pub use tokio_net::{TokioListener, TokioNet, TokioStream, TokioUdp};
+
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+struct Readme;

@@ -49,8 +49,8 @@ pub struct Progress<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The name is empty, too long or has control characters, or the content is larger than one list can prove.
-    #[error("the manifest is not valid: a name of 1 to 255 bytes without control characters, 16 GiB at most")]
+    /// The name is too long or has control characters, or the content is larger than one list can prove.
+    #[error("the manifest is not valid: a name of at most 255 bytes without control characters, 16 GiB at most")]
     Manifest,
     /// The list of chaining values does not belong to the content.
     #[error("the block list does not prove the content")]
@@ -100,7 +100,7 @@ impl Engine {
         if manifest.validate().is_err() {
             return Err(PublishError::Manifest);
         }
-        if manifest.content.block_count() > 1 && !list.proves(&manifest.content) {
+        if !list.proves(&manifest.content) {
             return Err(PublishError::List);
         }
         let content = manifest.content;

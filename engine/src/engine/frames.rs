@@ -4,8 +4,9 @@ use crate::config::Step;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
+use crate::link::MAX_CONTROL_FRAME;
 use crate::wire::codec::decode;
-use crate::wire::{DisconnectReason, Frame, MAX_FRAME};
+use crate::wire::{DisconnectReason, Frame};
 
 use super::Engine;
 use super::link::Stage;
@@ -23,7 +24,7 @@ impl Engine {
             self.receive_before_peer(id, body);
             return;
         };
-        let Ok(frame) = decode::<Frame>(body, MAX_FRAME) else {
+        let Ok(frame) = decode::<Frame>(body, MAX_CONTROL_FRAME) else {
             self.protocol_broken(id);
             return;
         };

@@ -26,6 +26,8 @@ pub(crate) enum Slot {
     Left,
 }
 
+/// All output. Actions are the one queue that drops nothing, because each is needed: it holds what the calls since the
+/// last drain have caused, and each call causes a bounded number.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     transmits: VecDeque<(Transmit, Vec<u8>)>,

@@ -18,9 +18,6 @@ use super::{Engine, Restored};
 /// How often records that are too old are looked for.
 pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 
-/// How far in the past a record may be said to have been signed.
-const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
-
 /// What is remembered of a peer that left or expired: nothing that its last record outranks is believed again.
 #[derive(Debug)]
 pub(crate) struct Floor {
@@ -142,7 +139,7 @@ impl Engine {
         };
         let record = unverified.record();
         let id = record.peer;
-        let expired = age >= Duration::from_secs(u64::from(record.ttl_secs)).min(MAX_AGE);
+        let expired = age >= Duration::from_secs(u64::from(record.ttl_secs));
         if record.network != self.config.network.tag()
             || matches!(origin, Origin::Beacon(instance) if instance != record.instance)
             || expired

@@ -50,6 +50,8 @@ impl Engine {
             if let Some(record) = record.ok().filter(|record| ours(record.record())) {
                 self.met_own_record(&record);
             }
+            // The peer has closed it already; the next dial presents the new incarnation.
+            self.close_link(id, LeaveReason::Lost);
             return;
         }
         self.note_their_side(id, peer, session, verified);

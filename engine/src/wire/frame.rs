@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{BlockRef, ContentId, Manifest};
 
-/// The longest encoded frame, in bytes.
-pub(crate) const MAX_FRAME: usize = 64 * 1024;
-
 /// The most records in one [`Frame::Records`].
 pub(crate) const RECORDS_PER_FRAME: usize = 64;
 

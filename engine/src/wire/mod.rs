@@ -5,6 +5,4 @@ pub(crate) mod codec;
 mod frame;
 
 pub use frame::MAX_STEP_MESSAGE;
-pub(crate) use frame::{
-    AgedRecord, DisconnectReason, Frame, Hello, MAX_FRAME, RECORDS_PER_FRAME, VALUES_PER_PART,
-};
+pub(crate) use frame::{AgedRecord, DisconnectReason, Frame, Hello, RECORDS_PER_FRAME, VALUES_PER_PART};
