@@ -1,6 +1,8 @@
 //! One link as the driver holds it: a task that reads its stream, a task that writes it, and what leads to both.
 
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
