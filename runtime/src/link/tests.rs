@@ -144,6 +144,32 @@ async fn good_blocks_are_written_and_others_only_judged() {
 }
 
 #[tokio::test]
+async fn what_was_judged_good_is_written_even_if_the_link_is_dropped() {
+    let (mut here, mut there) = joined(1 << 16).await;
+    let (manifest, list) = here.publish(vec![3; 5 << 20]).await;
+    there.store.open(manifest.clone()).await.unwrap();
+    for block in blocks(&manifest) {
+        assert!(there.link.expect(block, list.check(&manifest.content, block.index).unwrap()));
+        here.link.block(block);
+    }
+    for _ in 0..2 {
+        assert!(matches!(there.next().await, Happened::Block(_, Verdict::Good)));
+    }
+    drop(there.link);
+    // What was judged meanwhile is in the channel.
+    let mut good = 2;
+    while let Some(report) = there.reports.recv().await {
+        good += usize::from(matches!(report.what, Happened::Block(_, Verdict::Good)));
+    }
+    let mut written = 0;
+    while let Some(news) = there.news.recv().await {
+        assert!(matches!(news, StoreNews::Reply(StoreReply::Written { result: Ok(()), .. })), "{news:?}");
+        written += 1;
+    }
+    assert_eq!(written, good);
+}
+
+#[tokio::test]
 async fn a_block_that_cannot_be_read_is_told_and_the_link_goes_on() {
     let (mut here, mut there) = joined(1 << 16).await;
     let (manifest, _) = here.publish(vec![1; 100]).await;
