@@ -83,6 +83,7 @@ pub struct FaultCounts {
     pub streams_corrupted: u64,
     pub crashes: u64,
     pub partitions: u64,
+    pub outages: u64,
 }
 
 impl FaultCounts {
@@ -102,6 +103,7 @@ impl FaultCounts {
             ("streams corrupted", self.streams_corrupted),
             ("crashes", self.crashes),
             ("partitions", self.partitions),
+            ("outages", self.outages),
         ];
         all.into_iter().filter(|(_, count)| *count > 0).collect()
     }

@@ -148,6 +148,18 @@ impl Lan {
         });
     }
 
+    /// Holds back all that two groups send each other, until [`release`](Lan::release): an outage that streams
+    /// survive if it is short.
+    pub fn hold(&mut self, left: &[usize], right: &[usize]) {
+        self.faults.count(|counts| counts.outages += 1);
+        self.between("hold", left, right, |lan, a, b| lan.sim.hold(a, b));
+    }
+
+    /// Delivers what was held back between two groups.
+    pub fn release(&mut self, left: &[usize], right: &[usize]) {
+        self.between("release", left, right, |lan, a, b| lan.sim.release(a, b));
+    }
+
     /// Kills node `i`: its streams end, its disk stays.
     pub fn crash(&mut self, i: usize) {
         self.faults.count(|counts| counts.crashes += 1);

@@ -85,6 +85,24 @@ fn datagrams_that_are_lost_doubled_corrupted_and_overtaken_hurt_nobody() {
 }
 
 #[test]
+fn a_link_survives_an_outage_of_two_seconds_and_not_one_of_ten() {
+    for (seconds, survives) in [(2, true), (10, false)] {
+        let report = run("outage", 1, Settings::default(), |lan| {
+            together(lan)?;
+            lan.hold(&[0], &[1]);
+            lan.send_text(0, 1, "held up");
+            lan.run_for(seconds * SECOND)?;
+            lan.check("nothing got through", lan.texts(1).is_empty())?;
+            lan.release(&[0], &[1]);
+            lan.run_until("the text arrives", 3 * SECOND, |lan| lan.texts(1) == ["held up"])?;
+            lan.run_until("both trust each other", 3 * SECOND, Lan::all_trusted)?;
+            lan.check("the link is the same", (lan.lost_links(0) + lan.lost_links(1) == 0) == survives)
+        });
+        let _ = report.passed(Detail::Links);
+    }
+}
+
+#[test]
 fn broadcast_alone_is_enough() {
     let report = run("broadcast", 1, Settings::default().multicast(false), together);
     let text = report.passed(Detail::Everything);

@@ -50,6 +50,11 @@ impl Pair {
                     );
                 }
             }
+            Action::ForgetBlock { link, block } => {
+                if let Some(end) = self.end_of(i, link) {
+                    end.verifier.forget(&block);
+                }
+            }
             Action::SendBlock { link, block } => self.send_block(i, link, block),
             Action::Store(request) => self.store_request(i, request),
             other => panic!("an action that the simulator does not know: {other:?}"),
