@@ -1,6 +1,9 @@
-//! One link as the driver holds it: a task that reads its stream, a task that writes it, and what leads to both.
+//! One link as the driver holds it: a task that reads its stream, one that writes it, one that
+//! writes blocks to the store, and what leads to them.
 
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,6 +119,8 @@ pub(crate) struct Link {
     waiting: usize,
     reader: Task,
     writer: Task,
+    /// Goes on until all that was verified is written, whatever becomes of the link.
+    saver: JoinHandle<()>,
 }
 
 impl Link {
@@ -125,8 +130,9 @@ impl Link {
         let (answers, answered) = mpsc::channel(1);
         let (orders, ordered) = mpsc::unbounded_channel();
         let (blocks, wanted) = mpsc::unbounded_channel();
+        let (blocks_in, verified) = reader::to_store();
         let writer = writer::run(write, ordered, wanted, reports.clone());
-        let reader = reader::run(read, answered, reports);
+        let reader = reader::run(read, answered, blocks_in, reports.clone());
         Link {
             answers,
             orders,
@@ -135,6 +141,7 @@ impl Link {
             waiting: 0,
             reader: Task(tokio::spawn(reader)),
             writer: Task(tokio::spawn(writer)),
+            saver: tokio::spawn(reader::write_blocks(verified, reports)),
         }
     }
 
@@ -194,10 +201,13 @@ impl Link {
         self.waiting = self.waiting.saturating_sub(amount);
     }
 
-    /// Drops the stream; when this returns both tasks are gone.
+    /// Drops the stream; when this returns all tasks are gone. Only when nobody takes what the store says any more,
+    /// or it may wait for that.
     pub(crate) async fn stop(self) {
         self.reader.stop().await;
         self.writer.stop().await;
+        self.saver.abort();
+        let _ = self.saver.await;
     }
 
     /// Says the last words, ends the stream, and waits a little for the other side to do the same.

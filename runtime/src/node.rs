@@ -246,7 +246,10 @@ impl NodeBuilder {
         };
         Ok(match secret {
             Some(secret) => Network::with_secret(&self.network, &secret)?,
-            None => Network::open(&self.network)?,
+            None => {
+                tracing::info!("the network has no secret: anyone on the LAN may join it");
+                Network::open(&self.network)?
+            }
         })
     }
 }

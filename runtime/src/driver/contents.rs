@@ -20,6 +20,7 @@ use crate::seam::{Source, Store};
 pub(crate) type Published = Result<ContentId, CommandError>;
 
 /// What the store has done.
+#[derive(Debug)]
 pub(crate) enum StoreNews {
     /// Something for the engine.
     Reply(StoreReply),

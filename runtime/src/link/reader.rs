@@ -14,29 +14,43 @@ const HANDSHAKE_READ: usize = 4096;
 /// Verified blocks that may wait for the store while the next arrives. Beyond it the stream is not read.
 const UNWRITTEN: usize = 2;
 
+/// A verified block on its way to the store.
+pub(super) type Verified = (BlockRef, Vec<u8>);
+
+/// The way of verified blocks to the store.
+pub(super) fn to_store() -> (mpsc::Sender<Verified>, mpsc::Receiver<Verified>) {
+    mpsc::channel(UNWRITTEN)
+}
+
 /// Reads until the stream ends or the driver closes the link.
-pub(crate) async fn run<R, S>(mut stream: R, mut answers: mpsc::Receiver<Answer>, reports: Reports<S>)
-where
+pub(super) async fn run<R, S>(
+    mut stream: R,
+    mut answers: mpsc::Receiver<Answer>,
+    blocks: mpsc::Sender<Verified>,
+    reports: Reports<S>,
+) where
     R: AsyncRead + Unpin,
-    S: Store,
 {
-    let (blocks, verified) = mpsc::channel(UNWRITTEN);
-    let read = async {
-        let end = match handshake(&mut stream, &mut answers, &reports).await {
-            Ok((opener, verifier)) => {
-                let reader = Reader { stream: &mut stream, opener, verifier, answers: &answers, blocks };
-                reader.run(&reports).await
-            }
-            Err(end) => end,
-        };
-        match end {
-            End::Stream(end) => reports.report(Happened::Closed(end)).await,
-            End::Driver => discard(&mut stream).await,
+    let end = match handshake(&mut stream, &mut answers, &reports).await {
+        Ok((opener, verifier)) => {
+            let reader = Reader { stream: &mut stream, opener, verifier, answers: &answers, blocks };
+            reader.run(&reports).await
         }
+        Err(end) => end,
     };
-    // Both in one task: the store does its work elsewhere, and `read` drops `blocks` when the link is over, so
-    // that what was verified before is still written.
-    tokio::join!(biased; read, write_blocks(verified, &reports));
+    match end {
+        End::Stream(end) => reports.report(Happened::Closed(end)).await,
+        End::Driver => discard(&mut stream).await,
+    }
+}
+
+/// Writes verified blocks in the order in which they came, and ends behind the reader: what was reported as good must
+/// be written even when the link is over, because nobody asks for it again.
+pub(super) async fn write_blocks<S: Store>(mut verified: mpsc::Receiver<Verified>, reports: Reports<S>) {
+    while let Some((block, data)) = verified.recv().await {
+        let result = reports.store.write(block, data).await;
+        let _ = reports.news.send(StoreNews::Reply(StoreReply::Written { block, result })).await;
+    }
 }
 
 /// How reading ended.
@@ -75,7 +89,7 @@ struct Reader<'a, R> {
     opener: Box<Opener>,
     verifier: SharedVerifier,
     answers: &'a mpsc::Receiver<Answer>,
-    blocks: mpsc::Sender<(BlockRef, Vec<u8>)>,
+    blocks: mpsc::Sender<Verified>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
@@ -106,21 +120,15 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         match opened {
             Opened::Control(body) => reports.report(Happened::Frame(body)).await,
             Opened::Block { block, data } => {
+                // Room first: between the report and the store the task must not be stopped.
+                let Ok(room) = self.blocks.reserve().await else { return };
                 let verdict = lock(&self.verifier).judge(&block, &data);
                 reports.report(Happened::Block(block, verdict)).await;
                 if verdict == Verdict::Good {
-                    let _ = self.blocks.send((block, data)).await;
+                    room.send((block, data));
                 }
             }
         }
-    }
-}
-
-/// Writes verified blocks in the order in which they came.
-async fn write_blocks<S: Store>(mut verified: mpsc::Receiver<(BlockRef, Vec<u8>)>, reports: &Reports<S>) {
-    while let Some((block, data)) = verified.recv().await {
-        let result = reports.store.write(block, data).await;
-        let _ = reports.news.send(StoreNews::Reply(StoreReply::Written { block, result })).await;
     }
 }
 

@@ -21,7 +21,7 @@ const REPORT_EVERY: usize = 32 * 1024;
 type Loaded = (BlockRef, io::Result<Vec<u8>>);
 
 /// Writes until the driver has the stream ended, or it breaks.
-pub(crate) async fn run<W, S>(
+pub(super) async fn run<W, S>(
     stream: W,
     orders: mpsc::UnboundedReceiver<Order>,
     wanted: mpsc::UnboundedReceiver<BlockRef>,
