@@ -81,6 +81,16 @@ pub enum Event {
         /// The number that `send_text` gave.
         id: u64,
     },
+    /// Texts that [`Engine::send_text`](crate::Engine::send_text) took will not be delivered: the peer has left for
+    /// good, or is not known any more.
+    TextsLost {
+        /// Whom they were for.
+        to: PeerId,
+        /// The first number that was not acknowledged.
+        first: u64,
+        /// The last one that was sent.
+        last: u64,
+    },
     /// A trusted peer offers content: [`fetch`](crate::Engine::fetch) or [`decline`](crate::Engine::decline) it.
     ContentOffered {
         /// Who offers it.

@@ -3,7 +3,7 @@
 mod lan;
 
 use lan::Lan;
-use p2pnet_engine::{Engine, Identity, Level, Restored, Seeds};
+use p2pnet_engine::{Engine, Event, Identity, Level, Restored, Seeds};
 
 /// Replaces node `i` by a new run of it.
 fn restart(lan: &mut Lan, i: usize, incarnation: u64, run: u8) {
@@ -59,4 +59,19 @@ fn a_node_that_said_goodbye_comes_back_by_a_newer_incarnation_only() {
     lan.run_for_millis(10_000);
     assert_eq!(lan.nodes[1].engine.stats().incarnation_jumps, 1);
     assert!(trusted(&lan, 0) && trusted(&lan, 1));
+}
+
+#[test]
+fn texts_for_a_peer_that_says_goodbye_are_reported_as_lost() {
+    let mut lan = Lan::new(2);
+    lan.run_for_millis(1_000);
+    let bob = lan.nodes[1].engine.peer_id();
+    lan.nodes[0].budget = None;
+    lan.give_budget(0, 0);
+    for _ in 0..3 {
+        lan.command(0, |engine, now| engine.send_text(now, bob, "too late").unwrap());
+    }
+    lan.command(1, |engine, now| engine.leave(now));
+    let lost = Event::TextsLost { to: bob, first: 1, last: 3 };
+    assert!(lan.nodes[0].events.contains(&lost), "{:?}", lan.nodes[0].events);
 }

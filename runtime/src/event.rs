@@ -86,6 +86,15 @@ pub enum Event {
         /// The number that [`NodeHandle::send_text`](crate::NodeHandle::send_text) gave.
         id: u64,
     },
+    /// Texts will not be delivered: the peer has left for good, or is not known any more.
+    TextsLost {
+        /// Whom they were for.
+        to: PeerId,
+        /// The first number that was not acknowledged.
+        first: u64,
+        /// The last one that was sent.
+        last: u64,
+    },
     /// A trusted peer offers content: [`fetch`](crate::NodeHandle::fetch) or [`decline`](crate::NodeHandle::decline)
     /// it.
     ContentOffered {

@@ -57,6 +57,7 @@ pub enum What {
     StepMessage { peer: String, step: String, bytes: Option<usize> },
     Text { from: String, text: String, trusted: bool },
     TextDelivered { to: String, id: u64 },
+    TextsLost { to: String, first: u64, last: u64 },
     ContentOffered { from: String, content: String, bytes: u64 },
     ContentReceived { from: String, content: String, fetched_bytes: u64 },
     ContentFailed { content: String, reason: &'static str },
@@ -225,6 +226,7 @@ impl fmt::Display for What {
                 write!(f, "text from {from}{mark}: {}", text.escape_debug())
             }
             What::TextDelivered { to, id } => write!(f, "text {id} delivered to {to}"),
+            What::TextsLost { to, first, last } => write!(f, "texts {first} to {last} for {to} are lost"),
             What::ContentOffered { from, content, bytes } => {
                 write!(f, "{from} offers {content} ({bytes} B)")
             }

@@ -50,7 +50,9 @@ pub struct Progress<'a> {
 #[non_exhaustive]
 pub enum PublishError {
     /// The name is too long or has control characters, or the content is larger than one list can prove.
-    #[error("the manifest is not valid: a name of at most 255 bytes without control characters, 16 GiB at most")]
+    #[error(
+        "the manifest is not valid: a name of at most 255 bytes without control characters, 16 GiB at most"
+    )]
     Manifest,
     /// The list of chaining values does not belong to the content.
     #[error("the block list does not prove the content")]

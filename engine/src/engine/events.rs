@@ -18,6 +18,7 @@ impl Engine {
                 Slot::Step(peer) => (self.next_step_event(peer), true),
                 Slot::Text => (self.texts_in.pop_front(), true),
                 Slot::TextsAcked(peer) => (self.next_delivered_text(peer), true),
+                Slot::TextsLost(peer) => (self.texts_lost.remove(&peer), false),
                 Slot::Offer(peer, content) => (self.offer_event(peer, content), false),
                 Slot::Transfer(content) => (self.transfer_event(content), false),
                 Slot::Delivery(content, peer) => (self.delivery_event(content, peer), false),
@@ -72,6 +73,19 @@ impl Engine {
         }
         self.departures.insert(id, Event::PeerLeft { peer: id, name, reason: peer.last_leave });
         self.outputs.notify(Slot::Peer(id));
+    }
+
+    /// A peer leaves the table with texts that it never acknowledged.
+    pub(super) fn lost_texts_of(&mut self, to: PeerId, peer: &Peer) {
+        let (Some((first, _)), Some((last, _))) = (peer.texts.outgoing.front(), peer.texts.outgoing.back())
+        else {
+            return;
+        };
+        if self.texts_lost.len() >= self.config.max_peers {
+            self.texts_lost.pop_first();
+        }
+        self.texts_lost.insert(to, Event::TextsLost { to, first: *first, last: *last });
+        self.outputs.notify(Slot::TextsLost(to));
     }
 
     fn next_step_event(&mut self, peer: PeerId) -> Option<Event> {

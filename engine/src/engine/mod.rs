@@ -3,14 +3,18 @@
 mod contents;
 mod discovery;
 mod events;
+mod fetching;
 mod frames;
+mod handshakes;
 mod link;
 mod links;
+mod liveness;
 mod outputs;
 mod own;
 mod peer;
 mod peers;
 mod redial;
+mod rivalry;
 mod share;
 mod strangers;
 mod texts;
@@ -135,6 +139,8 @@ pub struct Engine {
     /// What is left to tell of peers that the application believes to be connected and that are not in the table
     /// any more. At most `max_peers`, then the smallest id goes.
     departures: BTreeMap<PeerId, Event>,
+    /// Texts that were for peers that are not in the table any more. At most `max_peers`, then the smallest id goes.
+    texts_lost: BTreeMap<PeerId, Event>,
     texts_in: VecDeque<Event>,
     steps_in: BTreeMap<PeerId, VecDeque<Event>>,
     incompatible: VecDeque<(SocketAddr, u8)>,
@@ -210,6 +216,7 @@ impl Engine {
             transfers: BTreeMap::new(),
             completed: VecDeque::new(),
             departures: BTreeMap::new(),
+            texts_lost: BTreeMap::new(),
             texts_in: VecDeque::new(),
             steps_in: BTreeMap::new(),
             incompatible: VecDeque::new(),

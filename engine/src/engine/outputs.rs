@@ -19,6 +19,7 @@ pub(crate) enum Slot {
     Step(PeerId),
     Text,
     TextsAcked(PeerId),
+    TextsLost(PeerId),
     Offer(PeerId, ContentId),
     Transfer(ContentId),
     Delivery(ContentId, PeerId),

@@ -263,6 +263,7 @@ impl Engine {
         self.outputs.forget(Slot::Peer(id));
         self.outputs.forget(Slot::TextsAcked(id));
         self.outputs.forget(Slot::Step(id));
+        self.lost_texts_of(id, &peer);
         if peer.reported.session.is_some() {
             self.departed(id, &peer);
         }

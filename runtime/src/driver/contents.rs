@@ -138,6 +138,7 @@ impl Contents {
             }
             EngineEvent::Text { from, text, trusted } => Event::Text { from, text, trusted },
             EngineEvent::TextDelivered { to, id } => Event::TextDelivered { to, id },
+            EngineEvent::TextsLost { to, first, last } => Event::TextsLost { to, first, last },
             EngineEvent::ContentOffered { from, manifest } => Event::ContentOffered { from, manifest },
             EngineEvent::ContentReceived { manifest, from, fetched_bytes } => {
                 let since = self.since.remove(&manifest.content);

@@ -19,6 +19,9 @@ impl What {
             }
             Event::Text { from, text, trusted } => text_from(trace, from, text, *trusted),
             Event::TextDelivered { to, id } => What::TextDelivered { to: trace.peer(to), id: *id },
+            Event::TextsLost { to, first, last } => {
+                What::TextsLost { to: trace.peer(to), first: *first, last: *last }
+            }
             Event::ContentOffered { from, manifest } => offered(trace, from, manifest),
             Event::ContentReceived { manifest, from, fetched_bytes } => {
                 received(trace, from, manifest, *fetched_bytes)
@@ -49,6 +52,9 @@ impl What {
             }
             Event::Text { from, text, trusted } => text_from(trace, from, text, *trusted),
             Event::TextDelivered { to, id } => What::TextDelivered { to: trace.peer(to), id: *id },
+            Event::TextsLost { to, first, last } => {
+                What::TextsLost { to: trace.peer(to), first: *first, last: *last }
+            }
             Event::ContentOffered { from, manifest } => offered(trace, from, manifest),
             Event::ContentReceived { manifest, from, fetched_bytes, .. } => {
                 received(trace, from, manifest, *fetched_bytes)

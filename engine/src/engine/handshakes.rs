@@ -1,0 +1,194 @@
+//! From the first byte of a stream to a peer that has proven its key.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::config::Step;
+use crate::event::LeaveReason;
+use crate::identity::PeerId;
+use crate::input::LinkId;
+use crate::link::{Completed, HandshakeError, HandshakeStep, MAX_HELLO};
+use crate::output::Action;
+use crate::record::{RecordKind, UnverifiedRecord};
+use crate::timers::TimerKey;
+use crate::wire::codec::{decode, encode};
+use crate::wire::{DisconnectReason, Frame, Hello};
+
+use super::Engine;
+use super::link::{Session, Stage};
+use super::outputs::Slot;
+use super::peer::Heard;
+use super::peers::{Accepted, Origin};
+use super::verification::step_name;
+
+/// Links to one peer, whatever their stage. Beyond it the oldest that is not used is dropped.
+const LINKS_PER_PEER: usize = 8;
+
+/// The most verification steps that a peer may ask for.
+const MAX_STEPS: usize = 8;
+
+/// Places whose version we do not speak that are told to the application.
+const MAX_INCOMPATIBLE: usize = 32;
+
+/// Who a handshake has proven.
+struct Believed {
+    peer: PeerId,
+    /// The incarnation that it presented.
+    incarnation: u64,
+    /// A record of its own that outranks the one that it presented: it lost its memory.
+    newer: Option<Vec<u8>>,
+}
+
+impl Engine {
+    pub(super) fn receive_handshake(&mut self, id: LinkId, bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.last_heard = self.now;
+        let hello = encode(&Hello {
+            record: self.own.record().bytes().to_vec(),
+            steps: self.config.verification.iter().map(step_name).collect(),
+            dial: link.dial,
+        });
+        let Stage::Handshaking { handshake, .. } = &mut link.stage else { return };
+        let known_first = handshake.first_ephemeral();
+        let result = handshake.receive(bytes, &hello, &mut link.queue.raw);
+        let first = handshake.first_ephemeral().filter(|_| known_first.is_none());
+        let address = link.address;
+        if !link.queue.raw.is_empty() {
+            self.outputs.link_ready(id);
+        }
+        if let Some(ephemeral) = first.filter(|_| result.is_ok())
+            && !self.strangers.is_fresh(ephemeral)
+        {
+            self.stats.handshakes_replayed += 1;
+            self.drop_link(id);
+            return;
+        }
+        match result {
+            Ok(HandshakeStep::Pending) => {}
+            Ok(HandshakeStep::Done(completed)) => self.authenticate(id, *completed),
+            Err(error) => {
+                self.stats.handshakes_failed += 1;
+                if let HandshakeError::Version(version) = error {
+                    self.met_other_version(address, version);
+                }
+                // What was answered, our own version at least, still goes out.
+                self.finish_link(id, LeaveReason::Lost, true);
+            }
+        }
+    }
+
+    /// The peer proved a key: it must be the one that its record names.
+    fn authenticate(&mut self, id: LinkId, completed: Completed) {
+        let Ok(hello) = decode::<Hello>(&completed.hello, MAX_HELLO) else {
+            self.refuse_handshake(id);
+            return;
+        };
+        let Some(believed) = self.believe_hello(&hello, &completed.remote_static) else {
+            self.refuse_handshake(id);
+            return;
+        };
+        self.half_open.remove(&id);
+        self.stats.handshakes_done += 1;
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let hoped_for = link.peer.take();
+        if !link.dialled {
+            link.dial = hello.dial;
+        }
+        let (dialled, address, interface) = (link.dialled, link.address, link.interface);
+        let session = Session {
+            transcript: completed.transcript,
+            incarnation: believed.incarnation,
+            own_incarnation: self.own.incarnation(),
+            steps: hello.steps,
+        };
+        link.stage = Stage::Open { session, since: now, confirmed: false };
+        link.last_heard = now;
+        self.outputs.action(Action::LinkReady { link: id, codec: Box::new(completed.codec) });
+        if let Some(hoped_for) = hoped_for {
+            self.unlist_link(hoped_for, id);
+        }
+        if believed.newer.is_some() {
+            self.send_frame(id, &Frame::Confirm { session: 0, verified: false, yours: believed.newer });
+            self.disconnect_link(id, DisconnectReason::Stale, LeaveReason::Closed);
+            return;
+        }
+        let peer = believed.peer;
+        // A peer that restarted does not profit from what its earlier run has proven.
+        let goes_on =
+            self.session_of(peer).is_some_and(|current| current.incarnation >= believed.incarnation);
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.proven = true;
+        known.links.push(id);
+        let port = known.record.record().port;
+        let address = if dialled { address } else { SocketAddr::new(address.ip(), port) };
+        known.heard = Some(Heard { address, interface, at: now });
+        let session = if goes_on { known.session } else { known.session + 1 };
+        let verified = goes_on && known.ours;
+        let links = &known.links;
+        let spare = (links.len() > LINKS_PER_PEER)
+            .then(|| links.iter().copied().find(|other| *other != id && known.link != Some(*other)))
+            .flatten();
+        if let Some(spare) = spare {
+            self.drop_link(spare);
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.peer = Some(peer);
+            if let Some(target) = link.target.and_then(|target| self.targets.get_mut(&target)) {
+                target.peer = Some(peer);
+            }
+        }
+        self.send_frame(id, &Frame::Confirm { session, verified, yours: None });
+        self.set_timer(TimerKey::Link(id), self.config.handshake_timeout);
+    }
+
+    pub(super) fn refuse_handshake(&mut self, id: LinkId) {
+        self.stats.handshakes_failed += 1;
+        self.drop_link(id);
+    }
+
+    /// Checks the record in a handshake payload against the key that the handshake proved, and makes sure that
+    /// its subject is in the table unless the record is older than what is known of it.
+    fn believe_hello(&mut self, hello: &Hello, remote_static: &[u8; 32]) -> Option<Believed> {
+        let known_steps = hello.steps.len() <= MAX_STEPS
+            && hello.steps.iter().all(|name| name == "ping" || Step::valid_name(name));
+        let unverified = UnverifiedRecord::parse(&hello.record).ok()?;
+        let record = unverified.record();
+        let (peer, incarnation) = (record.peer, record.incarnation);
+        if !known_steps
+            || record.link_key != *remote_static
+            || record.network != self.config.network.tag()
+            || record.kind != RecordKind::Alive
+            || peer == self.identity.peer_id()
+        {
+            return None;
+        }
+        if self.accept_record(&hello.record, Duration::ZERO, Origin::Link(peer)) == Accepted::No {
+            unverified.verify().ok()?;
+        }
+        let held = self.peers.get(&peer).map(|known| &known.record);
+        let floor = self.floors.get(&peer).filter(|floor| floor.outranks(incarnation));
+        let newer = held
+            .filter(|held| held.record().incarnation > incarnation)
+            .or(floor.map(|floor| &floor.record))
+            .map(|record| record.bytes().to_vec());
+        // A full table has no room for it.
+        (newer.is_some() || held.is_some()).then_some(Believed { peer, incarnation, newer })
+    }
+
+    pub(super) fn met_other_version(&mut self, address: SocketAddr, version: u8) {
+        if self.incompatible_seen.contains(&address) || !self.strangers.may_be_reported(self.now) {
+            return;
+        }
+        if self.incompatible_seen.len() >= MAX_INCOMPATIBLE {
+            self.incompatible_seen.pop_front();
+        }
+        self.incompatible_seen.push_back(address);
+        if self.incompatible.len() < MAX_INCOMPATIBLE {
+            self.incompatible.push_back((address, version));
+            self.outputs.notify(Slot::Incompatible);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One link per pair, and never none: which of two links stays, and who says so.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::event::LeaveReason;
+use crate::identity::PeerId;
+use crate::input::LinkId;
+use crate::timers::TimerKey;
+use crate::wire::{DisconnectReason, Frame};
+
+use super::Engine;
+use super::link::{Session, Stage};
+
+/// How long a link that lost against another may take to empty itself.
+const DRAIN: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// A frame came through: the peer has authenticated us as well. From here on the link competes.
+    pub(super) fn confirm_link(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Stage::Open { confirmed, .. } = &mut link.stage else { return };
+        *confirmed = true;
+        let target = link.target;
+        let Some(peer) = link.peer else { return };
+        if let Some(target) = target {
+            self.target_answered(target, peer);
+        }
+        self.set_timer(TimerKey::Link(id), self.config.ping_after);
+        let current = self.peers.get(&peer).and_then(|known| known.link);
+        match current {
+            None if self.connected >= self.config.max_links => {
+                self.hold_off(peer);
+                self.disconnect_link(id, DisconnectReason::Full, LeaveReason::Closed);
+            }
+            None => self.use_link(peer, id),
+            Some(current) if current == id => {}
+            Some(current) => self.compete(peer, current, id),
+        }
+        self.cancel_dials(peer);
+    }
+
+    /// Two confirmed links to one peer: the order is the same on both sides, but only the side with the smaller id
+    /// acts on it, so that the two can never close both.
+    fn compete(&mut self, peer: PeerId, current: LinkId, newcomer: LinkId) {
+        self.stats.links_duplicate += 1;
+        let decides = self.identity.peer_id() < peer;
+        let rank = |id: LinkId| self.links.get(&id).map(|link| link.rank(decides));
+        let (winner, loser) =
+            if rank(newcomer) > rank(current) { (newcomer, current) } else { (current, newcomer) };
+        if winner == newcomer {
+            self.use_link(peer, newcomer);
+        }
+        if !decides {
+            return;
+        }
+        let keep = self.links.get(&winner).and_then(|link| link.session()).map(|session| session.transcript);
+        let Some(keep) = keep else { return };
+        self.send_frame(loser, &Frame::Disconnect(DisconnectReason::Duplicate { keep }));
+        if let Some(link) = self.links.get_mut(&loser) {
+            let Some(session) = link.session().cloned() else { return };
+            link.stage = Stage::Draining { session };
+        }
+        self.set_timer(TimerKey::Link(loser), DRAIN);
+    }
+
+    /// The peer with the smaller id gives this link up for another. If that other is gone here, it is told so, and
+    /// this one stays.
+    pub(super) fn give_way(&mut self, id: LinkId, keep: [u8; 32]) {
+        let Some(peer) = self.links.get(&id).and_then(|link| link.peer) else { return };
+        let survivor = self.peers.get(&peer).and_then(|known| {
+            known.links.iter().copied().find(|other| {
+                *other != id
+                    && self
+                        .links
+                        .get(other)
+                        .is_some_and(|link| matches!(&link.stage, Stage::Open { session, .. } if session.transcript == keep))
+            })
+        });
+        let Some(survivor) = survivor else {
+            self.send_frame(id, &Frame::Missing { keep });
+            return;
+        };
+        let mut waiting = match self.links.get_mut(&id) {
+            Some(link) => core::mem::take(&mut link.queue),
+            None => return,
+        };
+        if let Some(link) = self.links.get_mut(&survivor) {
+            link.queue.adopt(&mut waiting);
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.queue = waiting;
+        }
+        self.touched.insert(survivor);
+        if self.peers.get(&peer).is_some_and(|known| known.link == Some(id)) {
+            self.use_link(peer, survivor);
+        }
+        self.finish_link(id, LeaveReason::Closed, true);
+    }
+
+    /// The link that we wanted to keep is not there at the other side: the one that we gave up stays.
+    pub(super) fn keep_after_all(&mut self, id: LinkId, missing: [u8; 32]) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Stage::Draining { session, .. } = &link.stage else { return };
+        link.stage = Stage::Open { session: session.clone(), since: now, confirmed: true };
+        let Some(peer) = link.peer else { return };
+        self.set_timer(TimerKey::Link(id), self.config.ping_after);
+        let dead = self.peers.get(&peer).and_then(|known| known.link).filter(|other| {
+            let session = self.links.get(other).and_then(|link| link.session());
+            session.is_some_and(|session| session.transcript == missing)
+        });
+        if dead.is_some() || self.peers.get(&peer).is_some_and(|known| known.link.is_none()) {
+            self.use_link(peer, id);
+        }
+        if let Some(dead) = dead {
+            self.drop_link(dead);
+        }
+        let used = self.peers.get(&peer).and_then(|known| known.link);
+        if let Some(other) = used.filter(|other| *other != id) {
+            self.compete(peer, other, id);
+        }
+    }
+
+    /// What the link that is used for a peer has established.
+    pub(super) fn session_of(&self, peer: PeerId) -> Option<&Session> {
+        let link = self.peers.get(&peer)?.link?;
+        self.links.get(&link)?.session()
+    }
+
+    /// Dials to a peer that has a link now and that never came to a handshake's end are of no use any more.
+    fn cancel_dials(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get(&peer) else { return };
+        if known.link.is_none() {
+            return;
+        }
+        self.timers.cancel(TimerKey::Dial(peer));
+        let pending: Vec<LinkId> = known
+            .links
+            .iter()
+            .copied()
+            .filter(|id| {
+                self.links.get(id).is_some_and(|link| {
+                    link.dialled && matches!(link.stage, Stage::Dialling | Stage::Handshaking { .. })
+                })
+            })
+            .collect();
+        for id in pending {
+            self.drop_link(id);
+        }
+    }
+}
