@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+pub(crate) use self::contents::Audience;
 pub(crate) use self::contents::StoreNews;
 use self::contents::{Contents, Published};
 pub(crate) use self::sockets::{Arrival, Received, Sockets, select_interfaces};
@@ -55,7 +56,7 @@ pub(crate) enum Command {
     /// One call of the engine, which answers for itself.
     Engine(Call),
     /// Publish a source.
-    Share(Source, oneshot::Sender<Published>),
+    Share(Source, Audience, oneshot::Sender<Published>),
     /// Publish no more.
     Withdraw(ContentId),
     /// Take an offer.
@@ -273,8 +274,8 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         let now = self.clock.now();
         match command {
             Command::Engine(call) => call(&mut self.engine, now),
-            Command::Share(source, answer) => {
-                self.contents.publish(source, answer, &self.store, &self.news_in);
+            Command::Share(source, audience, answer) => {
+                self.contents.publish(source, audience, answer, &self.store, &self.news_in);
             }
             Command::Withdraw(content) => {
                 self.engine.withdraw(now, content);
@@ -296,9 +297,12 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         let now = self.clock.now();
         match self.contents.take(news) {
             contents::Taken::Reply(reply) => self.engine.handle_store(now, reply),
-            contents::Taken::Publish { manifest, list, answer } => {
+            contents::Taken::Publish { manifest, list, audience, answer } => {
                 let content = manifest.content;
-                let result = self.engine.publish(now, manifest, list);
+                let result = match audience {
+                    Audience::Everyone => self.engine.publish(now, manifest, list),
+                    Audience::Private => self.engine.publish_privately(now, manifest, list),
+                };
                 let _ = answer.send(result.map(|()| content).map_err(Into::into));
             }
             contents::Taken::Nothing => {}

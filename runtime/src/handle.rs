@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use p2pnet_engine::{ContentId, Engine, Level, Manifest, PeerId, Stats, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::driver::Command;
+use crate::driver::{Audience, Command};
 use crate::error::CommandError;
 use crate::seam::Source;
 
@@ -80,9 +80,25 @@ impl NodeHandle {
     /// # Errors
     /// If the source cannot be read or too much is published already. Nothing is offered.
     pub async fn share(&self, source: Source) -> Result<ContentId, CommandError> {
-        let (answer, answered) = oneshot::channel();
-        self.give(Command::Share(source, answer)).await?;
-        answered.await.map_err(|_| CommandError::Stopped)?
+        self.publish(source, Audience::Everyone).await
+    }
+
+    /// Like [`share`](NodeHandle::share), for nobody yet: [`offer_to`](NodeHandle::offer_to) says for whom. Others
+    /// neither hear of the content nor get it.
+    ///
+    /// # Errors
+    /// If the source cannot be read or too much is published already.
+    pub async fn share_privately(&self, source: Source) -> Result<ContentId, CommandError> {
+        self.publish(source, Audience::Private).await
+    }
+
+    /// Offers privately shared content to a peer, now and whenever it is trusted. Says whether the content is for it
+    /// now: not if it is not shared, or already for as many peers as the node knows.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn offer_to(&self, content: ContentId, peer: PeerId) -> Result<bool, CommandError> {
+        self.ask(move |engine, now| engine.offer_to(now, content, peer)).await
     }
 
     /// Offers a content no longer.
@@ -222,6 +238,12 @@ impl NodeHandle {
     /// If the node has stopped already.
     pub async fn leave(&self) -> Result<(), CommandError> {
         self.give(Command::Leave).await
+    }
+
+    async fn publish(&self, source: Source, audience: Audience) -> Result<ContentId, CommandError> {
+        let (answer, answered) = oneshot::channel();
+        self.give(Command::Share(source, audience, answer)).await?;
+        answered.await.map_err(|_| CommandError::Stopped)?
     }
 
     async fn give(&self, command: Command) -> Result<(), CommandError> {

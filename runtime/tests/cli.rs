@@ -274,6 +274,45 @@ async fn a_file_is_sent_and_received_with_equal_hash() {
     assert_eq!(names_in(&lan.path("in")), ["photo.jpg"]);
 }
 
+/// What is meant for one must not land with another, however eager.
+#[tokio::test]
+async fn a_file_sent_to_one_peer_is_not_offered_to_others() {
+    let lan = Lan::new();
+    let file = lan.file("letter.txt", 1000);
+    let mut anna = lan.start("anna", &["receive", "--inbox", "anna.in"]);
+    let mut eve = lan.start("eve", &["up", "--inbox", "eve.in"]);
+    anna.event("listening").await;
+    eve.event_where("peer_trusted", |event| event["name"] == "anna").await;
+    let mut ben = lan.start("ben", &["send", file.to_str().unwrap(), "--to", "anna"]);
+    anna.event("content_received").await;
+    assert_eq!(ben.code().await, Some(0));
+    eve.event_where("peer_left", |event| event["name"] == "ben").await;
+    assert_eq!(names_in(&lan.path("anna.in")), ["letter.txt"]);
+    assert_eq!(names_in(&lan.path("eve.in")), [""; 0]);
+}
+
+/// Without a receiver, everybody who is there gets it.
+#[tokio::test]
+async fn a_file_sent_to_nobody_in_particular_reaches_all() {
+    let lan = Lan::new();
+    let file = lan.file("news.txt", 1000);
+    let mut receivers = Vec::new();
+    for name in ["anna", "cleo"] {
+        let mut receiver = lan.start(name, &["receive", "--inbox", &format!("{name}.in")]);
+        receiver.event("listening").await;
+        receivers.push((name, receiver));
+    }
+    let mut ben = lan.start("ben", &["send", file.to_str().unwrap()]);
+    for (name, receiver) in &mut receivers {
+        receiver.event("content_received").await;
+        assert_eq!(receiver.code().await, Some(0));
+        assert_eq!(names_in(&lan.path(&format!("{name}.in"))), ["news.txt"]);
+    }
+    ben.event("content_delivered").await;
+    ben.event("content_delivered").await;
+    assert_eq!(ben.code().await, Some(0));
+}
+
 /// Two nodes that stay: both trust, an offer goes into the inbox by itself, a text arrives, a goodbye is heard.
 #[tokio::test]
 async fn two_nodes_share_a_file_a_text_and_a_goodbye() {

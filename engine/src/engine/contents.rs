@@ -1,6 +1,6 @@
 //! Content: what we publish and to whom it came, what others offer, and the commands for both.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::content::{BlockList, BlockRef, ContentId, Manifest};
@@ -11,15 +11,23 @@ use crate::wire::{Frame, VALUES_PER_PART};
 
 use super::Engine;
 use super::outputs::Slot;
-use super::peer::Offer;
+use super::peer::{Offer, Peer};
 
 /// Content that this node serves.
 #[derive(Debug)]
 pub(crate) struct Published {
     manifest: Manifest,
     list: BlockList,
+    /// Whom it is for; everybody if there is nothing. At most `max_peers`.
+    audience: Option<BTreeSet<PeerId>>,
     /// What each peer answered, and whether the application has been told. At most `max_peers`.
     deliveries: BTreeMap<PeerId, (Answer, bool)>,
+}
+
+impl Published {
+    fn is_for(&self, peer: &PeerId) -> bool {
+        self.audience.as_ref().is_none_or(|audience| audience.contains(peer))
+    }
 }
 
 /// What a peer made of an offer.
@@ -95,6 +103,52 @@ impl Engine {
         manifest: Manifest,
         list: BlockList,
     ) -> Result<(), PublishError> {
+        self.publish_for(now, manifest, list, None)
+    }
+
+    /// Like [`publish`](Engine::publish), for nobody yet: [`offer_to`](Engine::offer_to) says for whom. Others neither
+    /// hear of the content nor get it. What is already published for everybody stays so.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`]; nothing changed.
+    pub fn publish_privately(
+        &mut self,
+        now: crate::Timestamp,
+        manifest: Manifest,
+        list: BlockList,
+    ) -> Result<(), PublishError> {
+        self.publish_for(now, manifest, list, Some(BTreeSet::new()))
+    }
+
+    /// Adds a peer to those that privately published content is for, now and whenever it is trusted. Nothing happens
+    /// if it is one of them already. Says whether it now is: not if the content is not published, or for `max_peers`
+    /// peers already.
+    pub fn offer_to(&mut self, now: crate::Timestamp, content: ContentId, peer: PeerId) -> bool {
+        self.advance(now);
+        let Some(published) = self.published.get_mut(&content) else { return false };
+        let Some(audience) = published.audience.as_mut().filter(|audience| !audience.contains(&peer)) else {
+            return true;
+        };
+        if audience.len() >= self.config.max_peers {
+            return false;
+        }
+        audience.insert(peer);
+        let offer = Frame::Offer(published.manifest.clone());
+        if self.peers.get(&peer).is_some_and(|known| known.is_trusted()) {
+            self.send_to_peer(peer, &offer);
+        }
+        self.pump_links();
+        true
+    }
+
+    fn publish_for(
+        &mut self,
+        now: crate::Timestamp,
+        manifest: Manifest,
+        list: BlockList,
+        audience: Option<BTreeSet<PeerId>>,
+    ) -> Result<(), PublishError> {
         self.advance(now);
         if self.leaving.is_some() {
             return Err(PublishError::Leaving);
@@ -106,13 +160,19 @@ impl Engine {
             return Err(PublishError::List);
         }
         let content = manifest.content;
-        if self.published.contains_key(&content) {
+        if let Some(published) = self.published.get_mut(&content) {
+            if audience.is_some() || published.audience.is_none() {
+                return Ok(());
+            }
+            published.audience = None;
+            self.send_to_trusted(|published| Frame::Offer(published.manifest.clone()), content);
+            self.pump_links();
             return Ok(());
         }
         if self.published.len() >= self.config.max_contents {
             return Err(PublishError::Full);
         }
-        self.published.insert(content, Published { manifest, list, deliveries: BTreeMap::new() });
+        self.published.insert(content, Published { manifest, list, audience, deliveries: BTreeMap::new() });
         self.send_to_trusted(|published| Frame::Offer(published.manifest.clone()), content);
         self.pump_links();
         Ok(())
@@ -129,30 +189,31 @@ impl Engine {
     fn send_to_trusted(&mut self, frame: impl Fn(&Published) -> Frame, content: ContentId) {
         let Some(published) = self.published.get(&content) else { return };
         let frame = frame(published);
-        let trusted: Vec<PeerId> =
-            self.peers.iter().filter(|(_, known)| known.is_trusted()).map(|(&id, _)| id).collect();
+        let meant = |(id, known): &(&PeerId, &Peer)| known.is_trusted() && published.is_for(id);
+        let trusted: Vec<PeerId> = self.peers.iter().filter(meant).map(|(&id, _)| id).collect();
         for peer in trusted {
             self.send_to_peer(peer, &frame);
         }
     }
 
-    /// Offers everything to a peer that has just become trusted.
+    /// Offers everything that is for it to a peer that has just become trusted.
     pub(super) fn offer_everything_to(&mut self, peer: PeerId) {
-        let offers: Vec<Frame> =
-            self.published.values().map(|published| Frame::Offer(published.manifest.clone())).collect();
+        let meant = self.published.values().filter(|published| published.is_for(&peer));
+        let offers: Vec<Frame> = meant.map(|published| Frame::Offer(published.manifest.clone())).collect();
         let Some(link) = self.peers.get(&peer).and_then(|known| known.link) else { return };
         for offer in offers {
             self.send_answer(link, &offer);
         }
     }
 
-    pub(super) fn list_requested(&mut self, id: LinkId, content: ContentId, first: u32) {
-        let values = self.published.get(&content).map(|published| {
-            let values = published.list.values();
-            let first = usize::try_from(first).unwrap_or(usize::MAX).min(values.len());
-            let end = first.saturating_add(VALUES_PER_PART).min(values.len());
-            values[first..end].to_vec()
-        });
+    pub(super) fn list_requested(&mut self, id: LinkId, peer: PeerId, content: ContentId, first: u32) {
+        let values =
+            self.published.get(&content).filter(|published| published.is_for(&peer)).map(|published| {
+                let values = published.list.values();
+                let first = usize::try_from(first).unwrap_or(usize::MAX).min(values.len());
+                let end = first.saturating_add(VALUES_PER_PART).min(values.len());
+                values[first..end].to_vec()
+            });
         let answer = match values {
             Some(values) if !values.is_empty() => Frame::ListPart { content, first, values },
             _ => Frame::Unavailable(content),
@@ -160,9 +221,9 @@ impl Engine {
         self.send_answer(id, &answer);
     }
 
-    pub(super) fn block_requested(&mut self, id: LinkId, block: BlockRef) {
-        let serves =
-            self.published.contains_key(&block.content) && block.content.block_len(block.index).is_some();
+    pub(super) fn block_requested(&mut self, id: LinkId, peer: PeerId, block: BlockRef) {
+        let serves = self.published.get(&block.content).is_some_and(|published| published.is_for(&peer))
+            && block.content.block_len(block.index).is_some();
         if !serves {
             self.send_answer(id, &Frame::Unavailable(block.content));
             return;
@@ -189,7 +250,8 @@ impl Engine {
 
     fn answered(&mut self, peer: PeerId, content: ContentId, answer: Answer) {
         let max = self.config.max_peers;
-        let Some(published) = self.published.get_mut(&content) else { return };
+        let published = self.published.get_mut(&content).filter(|published| published.is_for(&peer));
+        let Some(published) = published else { return };
         // To hold it is final.
         let before = published.deliveries.get(&peer).map(|(before, _)| *before);
         if before == Some(answer) || before == Some(Answer::Complete) {

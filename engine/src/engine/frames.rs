@@ -56,9 +56,9 @@ impl Engine {
         match frame {
             Frame::Offer(manifest) => self.offer_received(peer, manifest),
             Frame::Withdraw(content) => self.offer_withdrawn(peer, content),
-            Frame::ListRequest { content, first } => self.list_requested(id, content, first),
+            Frame::ListRequest { content, first } => self.list_requested(id, peer, content, first),
             Frame::ListPart { content, first, values } => self.list_part(peer, content, first, values),
-            Frame::BlockRequest(block) => self.block_requested(id, block),
+            Frame::BlockRequest(block) => self.block_requested(id, peer, block),
             Frame::Unavailable(content) => self.source_failed(peer, content),
             Frame::Complete(content) => self.delivered(peer, content),
             Frame::Decline(content) => self.declined(peer, content),

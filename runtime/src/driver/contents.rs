@@ -19,6 +19,15 @@ use crate::seam::{Source, Store};
 /// The answer to a request to publish.
 pub(crate) type Published = Result<ContentId, CommandError>;
 
+/// Whom something is published for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Everybody who is trusted.
+    Everyone,
+    /// Nobody yet: peers are added one by one.
+    Private,
+}
+
 /// What the store has done.
 #[derive(Debug)]
 pub(crate) enum StoreNews {
@@ -27,13 +36,13 @@ pub(crate) enum StoreNews {
     /// A content has its final name, or has not.
     Finished(ContentId, Result<PathBuf, StoreFailure>),
     /// A source was hashed, or could not be.
-    Published(io::Result<(Manifest, BlockList)>, oneshot::Sender<Published>),
+    Published(io::Result<(Manifest, BlockList)>, Audience, oneshot::Sender<Published>),
 }
 
 /// What the driver makes of [`StoreNews`].
 pub(super) enum Taken {
     Reply(StoreReply),
-    Publish { manifest: Manifest, list: BlockList, answer: oneshot::Sender<Published> },
+    Publish { manifest: Manifest, list: BlockList, audience: Audience, answer: oneshot::Sender<Published> },
     Nothing,
 }
 
@@ -79,6 +88,7 @@ impl Contents {
     pub(super) fn publish<S: Store>(
         &mut self,
         source: Source,
+        audience: Audience,
         answer: oneshot::Sender<Published>,
         store: &Arc<S>,
         news: &mpsc::Sender<StoreNews>,
@@ -86,7 +96,7 @@ impl Contents {
         let (store, news) = (Arc::clone(store), news.clone());
         tokio::spawn(async move {
             let result = store.publish(source).await;
-            let _ = news.send(StoreNews::Published(result, answer)).await;
+            let _ = news.send(StoreNews::Published(result, audience, answer)).await;
         });
     }
 
@@ -118,8 +128,10 @@ impl Contents {
                 });
                 Taken::Reply(StoreReply::Finished { content, result })
             }
-            StoreNews::Published(Ok((manifest, list)), answer) => Taken::Publish { manifest, list, answer },
-            StoreNews::Published(Err(error), answer) => {
+            StoreNews::Published(Ok((manifest, list)), audience, answer) => {
+                Taken::Publish { manifest, list, audience, answer }
+            }
+            StoreNews::Published(Err(error), _, answer) => {
                 let _ = answer.send(Err(CommandError::Source(error)));
                 Taken::Nothing
             }

@@ -78,7 +78,7 @@ async fn send(
     }
 }
 
-/// Hashes and offers the files.
+/// Hashes the files. Offers come when it is clear to whom.
 async fn share(
     node: &NodeHandle,
     arguments: &SendArguments,
@@ -86,7 +86,7 @@ async fn share(
 ) -> Result<BTreeSet<ContentId>, Failure> {
     let mut contents = BTreeSet::new();
     for path in &arguments.files {
-        let shared = node.share(Source::File(path.clone())).await;
+        let shared = node.share_privately(Source::File(path.clone())).await;
         let content =
             shared.map_err(|error| Failure::BadInput(format!("cannot send {}: {error}", path.display())))?;
         output.learn_content(content, files::name(path));
@@ -217,6 +217,11 @@ impl<'a> Delivery<'a> {
             // Offers and texts are repeated to a peer that comes back.
             receiver.gone = false;
             return Ok(());
+        }
+        for content in &self.contents {
+            if !self.node.offer_to(*content, peer).await? {
+                return Err(Failure::NotAchieved("there are too many receivers".into()));
+            }
         }
         let text = match self.text {
             Some(text) => match self.node.send_text(peer, text).await {
