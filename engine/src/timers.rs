@@ -24,6 +24,7 @@ pub(crate) enum TimerKey {
     Text(PeerId),
     Transfer(ContentId),
     Verification(PeerId),
+    Gone(PeerId),
 }
 
 impl TimerKey {
@@ -34,7 +35,7 @@ impl TimerKey {
             TimerKey::Rotate => TimeoutReason::Rotate,
             TimerKey::Resign => TimeoutReason::Resign,
             TimerKey::Expire => TimeoutReason::Expire,
-            TimerKey::Link(_) => TimeoutReason::Link,
+            TimerKey::Link(_) | TimerKey::Gone(_) => TimeoutReason::Link,
             TimerKey::Dial(_) | TimerKey::Target(_) => TimeoutReason::Dial,
             TimerKey::Text(_) => TimeoutReason::Text,
             TimerKey::Transfer(_) => TimeoutReason::Transfer,

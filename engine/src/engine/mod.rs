@@ -337,6 +337,7 @@ impl Engine {
                 TimerKey::Text(peer) => self.texts_due(peer),
                 TimerKey::Transfer(content) => self.transfer_due(content),
                 TimerKey::Verification(peer) => self.verification_due(peer, stalled),
+                TimerKey::Gone(peer) => self.peer_gone(peer),
             }
         }
         self.pump_links();

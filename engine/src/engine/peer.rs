@@ -43,6 +43,8 @@ pub(crate) struct Peer {
     pub(crate) told_trusted: bool,
     pub(crate) trust_epoch: u64,
     pub(crate) last_leave: LeaveReason,
+    /// Whether it said goodbye, by a way that may have overtaken what still comes on its link.
+    pub(crate) gone: bool,
     pub(crate) texts: Texts,
     pub(crate) offers: BTreeMap<ContentId, Offer>,
     /// What the application was last told.
@@ -134,6 +136,7 @@ impl Peer {
             told_trusted: false,
             trust_epoch: 0,
             last_leave: LeaveReason::Lost,
+            gone: false,
             texts: Texts::default(),
             offers: BTreeMap::new(),
             reported: Reported::default(),

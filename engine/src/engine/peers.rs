@@ -18,6 +18,10 @@ use super::{Engine, Restored};
 /// How often records that are too old are looked for.
 pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a link is still listened to when its peer said goodbye by another way. What the peer sent before is on
+/// the link and ends with its goodbye there, a datagram or another's word may be faster.
+const LAST_WORDS: Duration = Duration::from_millis(400);
+
 /// What is remembered of a peer that left or expired: nothing that its last record outranks is believed again.
 #[derive(Debug)]
 pub(crate) struct Floor {
@@ -186,11 +190,20 @@ impl Engine {
         let from = if let Origin::Link(from) = origin { Some(from) } else { None };
         self.share_record(&record, age, from);
         if record.record().kind == RecordKind::Gone {
-            self.peer_gone(id, record);
+            self.remember_floor(record);
+            match self.peers.get_mut(&id).filter(|peer| peer.link.is_some() && from != Some(id)) {
+                Some(peer) => {
+                    peer.gone = true;
+                    self.set_timer(TimerKey::Gone(id), LAST_WORDS);
+                }
+                None => self.peer_gone(id),
+            }
             return;
         }
         self.floors.remove(&id);
+        self.timers.cancel(TimerKey::Gone(id));
         if let Some(peer) = self.peers.get_mut(&id) {
+            peer.gone = false;
             let restarted = record.record().incarnation > peer.incarnation();
             peer.record = record;
             peer.age = age;
@@ -209,9 +222,8 @@ impl Engine {
         self.consider_dial(id, self.courtesy(id));
     }
 
-    /// Its subject says that this run of it is over.
-    fn peer_gone(&mut self, id: PeerId, record: SignedRecord) {
-        self.remember_floor(record);
+    /// Parts from a peer that said that this run of it is over.
+    pub(super) fn peer_gone(&mut self, id: PeerId) {
         let links: Vec<LinkId> = self.peers.get(&id).map_or_else(Vec::new, |peer| peer.links.clone());
         for link in links {
             self.close_link(link, LeaveReason::Gone);
@@ -256,6 +268,7 @@ impl Engine {
         self.timers.cancel(TimerKey::Dial(id));
         self.timers.cancel(TimerKey::Text(id));
         self.timers.cancel(TimerKey::Verification(id));
+        self.timers.cancel(TimerKey::Gone(id));
         self.steps_in.remove(&id);
         let Some(peer) = self.peers.remove(&id) else { return };
         // A peer that comes back must not hear of a session that it has heard of before.

@@ -124,6 +124,8 @@ impl Engine {
             self.use_link(peer, survivor);
             return;
         }
+        let gone = known.gone;
+        let leave = if gone { LeaveReason::Gone } else { leave };
         self.connected -= 1;
         self.timers.cancel(TimerKey::Verification(peer));
         self.steps_in.remove(&peer);
@@ -137,7 +139,9 @@ impl Engine {
         }
         self.outputs.notify(Slot::Peer(peer));
         self.drop_offers_of(peer, leave == LeaveReason::Gone);
-        if leave != LeaveReason::Gone {
+        if gone {
+            self.peer_gone(peer);
+        } else if leave != LeaveReason::Gone {
             self.consider_dial(peer, Duration::from_millis(250));
         }
     }
