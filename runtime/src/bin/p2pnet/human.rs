@@ -129,6 +129,9 @@ pub(crate) fn line(at: Duration, word: Word, rest: &str) -> String {
         Word::Bad(word) => (word, Style::new().red().bold()),
         Word::Quiet(word) => (word, Style::new().cyan()),
     };
+    if rest.is_empty() {
+        return format!("{} {}", format!("{:9.3} s", at.as_secs_f64()).dimmed(), word.style(style));
+    }
     // Padded first: escape sequences have no width.
     format!("{} {} {rest}", format!("{:9.3} s", at.as_secs_f64()).dimmed(), format!("{word:<9}").style(style))
 }
