@@ -32,6 +32,7 @@ mod identity;
 mod input;
 mod limits;
 mod link;
+mod marks;
 mod network;
 mod output;
 mod random;
@@ -59,6 +60,8 @@ pub use input::{
 pub use link::{
     Channel, CipherSuite, LinkCodec, MAX_CONTROL_FRAME, OpenError, Opened, Opener, Sealer, block_header,
 };
+#[cfg(feature = "marks")]
+pub use marks::{Mark, Marks};
 pub use network::{Network, NetworkNameError};
 pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
 pub use random::Seeds;

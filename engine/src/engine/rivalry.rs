@@ -6,6 +6,7 @@ use core::time::Duration;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
+use crate::marks::mark;
 use crate::timers::TimerKey;
 use crate::wire::{DisconnectReason, Frame};
 
@@ -30,6 +31,7 @@ impl Engine {
         let current = self.peers.get(&peer).and_then(|known| known.link);
         match current {
             None if self.connected >= self.config.max_links => {
+                mark!(self, LinksFull);
                 self.hold_off(peer);
                 self.disconnect_link(id, DisconnectReason::Full, LeaveReason::Closed);
             }
@@ -49,11 +51,14 @@ impl Engine {
         let (winner, loser) =
             if rank(newcomer) > rank(current) { (newcomer, current) } else { (current, newcomer) };
         if winner == newcomer {
+            mark!(self, NewcomerWon);
             self.use_link(peer, newcomer);
         }
         if !decides {
+            mark!(self, DuplicateAwaited);
             return;
         }
+        mark!(self, DuplicateDecided);
         let keep = self.links.get(&winner).and_then(|link| link.session()).map(|session| session.transcript);
         let Some(keep) = keep else { return };
         self.send_frame(loser, &Frame::Disconnect(DisconnectReason::Duplicate { keep }));
@@ -78,9 +83,11 @@ impl Engine {
             })
         });
         let Some(survivor) = survivor else {
+            mark!(self, MissingTold);
             self.send_frame(id, &Frame::Missing { keep });
             return;
         };
+        mark!(self, GaveWay);
         let mut waiting = match self.links.get_mut(&id) {
             Some(link) => core::mem::take(&mut link.queue),
             None => return,
@@ -103,6 +110,7 @@ impl Engine {
         let now = self.now;
         let Some(link) = self.links.get_mut(&id) else { return };
         let Stage::Draining { session, .. } = &link.stage else { return };
+        mark!(self, KeptAfterAll);
         link.stage = Stage::Open { session: session.clone(), since: now, confirmed: true };
         let Some(peer) = link.peer else { return };
         self.set_timer(TimerKey::Link(id), self.config.ping_after);
@@ -146,6 +154,7 @@ impl Engine {
             })
             .collect();
         for id in pending {
+            mark!(self, DialUnneeded);
             self.drop_link(id);
         }
     }

@@ -142,7 +142,7 @@ impl Lan {
     }
 
     /// Puts another engine in the place of node `i`; the streams of the old one are reset.
-    pub fn replace(&mut self, i: usize, engine: Engine) {
+    pub(crate) fn replace(&mut self, i: usize, engine: Engine) {
         self.cut();
         self.nodes[i].engine = engine;
         self.nodes[i].engine.handle_interfaces(self.now, &[interface(i as u8 + 1)]);
