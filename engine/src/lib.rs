@@ -35,6 +35,7 @@ mod link;
 mod marks;
 mod network;
 mod output;
+mod planted;
 mod random;
 mod record;
 mod stats;
@@ -64,6 +65,8 @@ pub use link::{
 pub use marks::{Mark, Marks};
 pub use network::{Network, NetworkNameError};
 pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
+#[cfg(feature = "planted")]
+pub use planted::Bug;
 pub use random::Seeds;
 pub use record::{
     Instance, MAX_RECORD, PeerRecord, RecordClass, RecordError, RecordKind, SignedRecord, UnverifiedRecord,

@@ -13,6 +13,7 @@ use crate::input::{Datagram, Interface, InterfaceAddr, InterfaceId};
 use crate::limits::TokenBucket;
 use crate::marks::mark;
 use crate::output::Transmit;
+use crate::planted::planted;
 use crate::record::Instance;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
@@ -237,7 +238,7 @@ impl Engine {
         }
         let asks =
             beacon.flags.has(BeaconFlags::ANNOUNCE) && (is_new || beacon.flags.has(BeaconFlags::SOLICIT));
-        if asks {
+        if asks || planted!(self, BeaconStorm) {
             self.reply(datagram.interface, datagram.source);
         }
         self.dial_heard(peer, is_new);

@@ -5,6 +5,7 @@ use alloc::string::String;
 use crate::event::Event;
 use crate::identity::PeerId;
 use crate::marks::mark;
+use crate::planted::planted;
 
 use super::Engine;
 use super::outputs::Slot;
@@ -53,6 +54,10 @@ impl Engine {
         if reported.session.is_some() && reported.session != session {
             if session.is_some() {
                 mark!(self, EventsCoalesced);
+            }
+            if let (true, Some(session)) = (planted!(self, EventsDoNotAlternate), session) {
+                known.reported.session = Some(session);
+                return Some(Event::PeerConnected { peer: id, name, addr });
             }
             known.reported.session = None;
             return Some(Event::PeerLeft { peer: id, name, reason: known.last_leave });

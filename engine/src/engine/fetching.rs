@@ -9,6 +9,8 @@ use crate::identity::PeerId;
 use crate::input::{LinkId, StoreFailure};
 use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
+#[cfg(feature = "planted")]
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::{Frame, VALUES_PER_PART};
 
@@ -185,6 +187,8 @@ impl Engine {
                 while transfer.in_flight < window {
                     let Some(index) = transfer.next_missing() else { break };
                     let Some(check) = transfer.list.check(&content, index) else { break };
+                    #[cfg(feature = "planted")]
+                    let check = if planted!(self, BadBlock) { check.blind() } else { check };
                     transfer.set(index, BlockState::Requested);
                     transfer.asked = Some(link);
                     transfer.in_flight += 1;

@@ -6,6 +6,7 @@ use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::link::MAX_CONTROL_FRAME;
 use crate::marks::mark;
+use crate::planted::planted;
 use crate::wire::codec::decode;
 use crate::wire::{DisconnectReason, Frame};
 
@@ -52,7 +53,7 @@ impl Engine {
 
     /// Frames that pass only from a peer that we have verified.
     fn enhanced_frame(&mut self, id: LinkId, peer: PeerId, frame: Frame) {
-        if !self.peers.get(&peer).is_some_and(|known| known.ours) {
+        if !self.peers.get(&peer).is_some_and(|known| known.ours) && !planted!(self, EnhancedBeforeTrust) {
             self.stats.frames_before_trust += 1;
             mark!(self, FrameBeforeTrust);
             return;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::event::LeaveReason;
 use crate::input::LinkId;
 use crate::marks::mark;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::Frame;
 
@@ -39,6 +40,9 @@ impl Engine {
                 }
             }
             Stage::Open { confirmed: true, .. } => {
+                if planted!(self, DeafToSilence) {
+                    link.last_heard = now;
+                }
                 if now.since(link.last_heard) >= lost_after {
                     self.stats.links_lost += 1;
                     mark!(self, LinkLostToSilence);

@@ -8,6 +8,7 @@ use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
 use crate::output::Action;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 
 use super::Engine;
@@ -164,7 +165,9 @@ impl Engine {
 
     /// Sees to it that a peer that wants a link will be dialled after `delay` at the latest.
     pub(super) fn consider_dial(&mut self, peer: PeerId, delay: Duration) {
-        if self.wants_link(peer) {
+        let lost =
+            planted!(self, NeverRedial) && self.peers.get(&peer).is_some_and(|known| known.session > 0);
+        if self.wants_link(peer) && !lost {
             let known = self.peers.get(&peer);
             let hold = known.map_or(self.now, |known| known.redial.hold_until);
             let in_flight = known.is_some_and(|known| !known.links.is_empty());

@@ -7,6 +7,7 @@ use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::{DisconnectReason, Frame};
 
@@ -46,6 +47,14 @@ impl Engine {
     /// acts on it, so that the two can never close both.
     fn compete(&mut self, peer: PeerId, current: LinkId, newcomer: LinkId) {
         self.stats.links_duplicate += 1;
+        if planted!(self, KeepBothLinks) {
+            return;
+        }
+        if planted!(self, EachKeepsItsOwn) {
+            let dialled = |id: LinkId| self.links.get(&id).is_some_and(|link| link.dialled);
+            self.drop_link(if dialled(current) { newcomer } else { current });
+            return;
+        }
         let decides = self.identity.peer_id() < peer;
         let rank = |id: LinkId| self.links.get(&id).map(|link| link.rank(decides));
         let (winner, loser) =
@@ -67,6 +76,9 @@ impl Engine {
             link.stage = Stage::Draining { session };
         }
         self.set_timer(TimerKey::Link(loser), DRAIN);
+        if planted!(self, CutTheWinner) {
+            self.drop_link(winner);
+        }
     }
 
     /// The peer with the smaller id gives this link up for another. If that other is gone here, it is told so, and

@@ -8,6 +8,7 @@ use crate::config::MAX_TEXT;
 use crate::event::Event;
 use crate::identity::PeerId;
 use crate::marks::mark;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::Frame;
 
@@ -114,7 +115,7 @@ impl Engine {
             mark!(self, TextFromEarlierRun);
             return;
         }
-        let trusted = known.ours;
+        let trusted = known.ours || planted!(self, UntrustedTextAsTrusted);
         let texts = &mut known.texts;
         // Whatever is below `base` was acknowledged by an earlier run of ours.
         if base.saturating_sub(1) > texts.last_taken {
@@ -126,13 +127,13 @@ impl Engine {
         } else if id - texts.last_taken > 1 {
             mark!(self, TextAhead);
         }
-        if id == texts.last_taken.saturating_add(1) {
+        if id == texts.last_taken.saturating_add(1) || (planted!(self, TextTwice) && id <= texts.last_taken) {
             if trusted_waiting >= max || (!trusted && untrusted_waiting >= MAX_UNTRUSTED) {
                 self.stats.texts_dropped += 1;
                 mark!(self, TextDropped);
                 return;
             }
-            texts.last_taken = id;
+            texts.last_taken = texts.last_taken.max(id);
             self.texts_in.push_back(Event::Text { from, text, trusted });
             self.outputs.notify(Slot::Text);
         }

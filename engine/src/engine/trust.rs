@@ -9,6 +9,7 @@ use crate::event::{Event, LeaveReason};
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
+use crate::planted::planted;
 use crate::record::{PeerRecord, UnverifiedRecord};
 use crate::timers::TimerKey;
 use crate::wire::{DisconnectReason, Frame, MAX_STEP_MESSAGE};
@@ -353,10 +354,13 @@ impl Engine {
         }
         known.told_trusted = true;
         known.trust_epoch += 1;
+        let first = known.trust_epoch == 1;
         mark!(self, Trusted);
         self.outputs.notify(Slot::Peer(peer));
         self.share_everything_with(peer);
-        self.offer_everything_to(peer);
+        if !planted!(self, NoReoffer) || first {
+            self.offer_everything_to(peer);
+        }
         self.transfers_moved(peer);
     }
 }
