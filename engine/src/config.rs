@@ -72,6 +72,9 @@ pub struct Config {
     pub window: usize,
     /// How long a source may send nothing that was asked for before another is tried.
     pub source_timeout: Duration,
+    /// The bug that the engine is given, to see that a check finds it.
+    #[cfg(feature = "planted")]
+    pub planted: Option<crate::planted::Bug>,
 }
 
 /// What a signed record takes on a link, at most: all that are held must fit what may wait for a new peer.
@@ -105,6 +108,8 @@ impl Config {
             max_contents: 256,
             window: 8,
             source_timeout: Duration::from_secs(10),
+            #[cfg(feature = "planted")]
+            planted: None,
         }
     }
 

@@ -32,8 +32,10 @@ mod identity;
 mod input;
 mod limits;
 mod link;
+mod marks;
 mod network;
 mod output;
+mod planted;
 mod random;
 mod record;
 mod stats;
@@ -59,8 +61,12 @@ pub use input::{
 pub use link::{
     Channel, CipherSuite, LinkCodec, MAX_CONTROL_FRAME, OpenError, Opened, Opener, Sealer, block_header,
 };
+#[cfg(feature = "marks")]
+pub use marks::{Mark, Marks};
 pub use network::{Network, NetworkNameError};
 pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
+#[cfg(feature = "planted")]
+pub use planted::Bug;
 pub use random::Seeds;
 pub use record::{
     Instance, MAX_RECORD, PeerRecord, RecordClass, RecordError, RecordKind, SignedRecord, UnverifiedRecord,

@@ -7,6 +7,7 @@ use crate::content::{BlockList, BlockRef, ContentId, Manifest};
 use crate::event::Event;
 use crate::identity::PeerId;
 use crate::input::LinkId;
+use crate::marks::mark;
 use crate::wire::{Frame, VALUES_PER_PART};
 
 use super::Engine;
@@ -285,6 +286,7 @@ impl Engine {
             return;
         }
         if self.completed.contains(&content) {
+            mark!(self, OfferRepeated);
             self.send_to_peer(peer, &Frame::Complete(content));
             return;
         }
@@ -302,6 +304,7 @@ impl Engine {
         });
         offer.live = true;
         if offer.declined {
+            mark!(self, OfferOfDeclined);
             self.send_to_peer(peer, &Frame::Decline(content));
             return;
         }

@@ -11,7 +11,9 @@ use crate::config::{Config, MULTICAST_GROUP};
 use crate::identity::PeerId;
 use crate::input::{Datagram, Interface, InterfaceAddr, InterfaceId};
 use crate::limits::TokenBucket;
+use crate::marks::mark;
 use crate::output::Transmit;
+use crate::planted::planted;
 use crate::record::Instance;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
@@ -68,6 +70,7 @@ impl Engine {
         self.discovery.burst_left = BURST_MILLIS.len() + 1;
         self.timers.set(TimerKey::Beacon, self.now);
         self.set_timer(TimerKey::Rotate, ROTATE_EVERY);
+        mark!(self, NetworkChanged);
         self.redial_everyone();
     }
 
@@ -106,6 +109,7 @@ impl Engine {
         let Some(leaving) = &mut self.leaving else { return };
         leaving.farewells_left = leaving.farewells_left.saturating_sub(1);
         let done = leaving.farewells_left == 0;
+        mark!(self, Farewell);
         let datagram = self.farewell();
         self.broadcast(&datagram);
         if done {
@@ -156,6 +160,7 @@ impl Engine {
     fn transmit(&mut self, transmit: Transmit, bytes: Vec<u8>) {
         if self.outputs.transmit(transmit, bytes) {
             self.stats.transmits_dropped += 1;
+            mark!(self, TransmitDropped);
         }
     }
 
@@ -176,11 +181,13 @@ impl Engine {
         };
         if header.instance == self.own.instance() {
             self.stats.datagrams_own += 1;
+            mark!(self, OwnDatagramHeard);
             return;
         }
         let last = self.discovery.heard.get(&header.instance).map(|&(counter, _)| counter);
         if last.is_some_and(|last| header.counter <= last) {
             self.stats.datagrams_repeated += 1;
+            mark!(self, BeaconRepeated);
             return;
         }
         let beacon = match Beacon::open(datagram.bytes, &self.config.network) {
@@ -207,6 +214,7 @@ impl Engine {
             let oldest = heard.iter().min_by_key(|(_, (_, at))| *at).map(|(&instance, _)| instance);
             if let Some(oldest) = oldest {
                 heard.remove(&oldest);
+                mark!(self, InstanceForgotten);
             }
         }
         heard.insert(instance, (counter, self.now));
@@ -219,6 +227,7 @@ impl Engine {
             return;
         };
         if !interface.addrs.iter().any(|addr| in_subnet(addr, datagram.source.ip())) {
+            mark!(self, BeaconFromElsewhere);
             return;
         }
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -229,7 +238,7 @@ impl Engine {
         }
         let asks =
             beacon.flags.has(BeaconFlags::ANNOUNCE) && (is_new || beacon.flags.has(BeaconFlags::SOLICIT));
-        if asks {
+        if asks || planted!(self, BeaconStorm) {
             self.reply(datagram.interface, datagram.source);
         }
         self.dial_heard(peer, is_new);
@@ -238,10 +247,12 @@ impl Engine {
     fn reply(&mut self, interface: InterfaceId, destination: SocketAddr) {
         if self.discovery.replies.take(self.now, 1) {
             self.stats.replies_sent += 1;
+            mark!(self, ReplySent);
             let datagram = self.sealed_beacon(BeaconFlags::REPLY);
             self.transmit(Transmit { interface, destination }, datagram);
         } else if !self.timers.is_set(TimerKey::Reply) {
             self.stats.replies_deferred += 1;
+            mark!(self, ReplyDeferred);
             let delay = self.behaviour.between(Duration::from_millis(20), Duration::from_millis(120));
             self.set_timer(TimerKey::Reply, delay);
         }

@@ -4,6 +4,8 @@ use alloc::string::String;
 
 use crate::event::Event;
 use crate::identity::PeerId;
+use crate::marks::mark;
+use crate::planted::planted;
 
 use super::Engine;
 use super::outputs::Slot;
@@ -50,6 +52,13 @@ impl Engine {
         }
         let session = known.link.is_some().then_some(known.session);
         if reported.session.is_some() && reported.session != session {
+            if session.is_some() {
+                mark!(self, EventsCoalesced);
+            }
+            if let (true, Some(session)) = (planted!(self, EventsDoNotAlternate), session) {
+                known.reported.session = Some(session);
+                return Some(Event::PeerConnected { peer: id, name, addr });
+            }
             known.reported.session = None;
             return Some(Event::PeerLeft { peer: id, name, reason: known.last_leave });
         }
@@ -68,6 +77,7 @@ impl Engine {
     /// event for each such peer.
     pub(super) fn departed(&mut self, id: PeerId, peer: &Peer) {
         let name = peer.record.record().name.clone();
+        mark!(self, DepartureKept);
         if self.departures.len() >= self.config.max_peers {
             self.departures.pop_first();
         }
@@ -81,6 +91,7 @@ impl Engine {
         else {
             return;
         };
+        mark!(self, TextsLost);
         if self.texts_lost.len() >= self.config.max_peers {
             self.texts_lost.pop_first();
         }

@@ -7,7 +7,10 @@ use crate::content::{BlockList, BlockRef, ContentId, Verdict};
 use crate::event::{ContentFailure, Event};
 use crate::identity::PeerId;
 use crate::input::{LinkId, StoreFailure};
+use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
+#[cfg(feature = "planted")]
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::{Frame, VALUES_PER_PART};
 
@@ -142,6 +145,9 @@ impl Engine {
                 .find(|(_, known)| known.offers.get(&content).is_some_and(|offer| offer.live))
                 .map(|(&id, _)| id);
             if let Some(transfer) = self.transfers.get_mut(&content) {
+                if source.is_some_and(|source| source != transfer.last_source) {
+                    mark!(self, SourceSwitched);
+                }
                 transfer.source = source;
                 transfer.strikes = 0;
             }
@@ -181,6 +187,8 @@ impl Engine {
                 while transfer.in_flight < window {
                     let Some(index) = transfer.next_missing() else { break };
                     let Some(check) = transfer.list.check(&content, index) else { break };
+                    #[cfg(feature = "planted")]
+                    let check = if planted!(self, BadBlock) { check.blind() } else { check };
                     transfer.set(index, BlockState::Requested);
                     transfer.asked = Some(link);
                     transfer.in_flight += 1;
@@ -214,9 +222,11 @@ impl Engine {
         let count = content.block_count() as usize;
         let expected = (count - transfer.values.len().min(count)).min(VALUES_PER_PART);
         if first as usize != transfer.values.len() {
+            mark!(self, ListPartStray);
             return;
         }
         if values.is_empty() || values.len() > expected {
+            mark!(self, ListPartBad);
             self.source_failed(peer, content);
             return;
         }
@@ -231,6 +241,7 @@ impl Engine {
             transfer.stage = TransferStage::Fetching;
             self.request_more(content, true);
         } else {
+            mark!(self, ListUnproven);
             self.source_failed(peer, content);
         }
     }
@@ -243,8 +254,12 @@ impl Engine {
         });
         match verdict {
             Verdict::Good => self.stats.blocks_good += 1,
-            Verdict::Bad => self.stats.blocks_bad += 1,
+            Verdict::Bad => {
+                mark!(self, BlockBad);
+                self.stats.blocks_bad += 1;
+            }
             Verdict::Unexpected => {
+                mark!(self, BlockUnexpected);
                 self.stats.blocks_unexpected += 1;
                 return;
             }
@@ -258,6 +273,7 @@ impl Engine {
                     transfer.set(block.index, BlockState::Arrived);
                 }
                 Some(BlockState::Missing) => {
+                    mark!(self, BlockLate);
                     transfer.set(block.index, BlockState::Arrived);
                     transfer.in_flight += 1;
                 }
@@ -302,6 +318,7 @@ impl Engine {
             self.timers.cancel(TimerKey::Transfer(block.content));
             self.outputs.action(Action::Store(StoreRequest::Finish { content: block.content }));
         } else {
+            mark!(self, WindowRefilled);
             self.request_more(block.content, false);
         }
     }
@@ -340,6 +357,7 @@ impl Engine {
         let offers = self.peers.get(&peer).is_some_and(|known| known.offers.contains_key(&content));
         if let Some(transfer) = self.transfers.get_mut(&content).filter(|_| offers) {
             transfer.bad.insert(peer);
+            mark!(self, SourceGivenUp);
             self.source_lost(peer, content);
         }
     }
@@ -367,8 +385,10 @@ impl Engine {
         let hope =
             self.peers.iter().any(|(id, known)| known.offers.contains_key(&content) && !bad.contains(id));
         if hope {
+            mark!(self, SourceAbsent);
             self.start_transfers();
         } else {
+            mark!(self, NoSourceLeft);
             self.fail_transfer(content, ContentFailure::NoSource);
         }
     }
@@ -399,6 +419,7 @@ impl Engine {
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
         let Some(source) = transfer.source else { return };
         transfer.strikes += 1;
+        mark!(self, SourceStruck);
         if transfer.strikes >= STRIKES {
             self.source_failed(source, content);
         } else {
@@ -410,6 +431,7 @@ impl Engine {
         let Some(transfer) = self.transfers.get(&content) else { return };
         if transfer.stage == TransferStage::Fetching && !transfer.blocks.contains(&BlockState::Requested) {
             // The store is slow, not the source.
+            mark!(self, StoreSlow);
             self.watch_source(content);
             return;
         }
@@ -431,6 +453,7 @@ impl Engine {
             self.outputs.action(Action::Store(StoreRequest::Abandon { content }));
         }
         if matches!(reason, ContentFailure::StoreFull | ContentFailure::StoreFailed) {
+            mark!(self, StoreFailed);
             self.decline_everywhere(content);
         }
         self.outputs.notify(Slot::Transfer(content));

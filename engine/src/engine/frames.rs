@@ -5,6 +5,8 @@ use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::link::MAX_CONTROL_FRAME;
+use crate::marks::mark;
+use crate::planted::planted;
 use crate::wire::codec::decode;
 use crate::wire::{DisconnectReason, Frame};
 
@@ -25,10 +27,12 @@ impl Engine {
             return;
         };
         let Ok(frame) = decode::<Frame>(body, MAX_CONTROL_FRAME) else {
+            mark!(self, FrameMalformed);
             self.protocol_broken(id);
             return;
         };
         if is_first != matches!(frame, Frame::Confirm { .. }) {
+            mark!(self, FirstFrameWrong);
             self.protocol_broken(id);
             return;
         }
@@ -49,8 +53,9 @@ impl Engine {
 
     /// Frames that pass only from a peer that we have verified.
     fn enhanced_frame(&mut self, id: LinkId, peer: PeerId, frame: Frame) {
-        if !self.peers.get(&peer).is_some_and(|known| known.ours) {
+        if !self.peers.get(&peer).is_some_and(|known| known.ours) && !planted!(self, EnhancedBeforeTrust) {
             self.stats.frames_before_trust += 1;
+            mark!(self, FrameBeforeTrust);
             return;
         }
         match frame {

@@ -10,6 +10,7 @@ use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::link::{Completed, HandshakeError, HandshakeStep, MAX_HELLO};
+use crate::marks::mark;
 use crate::output::Action;
 use crate::record::{RecordKind, UnverifiedRecord};
 use crate::timers::TimerKey;
@@ -62,6 +63,7 @@ impl Engine {
             && !self.strangers.is_fresh(ephemeral)
         {
             self.stats.handshakes_replayed += 1;
+            mark!(self, HandshakeReplayed);
             self.drop_link(id);
             return;
         }
@@ -70,6 +72,7 @@ impl Engine {
             Ok(HandshakeStep::Done(completed)) => self.authenticate(id, *completed),
             Err(error) => {
                 self.stats.handshakes_failed += 1;
+                mark!(self, HandshakeBroken);
                 if let HandshakeError::Version(version) = error {
                     self.met_other_version(address, version);
                 }
@@ -86,6 +89,7 @@ impl Engine {
             return;
         };
         let Some(believed) = self.believe_hello(&hello, &completed.remote_static) else {
+            mark!(self, HelloRefused);
             self.refuse_handshake(id);
             return;
         };
@@ -111,6 +115,7 @@ impl Engine {
             self.unlist_link(hoped_for, id);
         }
         if believed.newer.is_some() {
+            mark!(self, StaleHelloShown);
             self.send_frame(id, &Frame::Confirm { session: 0, verified: false, yours: believed.newer });
             self.disconnect_link(id, DisconnectReason::Stale, LeaveReason::Closed);
             return;
@@ -132,6 +137,7 @@ impl Engine {
             .then(|| links.iter().copied().find(|other| *other != id && known.link != Some(*other)))
             .flatten();
         if let Some(spare) = spare {
+            mark!(self, SpareLinkDropped);
             self.drop_link(spare);
         }
         if let Some(link) = self.links.get_mut(&id) {
@@ -185,6 +191,7 @@ impl Engine {
         if self.incompatible_seen.len() >= MAX_INCOMPATIBLE {
             self.incompatible_seen.pop_front();
         }
+        mark!(self, OtherVersionMet);
         self.incompatible_seen.push_back(address);
         if self.incompatible.len() < MAX_INCOMPATIBLE {
             self.incompatible.push_back((address, version));

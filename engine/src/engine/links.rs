@@ -8,6 +8,7 @@ use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::{InterfaceId, LinkId};
 use crate::link::Handshake;
+use crate::marks::mark;
 use crate::output::Action;
 use crate::timers::TimerKey;
 use crate::wire::{AgedRecord, DisconnectReason, Frame};
@@ -50,12 +51,14 @@ impl Engine {
         }
         if !self.strangers.may_open_link(self.now, source.ip()) {
             self.stats.links_refused += 1;
+            mark!(self, LinkFromTooMany);
             return Err(LinkRefused::TooMany);
         }
         if self.half_open.len() >= self.config.max_half_open
             && let Some(oldest) = self.half_open.pop_first()
         {
             self.stats.handshakes_evicted += 1;
+            mark!(self, HalfOpenEvicted);
             self.drop_link(oldest);
         }
         self.stats.links_accepted += 1;
@@ -110,6 +113,7 @@ impl Engine {
     /// Queues a frame that must arrive. If too much waits already the link is beyond help and is closed.
     pub(super) fn send_frame(&mut self, id: LinkId, frame: &Frame) {
         if !self.try_send_frame(id, frame, self.config.max_queued) {
+            mark!(self, QueueOverflowed);
             tracing::debug!(link = %id, "link closed: too much waits for it");
             self.drop_link(id);
         }
@@ -120,6 +124,7 @@ impl Engine {
     pub(super) fn send_answer(&mut self, id: LinkId, frame: &Frame) {
         if !self.try_send_frame(id, frame, self.config.max_queued / 2) {
             self.stats.frames_dropped += 1;
+            mark!(self, AnswerDropped);
         }
     }
 

@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 
 use crate::event::LeaveReason;
 use crate::input::LinkId;
+use crate::marks::mark;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::Frame;
 
@@ -18,16 +20,19 @@ impl Engine {
         let Some(link) = self.links.get_mut(&id) else { return };
         match &link.stage {
             Stage::Dialling => {
+                mark!(self, DialTimedOut);
                 self.stats.dials_failed += 1;
                 self.drop_link(id);
             }
             Stage::Handshaking { since, .. } => {
+                mark!(self, HandshakeTimedOut);
                 tracing::debug!(link = %id, took = ?now.since(*since), "handshake timed out");
                 self.refuse_handshake(id);
             }
             Stage::Open { since, confirmed: false, .. } => {
                 let left = handshake_timeout.saturating_sub(now.since(*since));
                 if left.is_zero() {
+                    mark!(self, ConfirmTimedOut);
                     self.stats.handshakes_failed += 1;
                     self.drop_link(id);
                 } else {
@@ -35,18 +40,26 @@ impl Engine {
                 }
             }
             Stage::Open { confirmed: true, .. } => {
+                if planted!(self, DeafToSilence) {
+                    link.last_heard = now;
+                }
                 if now.since(link.last_heard) >= lost_after {
                     self.stats.links_lost += 1;
+                    mark!(self, LinkLostToSilence);
                     self.drop_link(id);
                     return;
                 }
                 let silent_since = link.last_heard.max(link.last_ping);
                 if now.since(silent_since) >= ping_after {
+                    mark!(self, LinkPinged);
                     self.ping(id);
                 }
                 self.schedule_liveness(id);
             }
-            Stage::Draining { .. } => self.finish_link(id, LeaveReason::Closed, true),
+            Stage::Draining { .. } => {
+                mark!(self, DrainEnded);
+                self.finish_link(id, LeaveReason::Closed, true);
+            }
         }
     }
 
@@ -80,6 +93,7 @@ impl Engine {
 
     /// The host slept: a link that does not answer a ping within the time of one ping and a half is lost.
     pub(super) fn doubt_links(&mut self) {
+        mark!(self, LinksDoubted);
         let patience = self.config.ping_after * 3 / 2;
         let silence = self.config.lost_after.saturating_sub(patience);
         let heard =

@@ -32,6 +32,7 @@ use crate::content::ContentId;
 use crate::event::Event;
 use crate::identity::{Identity, PeerId};
 use crate::input::{Interface, LinkEnd, LinkId, LinkInput, StoreReply};
+use crate::marks::mark;
 use crate::output::{Action, LinkOutput, Timeout, Transmit};
 use crate::random::{Seeds, Stream};
 use crate::record::SignedRecord;
@@ -151,6 +152,8 @@ pub struct Engine {
     behaviour: Stream,
     secrets: Stream,
     stats: Stats,
+    #[cfg(feature = "marks")]
+    marks: crate::marks::Marks,
 }
 
 /// How far a departure has come.
@@ -227,6 +230,8 @@ impl Engine {
             behaviour,
             secrets: Stream::new(&seeds.secrets, "engine"),
             stats: Stats::default(),
+            #[cfg(feature = "marks")]
+            marks: crate::marks::Marks::new(),
             config,
             identity,
         };
@@ -320,6 +325,7 @@ impl Engine {
         let stalled = self.timers.next().is_some_and(|next| self.now.since(next.at) > STALLED);
         if stalled {
             self.stats.timeouts_late += 1;
+            mark!(self, GraceAfterStall);
             self.grant_grace();
         }
         // One at a time: what one does may cancel another. Each is set again for later than now, so this ends.
@@ -405,6 +411,13 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Which of the branches that matter it has taken, and how often.
+    #[cfg(feature = "marks")]
+    #[must_use]
+    pub fn marks(&self) -> &crate::marks::Marks {
+        &self.marks
     }
 
     /// The configuration it runs with.

@@ -8,6 +8,7 @@ use core::time::Duration;
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::input::Interface;
+use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
 use crate::random::Stream;
 use crate::record::{Instance, PeerRecord, RecordClass, RecordKind, SignedRecord};
@@ -137,6 +138,7 @@ impl Engine {
             return;
         };
         self.stats.incarnation_jumps += 1;
+        mark!(self, CloneOutranked);
         self.own.record = record;
         self.own.gone = gone;
         // A key must never seal two farewells.

@@ -7,7 +7,9 @@ use core::time::Duration;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
-use crate::record::{Instance, RecordKind, SignedRecord, UnverifiedRecord};
+use crate::marks::mark;
+use crate::planted::planted;
+use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
 
@@ -144,10 +146,14 @@ impl Engine {
         let record = unverified.record();
         let id = record.peer;
         let expired = age >= Duration::from_secs(u64::from(record.ttl_secs));
-        if record.network != self.config.network.tag()
-            || matches!(origin, Origin::Beacon(instance) if instance != record.instance)
-            || expired
-        {
+        let of_other = matches!(origin, Origin::Beacon(instance) if instance != record.instance);
+        if expired {
+            mark!(self, RecordExpiredOnArrival);
+        }
+        if of_other {
+            mark!(self, RecordOfOtherInstance);
+        }
+        if record.network != self.config.network.tag() || of_other || expired {
             self.stats.records_refused += 1;
             return Accepted::No;
         }
@@ -157,22 +163,29 @@ impl Engine {
             if age < peer.age + self.now.since(peer.received) {
                 peer.age = age;
                 peer.received = self.now;
+                mark!(self, RecordRefreshed);
             }
             return Accepted::Known(id);
         }
         let held = self.peers.get(&id).map(|peer| &peer.record);
-        if held.is_some_and(|held| !unverified.supersedes(held))
-            || self.floors.get(&id).is_some_and(|floor| floor.refuses(&unverified))
-        {
+        if held.is_some_and(|held| !unverified.supersedes(held)) {
+            mark!(self, RecordStale);
+            self.stats.records_stale += 1;
+            return Accepted::No;
+        }
+        if self.floors.get(&id).is_some_and(|floor| floor.refuses(&unverified)) {
+            mark!(self, FloorRefused);
             self.stats.records_stale += 1;
             return Accepted::No;
         }
         if matches!(origin, Origin::Beacon(_)) && !self.strangers.may_check_signature(self.now) {
             self.stats.datagrams_rate_limited += 1;
+            mark!(self, SignatureRateLimited);
             return Accepted::No;
         }
         self.stats.signatures_checked += 1;
-        let Ok(record) = unverified.verify() else {
+        let Ok(record) = self.check_signature(unverified) else {
+            mark!(self, SignatureForged);
             self.stats.records_refused += 1;
             return Accepted::No;
         };
@@ -185,12 +198,22 @@ impl Engine {
         Accepted::News(id)
     }
 
+    fn check_signature(&self, record: UnverifiedRecord) -> Result<SignedRecord, RecordError> {
+        #[cfg(feature = "planted")]
+        if planted!(self, ForgedRecord) {
+            return Ok(record.believe());
+        }
+        record.verify()
+    }
+
     /// Holds a record that was found good and new.
     fn take_record(&mut self, id: PeerId, record: SignedRecord, age: Duration, origin: Origin) {
         let from = if let Origin::Link(from) = origin { Some(from) } else { None };
         self.share_record(&record, age, from);
         if record.record().kind == RecordKind::Gone {
-            self.remember_floor(record);
+            if !planted!(self, FloorsForgotten) {
+                self.remember_floor(record);
+            }
             match self.peers.get_mut(&id).filter(|peer| peer.link.is_some() && from != Some(id)) {
                 Some(peer) => {
                     peer.gone = true;
@@ -200,7 +223,9 @@ impl Engine {
             }
             return;
         }
-        self.floors.remove(&id);
+        if self.floors.remove(&id).is_some() {
+            mark!(self, FloorLifted);
+        }
         self.timers.cancel(TimerKey::Gone(id));
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.gone = false;
@@ -209,11 +234,16 @@ impl Engine {
             peer.age = age;
             peer.received = self.now;
             if restarted {
+                mark!(self, PeerRestarted);
                 peer.redial.reset(self.now);
                 peer.redial.hold_until = self.now;
             }
         } else {
-            if self.peers.len() >= self.config.max_peers && !self.evict_peer() {
+            if self.peers.len() >= self.config.max_peers
+                && !planted!(self, UnboundedTable)
+                && !self.evict_peer()
+            {
+                mark!(self, TableFull);
                 return;
             }
             self.peers.insert(id, Peer::new(record, age, self.session_floor, self.now));
@@ -224,6 +254,7 @@ impl Engine {
 
     /// Parts from a peer that said that this run of it is over.
     pub(super) fn peer_gone(&mut self, id: PeerId) {
+        mark!(self, PeerGone);
         let links: Vec<LinkId> = self.peers.get(&id).map_or_else(Vec::new, |peer| peer.links.clone());
         for link in links {
             self.close_link(link, LeaveReason::Gone);
@@ -240,6 +271,7 @@ impl Engine {
                 self.floors.iter().min_by_key(|(_, floor)| (floor.proven, floor.until)).map(|(&id, _)| id);
             if let Some(first) = first {
                 self.floors.remove(&first);
+                mark!(self, FloorEvicted);
             }
         }
         let known = self.peers.get(&id).is_some_and(|peer| peer.proven);
@@ -258,6 +290,7 @@ impl Engine {
             .map(|(&id, _)| id);
         let Some(id) = candidate else { return false };
         self.stats.peers_evicted += 1;
+        mark!(self, PeerEvicted);
         self.drop_offers_of(id, true);
         self.remove_peer(id);
         true
@@ -292,6 +325,7 @@ impl Engine {
             .map(|(&id, _)| id)
             .collect();
         for id in expired {
+            mark!(self, PeerExpired);
             if let Some(peer) = self.peers.get(&id) {
                 self.remember_floor(peer.record.clone());
             }

@@ -6,7 +6,9 @@ use core::time::Duration;
 
 use crate::identity::PeerId;
 use crate::input::LinkId;
+use crate::marks::mark;
 use crate::output::Action;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 
 use super::Engine;
@@ -93,6 +95,7 @@ impl Engine {
             return;
         }
         if linked {
+            mark!(self, TargetLinked);
             self.set_timer(TimerKey::Target(address), CHECK_TARGET);
             return;
         }
@@ -127,6 +130,7 @@ impl Engine {
             return;
         }
         if was_up {
+            mark!(self, TargetLost);
             target.redial.reset(now);
         }
         if !self.timers.is_set(TimerKey::Target(address)) {
@@ -148,6 +152,9 @@ impl Engine {
         {
             known.redial.reset(now);
         }
+        if !self.courtesy(peer).is_zero() {
+            mark!(self, DialCourtesy);
+        }
         self.consider_dial(peer, self.courtesy(peer));
     }
 
@@ -158,7 +165,9 @@ impl Engine {
 
     /// Sees to it that a peer that wants a link will be dialled after `delay` at the latest.
     pub(super) fn consider_dial(&mut self, peer: PeerId, delay: Duration) {
-        if self.wants_link(peer) {
+        let lost =
+            planted!(self, NeverRedial) && self.peers.get(&peer).is_some_and(|known| known.session > 0);
+        if self.wants_link(peer) && !lost {
             let known = self.peers.get(&peer);
             let hold = known.map_or(self.now, |known| known.redial.hold_until);
             let in_flight = known.is_some_and(|known| !known.links.is_empty());
@@ -190,9 +199,13 @@ impl Engine {
         let own_addrs = self.own.record().record().addrs.clone();
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if now < known.redial.hold_until {
+            mark!(self, DialHeldOff);
             let hold = known.redial.hold_until;
             self.timers.set(TimerKey::Dial(peer), hold);
             return;
+        }
+        if now.since(known.redial.since) >= Duration::from_secs(60) {
+            mark!(self, RedialLate);
         }
         let live = known.heard.is_some_and(|heard| now.since(heard.at) < LIVE);
         let delay = known.redial.next_delay(now, live);
@@ -205,6 +218,9 @@ impl Engine {
         known.redial.not_before = now + SHORTEST_GAP;
         let room =
             known.links.len() < max && connected < self.config.max_links && self.dialling < MAX_DIALLING;
+        if !room {
+            mark!(self, DialNoRoom);
+        }
         if let (true, Some(&(address, interface))) = (room, addresses.get(turn % addresses.len().max(1))) {
             let link = self.start_dial(address, interface, Some(peer), None);
             if let Some(known) = self.peers.get_mut(&peer) {

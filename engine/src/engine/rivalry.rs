@@ -6,6 +6,8 @@ use core::time::Duration;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
+use crate::marks::mark;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::{DisconnectReason, Frame};
 
@@ -30,6 +32,7 @@ impl Engine {
         let current = self.peers.get(&peer).and_then(|known| known.link);
         match current {
             None if self.connected >= self.config.max_links => {
+                mark!(self, LinksFull);
                 self.hold_off(peer);
                 self.disconnect_link(id, DisconnectReason::Full, LeaveReason::Closed);
             }
@@ -44,16 +47,27 @@ impl Engine {
     /// acts on it, so that the two can never close both.
     fn compete(&mut self, peer: PeerId, current: LinkId, newcomer: LinkId) {
         self.stats.links_duplicate += 1;
+        if planted!(self, KeepBothLinks) {
+            return;
+        }
+        if planted!(self, EachKeepsItsOwn) {
+            let dialled = |id: LinkId| self.links.get(&id).is_some_and(|link| link.dialled);
+            self.drop_link(if dialled(current) { newcomer } else { current });
+            return;
+        }
         let decides = self.identity.peer_id() < peer;
         let rank = |id: LinkId| self.links.get(&id).map(|link| link.rank(decides));
         let (winner, loser) =
             if rank(newcomer) > rank(current) { (newcomer, current) } else { (current, newcomer) };
         if winner == newcomer {
+            mark!(self, NewcomerWon);
             self.use_link(peer, newcomer);
         }
         if !decides {
+            mark!(self, DuplicateAwaited);
             return;
         }
+        mark!(self, DuplicateDecided);
         let keep = self.links.get(&winner).and_then(|link| link.session()).map(|session| session.transcript);
         let Some(keep) = keep else { return };
         self.send_frame(loser, &Frame::Disconnect(DisconnectReason::Duplicate { keep }));
@@ -62,6 +76,9 @@ impl Engine {
             link.stage = Stage::Draining { session };
         }
         self.set_timer(TimerKey::Link(loser), DRAIN);
+        if planted!(self, CutTheWinner) {
+            self.drop_link(winner);
+        }
     }
 
     /// The peer with the smaller id gives this link up for another. If that other is gone here, it is told so, and
@@ -78,9 +95,11 @@ impl Engine {
             })
         });
         let Some(survivor) = survivor else {
+            mark!(self, MissingTold);
             self.send_frame(id, &Frame::Missing { keep });
             return;
         };
+        mark!(self, GaveWay);
         let mut waiting = match self.links.get_mut(&id) {
             Some(link) => core::mem::take(&mut link.queue),
             None => return,
@@ -103,6 +122,7 @@ impl Engine {
         let now = self.now;
         let Some(link) = self.links.get_mut(&id) else { return };
         let Stage::Draining { session, .. } = &link.stage else { return };
+        mark!(self, KeptAfterAll);
         link.stage = Stage::Open { session: session.clone(), since: now, confirmed: true };
         let Some(peer) = link.peer else { return };
         self.set_timer(TimerKey::Link(id), self.config.ping_after);
@@ -146,6 +166,7 @@ impl Engine {
             })
             .collect();
         for id in pending {
+            mark!(self, DialUnneeded);
             self.drop_link(id);
         }
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::identity::PeerId;
+use crate::marks::mark;
 use crate::record::SignedRecord;
 use crate::wire::{AgedRecord, Frame, RECORDS_PER_FRAME};
 
@@ -55,6 +56,7 @@ impl Engine {
         for record in records {
             if !trusted && !is_of(&record.bytes, from) {
                 self.stats.frames_before_trust += 1;
+                mark!(self, OthersRecordBeforeTrust);
                 continue;
             }
             let age = Duration::from_secs(u64::from(record.age_secs));

@@ -7,6 +7,8 @@ use core::time::Duration;
 use crate::config::MAX_TEXT;
 use crate::event::Event;
 use crate::identity::PeerId;
+use crate::marks::mark;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::Frame;
 
@@ -79,6 +81,7 @@ impl Engine {
             return;
         }
         let base = known.texts.acked + 1;
+        mark!(self, TextResent);
         let again: Vec<(u64, String)> = known.texts.outgoing.iter().cloned().collect();
         for (id, text) in again {
             if let Some(link) = self.peers.get(&to).and_then(|known| known.link) {
@@ -109,18 +112,28 @@ impl Engine {
         let incarnation = self.session_of(from).map_or(0, |session| session.incarnation);
         let Some(known) = self.peers.get_mut(&from) else { return };
         if incarnation < known.texts.taken_from {
+            mark!(self, TextFromEarlierRun);
             return;
         }
-        let trusted = known.ours;
+        let trusted = known.ours || planted!(self, UntrustedTextAsTrusted);
         let texts = &mut known.texts;
         // Whatever is below `base` was acknowledged by an earlier run of ours.
-        texts.last_taken = texts.last_taken.max(base.saturating_sub(1));
-        if id == texts.last_taken.saturating_add(1) {
+        if base.saturating_sub(1) > texts.last_taken {
+            mark!(self, TextBaseJumped);
+            texts.last_taken = base - 1;
+        }
+        if id <= texts.last_taken {
+            mark!(self, TextRepeated);
+        } else if id - texts.last_taken > 1 {
+            mark!(self, TextAhead);
+        }
+        if id == texts.last_taken.saturating_add(1) || (planted!(self, TextTwice) && id <= texts.last_taken) {
             if trusted_waiting >= max || (!trusted && untrusted_waiting >= MAX_UNTRUSTED) {
                 self.stats.texts_dropped += 1;
+                mark!(self, TextDropped);
                 return;
             }
-            texts.last_taken = id;
+            texts.last_taken = texts.last_taken.max(id);
             self.texts_in.push_back(Event::Text { from, text, trusted });
             self.outputs.notify(Slot::Text);
         }

@@ -8,6 +8,8 @@ use crate::config::Step;
 use crate::event::{Event, LeaveReason};
 use crate::identity::PeerId;
 use crate::input::LinkId;
+use crate::marks::mark;
+use crate::planted::planted;
 use crate::record::{PeerRecord, UnverifiedRecord};
 use crate::timers::TimerKey;
 use crate::wire::{DisconnectReason, Frame, MAX_STEP_MESSAGE};
@@ -48,6 +50,7 @@ impl Engine {
             let (peer, network) = (self.identity.peer_id(), self.config.network.tag());
             let ours = |record: &PeerRecord| record.peer == peer && record.network == network;
             if let Some(record) = record.ok().filter(|record| ours(record.record())) {
+                mark!(self, StaleHelloLearnt);
                 self.met_own_record(&record);
             }
             // The peer has closed it already; the next dial presents the new incarnation.
@@ -76,6 +79,9 @@ impl Engine {
         let replaced_older = before
             .and_then(|before| self.links.get(&before)?.session())
             .is_some_and(|session| session.incarnation < incarnation);
+        if replaced_older {
+            mark!(self, NewerRunTookOver);
+        }
         if before.is_none() || replaced_older {
             if before.is_none() {
                 self.connected += 1;
@@ -121,6 +127,7 @@ impl Engine {
             .max_by_key(|(_, link)| link.rank(decides))
             .map(|(other, _)| other);
         if let Some(survivor) = survivor {
+            mark!(self, SurvivorTookOver);
             self.use_link(peer, survivor);
             return;
         }
@@ -155,6 +162,7 @@ impl Engine {
             // The peer may still be at a step of its own, and goes on with it on the new link.
             if let Some(running) = running {
                 running.link = id;
+                mark!(self, VerificationMovedLink);
             }
             return;
         }
@@ -164,6 +172,7 @@ impl Engine {
         let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
         let steps = union(&self.config.verification, &session.steps, &self.config.supported_steps);
         let Ok(steps) = steps else {
+            mark!(self, StepUnknown);
             self.reject(peer);
             return;
         };
@@ -194,6 +203,7 @@ impl Engine {
             }
             None => {
                 known.ours = true;
+                mark!(self, VerificationPassed);
                 let session = known.session;
                 self.timers.cancel(TimerKey::Verification(peer));
                 self.send_to_peer(peer, &Frame::Verified { session });
@@ -212,12 +222,14 @@ impl Engine {
 
     pub(super) fn step_message(&mut self, id: LinkId, peer: PeerId, name: String, message: Vec<u8>) {
         if message.len() > MAX_STEP_MESSAGE || !self.supports(&name) {
+            mark!(self, StepUnknown);
             self.reject(peer);
             return;
         }
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let Some(running) = known.verification.as_mut().filter(|running| running.link == id) else { return };
         if running.is_later(&name) {
+            mark!(self, StepEarly);
             if !running.keep_early(&name, message) {
                 self.reject(peer);
             }
@@ -231,6 +243,7 @@ impl Engine {
         let transcript = session.transcript;
         let waiting = self.steps_in.entry(peer).or_default();
         if waiting.len() >= MAX_STEP_EVENTS {
+            mark!(self, StepFlooded);
             self.reject(peer);
             return;
         }
@@ -285,6 +298,7 @@ impl Engine {
             running.pass();
             self.run_step(peer);
         } else {
+            mark!(self, StepFailed);
             self.reject(peer);
         }
         self.pump_links();
@@ -310,6 +324,8 @@ impl Engine {
             known.told_trusted = false;
         } else if said == known.their_session {
             known.theirs |= verified;
+        } else {
+            mark!(self, TheirSessionLate);
         }
     }
 
@@ -317,8 +333,10 @@ impl Engine {
     pub(super) fn verification_due(&mut self, peer: PeerId, stalled: bool) {
         let runs = self.peers.get(&peer).is_some_and(|known| !known.ours && known.verification.is_some());
         if runs && stalled {
+            mark!(self, VerificationStalled);
             self.set_timer(TimerKey::Verification(peer), self.config.verification_timeout);
         } else if runs {
+            mark!(self, VerificationTimedOut);
             self.reject(peer);
         }
     }
@@ -340,9 +358,13 @@ impl Engine {
         }
         known.told_trusted = true;
         known.trust_epoch += 1;
+        let first = known.trust_epoch == 1;
+        mark!(self, Trusted);
         self.outputs.notify(Slot::Peer(peer));
         self.share_everything_with(peer);
-        self.offer_everything_to(peer);
+        if !planted!(self, NoReoffer) || first {
+            self.offer_everything_to(peer);
+        }
         self.transfers_moved(peer);
     }
 }

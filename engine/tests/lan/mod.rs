@@ -161,6 +161,11 @@ impl Lan {
         }
     }
 
+    /// How many streams node `i` has.
+    pub(crate) fn streams(&self, i: usize) -> usize {
+        self.nodes[i].links.len()
+    }
+
     pub(crate) fn give_budget(&mut self, i: usize, budget: usize) {
         let links: Vec<LinkId> = self.nodes[i].links.keys().copied().collect();
         for link in links {

@@ -1,0 +1,190 @@
+//! Coverage marks: which of the branches that matter a run has taken.
+//!
+//! Without the feature `marks` nothing of this is compiled. With it each engine counts for itself, and nothing that it
+//! puts out changes.
+
+/// Notes that the branch in which it stands was taken by this engine.
+///
+/// It names the field, so it may stand where another part of the engine is borrowed.
+#[cfg(feature = "marks")]
+macro_rules! mark {
+    ($engine:expr, $mark:ident) => {
+        $engine.marks.hit(crate::marks::Mark::$mark)
+    };
+}
+
+#[cfg(not(feature = "marks"))]
+macro_rules! mark {
+    ($engine:expr, $mark:ident) => {};
+}
+
+pub(crate) use mark;
+
+#[cfg(feature = "marks")]
+macro_rules! catalogue {
+    ($($name:ident: $sentence:literal,)*) => {
+        /// A branch of the engine that a thorough set of runs must take.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Mark {
+            $(#[doc = $sentence] $name,)*
+        }
+
+        impl Mark {
+            /// Every mark there is, so that one that no run has taken is known by its name.
+            pub const ALL: &[Mark] = &[$(Mark::$name,)*];
+
+            /// Its name, as in the source.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Mark::$name => stringify!($name),)* }
+            }
+
+            /// What happened when it is taken.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Mark::$name => $sentence,)* }
+            }
+        }
+    };
+}
+
+#[cfg(feature = "marks")]
+catalogue! {
+    // Discovery.
+    OwnDatagramHeard: "A datagram of our own came back.",
+    BeaconRepeated: "A beacon came that is not newer than the last one of its instance.",
+    BeaconFromElsewhere: "A genuine beacon came from outside the interface's own subnet.",
+    OtherVersionMet: "A place that speaks another version was noted for the application.",
+    ReplySent: "A newcomer got a reply of its own.",
+    ReplyDeferred: "Newcomers came too fast for a reply each: one broadcast answers them.",
+    InstanceForgotten: "The table of heard instances was full and the one heard longest ago made room.",
+    TransmitDropped: "Too many datagrams waited to be polled and the oldest was dropped.",
+    // Records.
+    RecordExpiredOnArrival: "A record came that was too old already.",
+    RecordOfOtherInstance: "A beacon carried a record of another instance.",
+    RecordRefreshed: "The record that is held came again, younger.",
+    RecordStale: "A record came that is older than what is held.",
+    FloorRefused: "A record came that lies below the floor of a peer that left or expired.",
+    FloorLifted: "A peer that had left or expired came back with a newer record.",
+    FloorEvicted: "The table of floors was full and one made room.",
+    SignatureRateLimited: "Strangers' records came faster than signatures may be checked.",
+    SignatureForged: "A record came that its subject did not sign.",
+    CloneOutranked: "A record of our own key that is not older than ours made us jump above it.",
+    PeerRestarted: "A record of a newer incarnation replaced the one that was held.",
+    PeerGone: "A farewell ended a run of a peer.",
+    PeerEvicted: "The table of peers was full and one without a link made room.",
+    TableFull: "The table of peers was full and nobody could make room.",
+    PeerExpired: "A peer without a link was forgotten because its record was too old.",
+    // Dials.
+    DialCourtesy: "A dial to a peer waits because the peer has the smaller id.",
+    DialHeldOff: "A dial was put off because both were parted on purpose.",
+    DialNoRoom: "A dial was due but too many dials or links are there already.",
+    DialTimedOut: "The driver did not answer a dial in time.",
+    DialUnneeded: "A dial was dropped because its peer is linked by another way.",
+    TargetLinked: "An address by hand was left alone because its peer is linked.",
+    TargetLost: "A confirmed link to an address by hand was lost and the address is dialled again.",
+    RedialLate: "A dial was repeated after the first minute, at growing intervals.",
+    NetworkChanged: "Peers without a link are dialled anew because the network may be another.",
+    // Handshakes.
+    LinkFromTooMany: "A stream was refused because too many were opened within a short time.",
+    HalfOpenEvicted: "Too many strangers were shaking hands and the oldest link was cut.",
+    HandshakeReplayed: "A recorded first handshake message came again.",
+    HandshakeBroken: "A handshake failed.",
+    HandshakeTimedOut: "A handshake took too long.",
+    HelloRefused: "A handshake ended well but what it carried was not believed.",
+    StaleHelloShown: "A peer that lost its memory was shown its own newer record.",
+    StaleHelloLearnt: "We were shown a newer record of our own.",
+    SpareLinkDropped: "A peer had too many links and one that is not used was dropped.",
+    ConfirmTimedOut: "The first frame on an authenticated link took too long.",
+    // Links.
+    LinksFull: "A newcomer's link was closed because there are as many as allowed.",
+    DuplicateDecided: "Two links to one peer were confirmed and we decided which stays.",
+    DuplicateAwaited: "Two links to one peer were confirmed and the peer decides which stays.",
+    NewcomerWon: "Of two links to one peer the newcomer stays.",
+    GaveWay: "The peer gave one link up for another and we followed.",
+    MissingTold: "The peer wanted to keep a link that is gone here and was told so.",
+    KeptAfterAll: "The link that we wanted to keep is not there at the peer: the other one stays.",
+    SurvivorTookOver: "The used link was lost and another one to that peer took its place.",
+    NewerRunTookOver: "A link of a newer incarnation replaced a link of an older one.",
+    DrainEnded: "A link that lost was ended by us because the peer did not.",
+    LinkPinged: "A silent link was asked for a sign of life.",
+    LinkLostToSilence: "A link was lost to silence.",
+    GraceAfterStall: "We were stopped ourselves: nobody is blamed for the silence.",
+    LinksDoubted: "The clock jumped and every link was asked whether it lives.",
+    FirstFrameWrong: "A link's first frame was no confirmation, or a later one was.",
+    FrameMalformed: "A frame could not be decoded.",
+    FrameBeforeTrust: "A frame came that passes only from a verified peer, and the peer was none.",
+    QueueOverflowed: "So much waited for a link that it was closed.",
+    AnswerDropped: "An answer was dropped because too much waits for the link.",
+    // Trust.
+    VerificationPassed: "All steps of a peer's verification passed.",
+    VerificationMovedLink: "A peer's verification went on over another link.",
+    VerificationStalled: "A verification ran out of time while we were stopped, and got its time again.",
+    VerificationTimedOut: "A verification ran out of time.",
+    StepEarly: "A message for a step came before that step began.",
+    StepUnknown: "A peer asked for a step, or sent a message for one, that we cannot run.",
+    StepFlooded: "A peer sent more messages for a step than may wait.",
+    StepFailed: "The application rejected a peer by a step.",
+    TheirSessionLate: "What a peer said of an earlier session came late and did not count.",
+    Trusted: "Both sides have verified each other.",
+    OthersRecordBeforeTrust: "A peer that is not verified passed on a record of somebody else.",
+    // Texts.
+    TextResent: "A text was sent again.",
+    TextRepeated: "A text came a second time and was only acknowledged.",
+    TextAhead: "A text came before the one that precedes it.",
+    TextBaseJumped: "Texts that an earlier run of ours had acknowledged were skipped.",
+    TextFromEarlierRun: "A text of an earlier incarnation of the peer came late.",
+    TextDropped: "A text was not taken because too many wait for the application.",
+    TextsLost: "A peer left the table with texts that it never acknowledged.",
+    // Content.
+    OfferRepeated: "An offer came for content that is complete here already.",
+    OfferOfDeclined: "An offer came again for content that was declined.",
+    ListPartBad: "A part of a block list has a length that cannot be.",
+    ListPartStray: "A part of a block list came that does not continue what is held.",
+    ListUnproven: "A block list does not prove its content.",
+    BlockBad: "A block came that is not the one that was asked for.",
+    BlockUnexpected: "A block came that nobody expected.",
+    BlockLate: "A good block came after it was given up.",
+    SourceStruck: "A source sent something wrong or nothing in time.",
+    SourceGivenUp: "A source is not asked for a content any more.",
+    SourceSwitched: "A transfer that had lost its source goes on with one.",
+    SourceAbsent: "A transfer has no source now but hopes for one.",
+    NoSourceLeft: "A transfer failed because nobody is left to serve it.",
+    WindowRefilled: "A block was written and more were asked for.",
+    StoreSlow: "The store was slow and the source was not blamed.",
+    StoreFailed: "The store could not do what a transfer needs.",
+    // The end.
+    Farewell: "A farewell was broadcast.",
+    EventsCoalesced: "A peer went and came back before the application looked.",
+    DepartureKept: "A peer left the table before the application was told that it went.",
+}
+
+/// How often each mark was taken by one engine.
+#[cfg(feature = "marks")]
+#[derive(Clone, Debug)]
+pub struct Marks([u64; Mark::ALL.len()]);
+
+#[cfg(feature = "marks")]
+impl Marks {
+    pub(crate) const fn new() -> Self {
+        Marks([0; Mark::ALL.len()])
+    }
+
+    pub(crate) fn hit(&mut self, mark: Mark) {
+        if let Some(count) = self.0.get_mut(mark as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// How often `mark` was taken.
+    #[must_use]
+    pub fn count(&self, mark: Mark) -> u64 {
+        self.0.get(mark as usize).copied().unwrap_or(0)
+    }
+
+    /// Every mark and how often it was taken, in the order of the catalogue.
+    pub fn iter(&self) -> impl Iterator<Item = (Mark, u64)> + '_ {
+        Mark::ALL.iter().copied().zip(self.0)
+    }
+}

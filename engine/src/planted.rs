@@ -1,0 +1,76 @@
+//! Planted bugs: switches for tests only, so that every check can be shown to fail.
+//!
+//! Without the feature `planted`, which nothing but tests may enable, the switches are the constant `false` and the
+//! branches behind them are gone. With it [`Config::planted`](crate::Config::planted) names the one bug that an engine
+//! has.
+
+/// Whether this engine has been given the bug.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($engine:expr, $bug:ident) => {
+        $engine.config.planted == Some(crate::planted::Bug::$bug)
+    };
+}
+
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($engine:expr, $bug:ident) => {
+        false
+    };
+}
+
+pub(crate) use planted;
+
+#[cfg(feature = "planted")]
+macro_rules! catalogue {
+    ($($name:ident = $id:literal: $sentence:literal,)*) => {
+        /// A bug that an engine can be given.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Bug {
+            $(#[doc = $sentence] $name,)*
+        }
+
+        impl Bug {
+            /// Every bug there is.
+            pub const ALL: &[Bug] = &[$(Bug::$name,)*];
+
+            /// Its name on a command line.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Bug::$name => $id,)* }
+            }
+
+            /// What an engine with it does wrong.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Bug::$name => $sentence,)* }
+            }
+
+            /// The bug of this id.
+            #[must_use]
+            pub fn find(id: &str) -> Option<Bug> {
+                Bug::ALL.iter().copied().find(|bug| bug.id() == id)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "planted")]
+catalogue! {
+    KeepBothLinks = "keep-both-links": "Of two links to one peer neither is ever given up.",
+    CutTheWinner = "cut-the-winner": "Of two links to one peer the winner is cut as well.",
+    EachKeepsItsOwn = "each-keeps-its-own": "Of two links to one peer each side keeps the one that it dialled and drops the other.",
+    EventsDoNotAlternate = "events-do-not-alternate": "A reconnect that the application has not seen is told as a second connect.",
+    UntrustedTextAsTrusted = "untrusted-text-as-trusted": "A text of a peer that is not verified is marked as trusted.",
+    EnhancedBeforeTrust = "enhanced-before-trust": "Frames that are for verified peers only pass from any peer.",
+    FloorsForgotten = "floors-forgotten": "Nothing is remembered of a peer that said goodbye.",
+    TextTwice = "text-twice": "A text that comes again is delivered again.",
+    ForgedRecord = "forged-record": "The signature of a record is not checked.",
+    BadBlock = "bad-block": "A block of the right length passes whatever is in it.",
+    NeverRedial = "never-redial": "A peer whose link was lost is never dialled again.",
+    BeaconStorm = "beacon-storm": "Every beacon is answered, answers included.",
+    NoReoffer = "no-reoffer": "Contents are offered to a peer once and not after a reconnect.",
+    UnboundedTable = "unbounded-table": "The table of peers grows beyond its limit.",
+    DeafToSilence = "deaf-to-silence": "A link is never lost however long it is silent.",
+}
