@@ -157,7 +157,7 @@ impl Engine {
             return Accepted::Known(id);
         }
         let held = self.peers.get(&id).map(|peer| &peer.record);
-        if held.is_some_and(|held| !unverified.supersedes(held))
+        if held.is_some_and(|held| !unverified.supersedes(held) || unverified.rivals(held))
             || self.floors.get(&id).is_some_and(|floor| floor.refuses(&unverified))
         {
             self.stats.records_stale += 1;
