@@ -215,6 +215,15 @@ impl UnverifiedRecord {
         self.0.supersedes(other)
     }
 
+    /// Whether it says that another run of its subject lives in the same incarnation as `other`: after its disk was
+    /// lost, or from a clone. Neither is news to the other; who presents it on a link is told so, and jumps above.
+    pub(crate) fn rivals(&self, other: &SignedRecord) -> bool {
+        let (own, other) = (self.record(), other.record());
+        own.kind == RecordKind::Alive
+            && own.incarnation == other.incarnation
+            && own.instance != other.instance
+    }
+
     /// Whether `other` supersedes it even if it is genuine.
     #[must_use]
     pub fn is_superseded_by(&self, other: &SignedRecord) -> bool {

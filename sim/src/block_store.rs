@@ -23,6 +23,27 @@ impl BlockStore {
         (Manifest { content, name: name.to_owned(), kind: ContentKind::File }, list)
     }
 
+    /// What is published, made ready to be published again after a restart.
+    pub(crate) fn republish(&self) -> Vec<(Manifest, BlockList)> {
+        let ready = |bytes: &Vec<u8>| {
+            let mut hasher = ContentHasher::new();
+            hasher.update(bytes);
+            let (content, list) = hasher.finish().ok()?;
+            Some((Manifest { content, name: "published".to_owned(), kind: ContentKind::File }, list))
+        };
+        self.published.values().filter_map(ready).collect()
+    }
+
+    /// Whether this content is published here.
+    pub(crate) fn serves(&self, content: &ContentId) -> bool {
+        self.published.contains_key(content)
+    }
+
+    /// How many contents are arriving.
+    pub(crate) fn arriving(&self) -> usize {
+        self.arriving.len()
+    }
+
     pub(crate) fn withdraw(&mut self, content: &ContentId) {
         self.published.remove(content);
     }

@@ -5,8 +5,7 @@ mod faults;
 mod node;
 mod streams;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use p2pnet_engine::{
 };
 
 use crate::draws::seed_bytes;
+use crate::schedule::Schedule;
 use crate::trace::{Trace, What};
 use conn::{Conn, ConnId};
 use node::Node;
@@ -49,8 +49,8 @@ pub struct Pair {
     latency: Duration,
     /// Bytes a second that one direction of a stream moves.
     bandwidth: u64,
-    heap: BinaryHeap<Reverse<Scheduled>>,
-    sequence: u64,
+    schedule: Schedule<Happening>,
+    conns_made: u64,
     nodes: Vec<Node>,
     conns: BTreeMap<ConnId, Conn>,
     cuts: BTreeSet<(usize, usize)>,
@@ -71,38 +71,11 @@ type BetweenNodes = Box<dyn FnMut(usize, usize) -> bool>;
 /// Asked for blocks that a node sends.
 type OfBlocks = Box<dyn FnMut(usize, &BlockRef) -> bool>;
 
-struct Scheduled {
-    at: Timestamp,
-    sequence: u64,
-    happening: Happening,
-}
-
 enum Happening {
     Datagram { to: usize, source: SocketAddr, bytes: Vec<u8> },
     Stream(StreamEvent),
     Store { node: usize, starts: u64, reply: StoreReply },
 }
-
-/// What happens first wins; of two at the same time the one that was scheduled first.
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.sequence == other.sequence
-    }
-}
-
-impl Eq for Scheduled {}
 
 impl Pair {
     /// Two nodes that do not run yet.
@@ -129,8 +102,8 @@ impl Pair {
             now: Timestamp::ZERO,
             latency: Duration::from_micros(500),
             bandwidth: 125_000_000,
-            heap: BinaryHeap::new(),
-            sequence: 0,
+            schedule: Schedule::new(),
+            conns_made: 0,
             nodes,
             conns: BTreeMap::new(),
             cuts: BTreeSet::new(),
@@ -360,10 +333,10 @@ impl Pair {
             .enumerate()
             .filter_map(|(i, node)| Some((node.engine.as_ref()?.poll_timeout()?.at.max(self.now), i)))
             .min();
-        let event = self.heap.peek().map(|Reverse(scheduled)| scheduled.at);
+        let event = self.schedule.next_at();
         match (event, timer) {
             (Some(at), timer) if at <= end && timer.is_none_or(|(due, _)| at <= due) => {
-                if let Some(Reverse(scheduled)) = self.heap.pop() {
+                if let Some(scheduled) = self.schedule.pop() {
                     self.advance(at);
                     self.happen(scheduled.happening);
                 }
@@ -496,8 +469,7 @@ impl Pair {
     }
 
     fn schedule_at(&mut self, at: Timestamp, happening: Happening) {
-        self.sequence += 1;
-        self.heap.push(Reverse(Scheduled { at, sequence: self.sequence, happening }));
+        self.schedule.push(at, 0, 0, happening);
     }
 
     fn log_output(&mut self, i: usize, kind: &str, bytes: &[u8]) {

@@ -26,6 +26,12 @@ pub struct Trace {
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
+    /// The number of what happened when this was noted; a [`World`](crate::World) numbers everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// The number of what caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<u64>,
     /// Virtual milliseconds since the run began, to the microsecond.
     pub t_ms: f64,
     /// The node that it happened to; `None` for the network as a whole.
@@ -46,6 +52,9 @@ pub enum What {
     Stopped,
     Sent { to: String, bytes: usize },
     Heard { from: String, bytes: usize },
+    Wrote { to: String, bytes: usize },
+    Read { from: String, bytes: usize },
+    Woke { reason: String },
     Dialled { to: String },
     DialFailed { to: String, error: String },
     Accepted { from: String },
@@ -84,7 +93,11 @@ pub enum Detail {
 impl What {
     fn detail(&self) -> Detail {
         match self {
-            What::Sent { .. } | What::Heard { .. } => Detail::Everything,
+            What::Sent { .. }
+            | What::Heard { .. }
+            | What::Wrote { .. }
+            | What::Read { .. }
+            | What::Woke { .. } => Detail::Everything,
             What::Dialled { .. }
             | What::DialFailed { .. }
             | What::Accepted { .. }
@@ -116,8 +129,18 @@ impl Trace {
 
     /// Appends what happened to `node`, or to the network as a whole.
     pub fn push(&mut self, at: Duration, node: Option<&str>, what: What) {
+        self.append(at, node, None, what);
+    }
+
+    /// Appends what happened during happening `id`, which `cause` caused.
+    pub fn push_caused(&mut self, at: Duration, node: Option<&str>, (id, cause): (u64, u64), what: What) {
+        self.append(at, node, Some((id, cause)), what);
+    }
+
+    fn append(&mut self, at: Duration, node: Option<&str>, number: Option<(u64, u64)>, what: What) {
         let micros = at.as_micros() as f64;
-        let entry = Entry { t_ms: micros / 1000.0, node: node.map(str::to_owned), what };
+        let (id, cause) = (number.map(|(id, _)| id), number.map(|(_, cause)| cause));
+        let entry = Entry { id, cause, t_ms: micros / 1000.0, node: node.map(str::to_owned), what };
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.hash);
         hasher.update(entry.json().as_bytes());
@@ -153,6 +176,42 @@ impl Trace {
     #[must_use]
     pub fn hash(&self) -> String {
         self.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The last entry and what led to it, the earliest first: `most` entries at the most.
+    #[must_use]
+    pub fn causes_of_last(&self, most: usize) -> Vec<&Entry> {
+        let mut chain: Vec<&Entry> = Vec::new();
+        let mut wanted = None;
+        for entry in self.entries.iter().rev() {
+            if chain.is_empty() || (wanted.is_some() && entry.id == wanted) {
+                // Several entries of one happening all belong to the chain; the cause is the same.
+                chain.push(entry);
+                if chain.len() == most {
+                    break;
+                }
+                if chain.len() == 1 || chain[chain.len() - 2].id != entry.id {
+                    wanted = entry.id.or(wanted);
+                }
+            } else if let Some(last) = chain.last()
+                && entry.id.is_some()
+                && entry.id == last.cause
+            {
+                chain.push(entry);
+                wanted = entry.id;
+                if chain.len() == most {
+                    break;
+                }
+            }
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// One entry as a line of [`text`](Self::text), without a line end.
+    #[must_use]
+    pub fn entry_text(&self, entry: &Entry) -> String {
+        self.line(entry)
     }
 
     /// Every check so far: virtual milliseconds, what was checked, whether it held.
@@ -206,6 +265,9 @@ impl fmt::Display for What {
             What::Stopped => write!(f, "stopped"),
             What::Sent { to, bytes } => write!(f, "sends {bytes} B to {to}"),
             What::Heard { from, bytes } => write!(f, "hears {bytes} B from {from}"),
+            What::Wrote { to, bytes } => write!(f, "writes {bytes} B to {to}"),
+            What::Read { from, bytes } => write!(f, "reads {bytes} B from {from}"),
+            What::Woke { reason } => write!(f, "wakes: {reason}"),
             What::Dialled { to } => write!(f, "dialled {to}"),
             What::DialFailed { to, error } => write!(f, "cannot dial {to}: {error}"),
             What::Accepted { from } => write!(f, "accepted {from}"),

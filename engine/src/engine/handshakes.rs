@@ -172,12 +172,12 @@ impl Engine {
             return None;
         }
         if self.accept_record(&hello.record, Duration::ZERO, Origin::Link(peer)) == Accepted::No {
-            unverified.verify().ok()?;
+            unverified.clone().verify().ok()?;
         }
         let held = self.peers.get(&peer).map(|known| &known.record);
         let floor = self.floors.get(&peer).filter(|floor| floor.outranks(incarnation));
         let newer = held
-            .filter(|held| held.record().incarnation > incarnation)
+            .filter(|held| held.record().incarnation > incarnation || unverified.rivals(held))
             .or(floor.map(|floor| &floor.record))
             .map(|record| record.bytes().to_vec());
         // A full table has no room for it.

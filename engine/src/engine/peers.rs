@@ -168,7 +168,7 @@ impl Engine {
             return Accepted::Known(id);
         }
         let held = self.peers.get(&id).map(|peer| &peer.record);
-        if held.is_some_and(|held| !unverified.supersedes(held)) {
+        if held.is_some_and(|held| !unverified.supersedes(held) || unverified.rivals(held)) {
             mark!(self, RecordStale);
             self.stats.records_stale += 1;
             return Accepted::No;

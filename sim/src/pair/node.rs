@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use p2pnet_engine::{Engine, Event, Interface, InterfaceAddr, LinkId, Timestamp};
 
 use super::INTERFACE;
-use super::conn::{ConnId, Side};
+use super::conn::ConnId;
 use crate::block_store::BlockStore;
 use crate::draws::seed_bytes;
+use crate::stream_end::Side;
 
 /// One node: what outlives its engine, and the engine while it runs.
 pub(super) struct Node {

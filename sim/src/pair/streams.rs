@@ -8,11 +8,10 @@ use p2pnet_engine::{
     StoreRequest, Verdict, block_header,
 };
 
-use super::conn::{Conn, ConnId, End, Side};
+use super::conn::{Conn, ConnId};
 use super::{Happening, INTERFACE, PRIVATE_PORT, Pair};
+use crate::stream_end::{End, Side, WRITE_QUEUE};
 
-/// Bytes that a writer takes before it asks for no more.
-const WRITE_QUEUE: usize = 256 * 1024;
 /// How long a dial waits for an answer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -77,7 +76,8 @@ impl Pair {
     }
 
     fn begin_dial(&mut self, i: usize, link: LinkId, address: SocketAddr) {
-        let conn = ConnId(self.sequence);
+        self.conns_made += 1;
+        let conn = ConnId(self.conns_made);
         let target =
             self.nodes.iter().position(|node| address.ip() == node.ip && address.port() == PRIVATE_PORT);
         self.conns.insert(

@@ -1,10 +1,12 @@
-//! `p2pnet-sim`: lists and runs scenarios. The same command gives the same output, every time and everywhere.
+//! `p2pnet-sim`: runs scenarios, plans and sweeps. The same command gives the same output, every time and everywhere.
+
+mod worlds;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use p2pnet_sim::{Detail, FaultProfile, Report, Scenario, all, find};
+use p2pnet_sim::{Detail, FaultProfile, Report, Scenario, all, find, nearest};
 
 /// A check failed.
 const FAILED: u8 = 11;
@@ -25,6 +27,12 @@ enum Command {
     List,
     /// Runs a scenario: prints its trace, its checks and the hash of the run; exits with 11 if a check fails
     Run(Run),
+    Sweep(worlds::Sweep),
+    Replay(worlds::Replay),
+    Plan(worlds::PlanOf),
+    CheckDeterminism(worlds::CheckDeterminism),
+    Explain(worlds::Explain),
+    Diff(worlds::Diff),
 }
 
 #[derive(clap::Args)]
@@ -65,6 +73,12 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::List => list().map(|()| ExitCode::SUCCESS),
         Command::Run(run) => run.run(),
+        Command::Sweep(sweep) => sweep.run(),
+        Command::Replay(replay) => replay.run(),
+        Command::Plan(plan) => plan.run(),
+        Command::CheckDeterminism(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Diff(diff) => diff.run(),
     };
     // The only error is a reader that has seen enough.
     done.unwrap_or(ExitCode::SUCCESS)
@@ -85,7 +99,7 @@ impl Run {
             return bad_input(&format!(
                 "there is no scenario `{}`; did you mean `{}`?",
                 self.scenario.escape_debug(),
-                nearest(&self.scenario)
+                nearest(&self.scenario, all().iter().map(|scenario| scenario.name)).unwrap_or_default()
             ));
         };
         let nodes = self.nodes.unwrap_or(scenario.nodes);
@@ -170,39 +184,4 @@ impl From<Amount> for Detail {
 fn bad_input(message: &str) -> io::Result<ExitCode> {
     eprintln!("error: {message}");
     Ok(ExitCode::from(BAD_INPUT))
-}
-
-/// The scenario whose name takes the fewest edits.
-fn nearest(name: &str) -> &'static str {
-    let edits = |scenario: &Scenario| edit_distance(name, scenario.name);
-    all().iter().min_by_key(|scenario| edits(scenario)).map_or("", |scenario| scenario.name)
-}
-
-/// How many characters must be inserted, removed or replaced (Levenshtein).
-fn edit_distance(a: &str, b: &str) -> usize {
-    // A long argument is near to nothing; its first characters decide.
-    let a: Vec<char> = a.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=a.len()).collect();
-    for (i, b) in b.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, a) in a.iter().enumerate() {
-            let replaced = diagonal + usize::from(*a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[a.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_name_is_the_one_with_the_fewest_edits() {
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(nearest("lossy-lna"), "lossy-lan");
-        assert_eq!(nearest("sharefile"), "share-file");
-    }
 }

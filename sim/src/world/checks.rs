@@ -1,0 +1,218 @@
+//! What must hold in every run. One module a check.
+
+mod alternate;
+mod bounds;
+mod discovery;
+mod links;
+mod one_link;
+mod provenance;
+mod quiet;
+mod records;
+mod resurrection;
+mod taint;
+mod texts;
+mod traffic;
+mod transfers;
+
+use p2pnet_engine::{Event, PeerId};
+
+use super::World;
+
+/// What kind of promise a check is about. The exit code of the program tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// The code panicked.
+    Panic,
+    /// Something happened that never may.
+    Safety,
+    /// Something that must happen did not, within its bound.
+    Liveness,
+}
+
+impl Class {
+    /// The exit code of `p2pnet-sim` for it.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Class::Panic => 10,
+            Class::Safety => 11,
+            Class::Liveness => 12,
+        }
+    }
+}
+
+/// What a check can see happen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seen<'a> {
+    Started {
+        node: usize,
+    },
+    /// A node was asked to leave for good.
+    Leaves {
+        node: usize,
+    },
+    Event {
+        node: usize,
+        event: &'a Event,
+    },
+    TextSent {
+        index: usize,
+        from: usize,
+        to: usize,
+        peer: PeerId,
+        id: u64,
+    },
+    /// The engine of a node has done all that an input asked for.
+    Turn {
+        node: usize,
+    },
+    /// A second is over: the time for checks that look at everything.
+    Second,
+    QuietBegins,
+    QuietEnds,
+}
+
+/// What does not hold, or not yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    pub(crate) node: Option<usize>,
+    pub(crate) message: String,
+}
+
+impl Broken {
+    pub(crate) fn on(node: usize, message: String) -> Broken {
+        Broken { node: Some(node), message }
+    }
+}
+
+/// One promise. It sees everything that happens and remembers what it needs to.
+pub(crate) trait Check {
+    /// Its name, for `explain` and for reports.
+    fn id(&self) -> &'static str;
+
+    /// Sees something happen.
+    fn saw(&mut self, _world: &World, _seen: &Seen<'_>) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    /// What must still happen before the core has converged; `None` for nothing.
+    fn pending(&self, _world: &World) -> Option<Broken> {
+        None
+    }
+}
+
+/// Every check, ready for a run.
+pub(crate) fn all() -> Vec<Box<dyn Check>> {
+    vec![
+        Box::new(alternate::Alternate::default()),
+        Box::new(taint::Taint),
+        Box::new(provenance::Provenance::default()),
+        Box::new(resurrection::NoResurrection::default()),
+        Box::new(texts::Texts::default()),
+        Box::new(bounds::Bounds),
+        Box::new(traffic::Traffic::default()),
+        Box::new(one_link::OneLink),
+        Box::new(quiet::Quiet::default()),
+        Box::new(discovery::Discovery),
+        Box::new(links::Links),
+        Box::new(records::Records),
+        Box::new(transfers::Transfers::default()),
+    ]
+}
+
+/// Every check by its id, with its class and the sentence that it stands for.
+pub const SENTENCES: [(&str, Class, &str); 16] = [
+    (
+        "no-panic",
+        Class::Panic,
+        "No input, whatever it is, makes the code panic, and no driver is asked for what it does not know.",
+    ),
+    (
+        "deadlines",
+        Class::Safety,
+        "After a deadline was handled the next one lies in the future, and time moves on.",
+    ),
+    (
+        "alternate",
+        Class::Safety,
+        "A peer is told to be connected, trusted and gone in this order: ups and downs alternate.",
+    ),
+    (
+        "taint",
+        Class::Safety,
+        "Nothing of a peer that was not verified passes but its own record, untrusted texts, pings and its goodbye.",
+    ),
+    (
+        "provenance",
+        Class::Safety,
+        "Every record that is held is one that its subject signed, and every content that arrives is one that its publisher published, byte for byte.",
+    ),
+    (
+        "no-resurrection",
+        Class::Safety,
+        "Who left for good does not come back to those who know it without a higher incarnation.",
+    ),
+    (
+        "texts",
+        Class::Safety,
+        "A text arrives at most once in each run of its receiver, unchanged, from whom it says; none is reported as delivered that is not; and those sent after the network was healed arrive.",
+    ),
+    ("bounds", Class::Safety, "Tables stay within the limits of the configuration."),
+    (
+        "traffic",
+        Class::Safety,
+        "A node sends no more datagrams than its beacons and a bounded number of replies take, whatever it receives.",
+    ),
+    (
+        "one-link",
+        Class::Safety,
+        "Once the network is quiet every pair has exactly one link, and both sides use the two ends of it.",
+    ),
+    ("quiet", Class::Safety, "When there is nothing to do no link comes or goes, and nobody dials."),
+    (
+        "discovery",
+        Class::Liveness,
+        "After the network was healed all nodes of the core in one network know each other.",
+    ),
+    (
+        "links",
+        Class::Liveness,
+        "After the network was healed all nodes of the core in one network trust each other.",
+    ),
+    (
+        "records",
+        Class::Liveness,
+        "After the network was healed everybody in the core holds the record of everybody else that is valid now.",
+    ),
+    (
+        "transfers",
+        Class::Liveness,
+        "After the network was healed everybody in the core gets whole what the others in it publish.",
+    ),
+    ("leavers", Class::Liveness, "Who leaves for good is forgotten by everybody within seconds."),
+];
+
+/// What kind of promise a check is about.
+pub(crate) fn class_of(id: &str) -> Class {
+    SENTENCES.iter().find(|(known, ..)| *known == id).map_or(Class::Safety, |&(_, class, _)| class)
+}
+
+/// The nodes of the core, in pairs that must have a link.
+pub(super) fn core_pairs(world: &World) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let core: Vec<usize> = (0..world.len()).filter(|&node| world.plan().is_core(node)).collect();
+    let pairs: Vec<(usize, usize)> =
+        core.iter().flat_map(|&a| core.iter().map(move |&b| (a, b))).filter(|(a, b)| a != b).collect();
+    pairs.into_iter().filter(|&(a, b)| world.must_link(a, b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_has_a_sentence() {
+        for check in all() {
+            assert!(SENTENCES.iter().any(|(id, ..)| *id == check.id()), "{}", check.id());
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Records and contents are their authors'.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use p2pnet_engine::{Event, PeerId};
+
+use super::{Broken, Check, Seen};
+use crate::world::World;
+
+/// Every record that any node has presented.
+#[derive(Debug, Default)]
+pub(super) struct Provenance {
+    issued: BTreeMap<PeerId, BTreeSet<Vec<u8>>>,
+    /// The incarnation and number of the record that each node presented last.
+    last: BTreeMap<usize, (u64, u64)>,
+}
+
+impl Check for Provenance {
+    fn id(&self) -> &'static str {
+        "provenance"
+    }
+
+    fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
+        match *seen {
+            Seen::Turn { node } | Seen::Started { node } => {
+                let Some(engine) = world.engine(node) else { return Ok(()) };
+                let record = engine.record();
+                let number = (record.record().incarnation, record.record().seq);
+                if matches!(seen, Seen::Started { .. }) || self.last.get(&node) != Some(&number) {
+                    self.last.insert(node, number);
+                    self.issued.entry(engine.peer_id()).or_default().insert(record.bytes().to_vec());
+                }
+                Ok(())
+            }
+            Seen::Second => (0..world.len()).try_for_each(|node| self.look_at(world, node)),
+            Seen::Event { node, event: Event::ContentReceived { manifest, .. } } => {
+                match world.received_rightly(node, &manifest.content) {
+                    true => Ok(()),
+                    false => {
+                        Err(Broken::on(node, format!("{:?} is not what was published", manifest.content)))
+                    }
+                }
+            }
+            Seen::Event { node, event: Event::ContentDelivered { content, to } } => {
+                match world.node_of(to).is_none_or(|to| world.may_hold(to, content)) {
+                    true => Ok(()),
+                    false => Err(Broken::on(node, format!("{content:?} counts as delivered, and is not"))),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Provenance {
+    fn look_at(&self, world: &World, node: usize) -> Result<(), Broken> {
+        let Some(engine) = world.engine(node) else { return Ok(()) };
+        for peer in engine.peers() {
+            let issued = self.issued.get(&peer.id).is_some_and(|issued| issued.contains(peer.record.bytes()));
+            if !issued {
+                let message =
+                    format!("holds a record of {} that its subject never presented", peer.id.short());
+                return Err(Broken::on(node, message));
+            }
+        }
+        Ok(())
+    }
+}

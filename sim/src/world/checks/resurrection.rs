@@ -1,0 +1,56 @@
+//! Who left for good stays gone.
+
+use std::collections::BTreeMap;
+
+use p2pnet_engine::{Event, LeaveReason, PeerId};
+
+use super::{Broken, Check, Seen};
+use crate::world::World;
+
+/// The incarnation in which each peer left, and who has been told so in this run of its own.
+#[derive(Debug, Default)]
+pub(super) struct NoResurrection {
+    left: BTreeMap<PeerId, u64>,
+    told: BTreeMap<(usize, PeerId), u64>,
+}
+
+impl Check for NoResurrection {
+    fn id(&self) -> &'static str {
+        "no-resurrection"
+    }
+
+    fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
+        match *seen {
+            Seen::Started { node } => self.told.retain(|(known, _), _| *known != node),
+            Seen::Leaves { node } => {
+                if let Some(engine) = world.engine(node) {
+                    let incarnation = engine.record().record().incarnation;
+                    let left = self.left.entry(engine.peer_id()).or_default();
+                    *left = (*left).max(incarnation);
+                }
+            }
+            Seen::Event { node, event } => match event {
+                Event::PeerLeft { peer, reason: LeaveReason::Gone, .. } => {
+                    let Some(&left) = self.left.get(peer) else {
+                        let message = format!("{} is told to have left for good, and has not", peer.short());
+                        return Err(Broken::on(node, message));
+                    };
+                    self.told.insert((node, *peer), left);
+                }
+                Event::PeerDiscovered { peer, .. } | Event::PeerConnected { peer, .. } => {
+                    let Some(&left) = self.told.get(&(node, *peer)) else { return Ok(()) };
+                    let held = world.engine(node).and_then(|engine| engine.peer(peer));
+                    let incarnation = held.map(|held| held.record.record().incarnation);
+                    if incarnation.is_some_and(|incarnation| incarnation <= left) {
+                        let message =
+                            format!("{} left in incarnation {left} and is back in it", peer.short());
+                        return Err(Broken::on(node, message));
+                    }
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Texts: at most once, unchanged, and after healing at last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use p2pnet_engine::{Event, PeerId};
+
+use super::{Broken, Check, Seen};
+use crate::world::World;
+
+/// A text that an engine took.
+#[derive(Debug)]
+struct Sent {
+    index: usize,
+    from: usize,
+    to: usize,
+    /// In which runs of sender and receiver it was sent.
+    starts: (u64, u64),
+    healed: bool,
+}
+
+/// All texts that were sent and that arrived.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    sent: Vec<Sent>,
+    /// By sender, its run, peer and number.
+    numbers: BTreeMap<(usize, u64, PeerId, u64), usize>,
+    /// By receiver, its run and text.
+    arrived: BTreeSet<(usize, u64, usize)>,
+    arrived_ever: BTreeSet<(usize, usize)>,
+}
+
+impl Check for Texts {
+    fn id(&self) -> &'static str {
+        "texts"
+    }
+
+    fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
+        match *seen {
+            Seen::TextSent { index, from, to, peer, id } => {
+                let starts = (world.starts(from), world.starts(to));
+                self.numbers.insert((from, starts.0, peer, id), index);
+                self.sent.push(Sent { index, from, to, starts, healed: world.is_healed() });
+                Ok(())
+            }
+            Seen::Event { node, event: Event::Text { from, text, .. } } => {
+                self.arrives(world, node, from, text)
+            }
+            Seen::Event { node, event: Event::TextDelivered { to, id } } => {
+                let Some(&index) = self.numbers.get(&(node, world.starts(node), *to, *id)) else {
+                    return Err(Broken::on(node, format!("text {id} was delivered and never sent")));
+                };
+                let receivers = (0..world.len()).filter(|&other| self.arrived_ever.contains(&(other, index)));
+                // Several nodes may have had this identity: clones, and the one that came after.
+                if receivers.count() == 0 && world.node_of(to).is_some() {
+                    return Err(Broken::on(node, format!("text {id} was delivered and never arrived")));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn pending(&self, world: &World) -> Option<Broken> {
+        let waits = |sent: &&Sent| {
+            let runs = (world.starts(sent.from), world.starts(sent.to));
+            sent.healed
+                && runs == sent.starts
+                && world.must_link(sent.from, sent.to)
+                && !self.arrived.contains(&(sent.to, sent.starts.1, sent.index))
+        };
+        let sent = self.sent.iter().find(waits)?;
+        let message = format!("text {} from {} has not arrived", sent.index, world.name(sent.from));
+        Some(Broken::on(sent.to, message))
+    }
+}
+
+impl Texts {
+    fn arrives(&mut self, world: &World, node: usize, from: &PeerId, text: &str) -> Result<(), Broken> {
+        let Some(index) = world.text_index(text) else {
+            return Err(Broken::on(node, format!("a text that nobody sent: {}", text.escape_debug())));
+        };
+        let author = self.sent.iter().rev().find(|sent| sent.index == index).map(|sent| sent.from);
+        let Some(author) = author else {
+            return Err(Broken::on(node, format!("text {index} arrived before it was sent")));
+        };
+        if world
+            .node_of(from)
+            .is_some_and(|from| from != author && world.peer_id(author) != world.peer_id(from))
+        {
+            return Err(Broken::on(
+                node,
+                format!("text {index} is from {}, not from {}", world.name(author), from.short()),
+            ));
+        }
+        if !self.arrived.insert((node, world.starts(node), index)) {
+            return Err(Broken::on(node, format!("text {index} arrived twice in one run")));
+        }
+        self.arrived_ever.insert((node, index));
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! A node's disk: what is durable, what is only written, and what fails.
+
+use std::time::Duration;
+
+use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, StoreFailure, StoreReply, Timestamp};
+
+use crate::block_store::BlockStore;
+use crate::draws::{comes_true, draw};
+
+use super::Domain;
+use super::faults::FaultKind;
+
+/// What a node keeps, and how its disk behaves now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    pub(super) store: BlockStore,
+    /// The last incarnation that is durable.
+    pub(super) incarnation: u64,
+    pub(super) full: bool,
+    pub(super) rotten: bool,
+    /// The share of requests that fails.
+    pub(super) errors: f64,
+    /// What each request takes.
+    pub(super) delay: Duration,
+    pub(super) slowdown: Duration,
+    /// When the last request will be done: a disk does one after the other.
+    busy_until: Timestamp,
+    requests: u64,
+}
+
+/// A request that the disk is working on.
+#[derive(Debug)]
+pub(super) enum Job {
+    Open(Manifest),
+    Write(BlockRef, Vec<u8>),
+    Finish(ContentId),
+    Abandon(ContentId),
+    Save(u64),
+    Read(LinkId, BlockRef),
+}
+
+/// What came of a request.
+pub(super) enum Done {
+    Reply(StoreReply),
+    /// A block that was read for a link.
+    Block(LinkId, BlockRef, Vec<u8>),
+    Nothing,
+}
+
+impl Disk {
+    /// An empty disk that takes so long for each request.
+    pub(super) fn empty(delay: Duration) -> Self {
+        Disk { delay, ..Disk::default() }
+    }
+
+    /// When a request that is made now will be done.
+    pub(super) fn done_at(&mut self, now: Timestamp) -> Timestamp {
+        self.busy_until = self.busy_until.max(now) + self.delay + self.slowdown;
+        self.busy_until
+    }
+
+    /// Does what was asked. Also which fault came in between.
+    pub(super) fn work(&mut self, seed: u64, node: usize, job: Job) -> (Done, Option<FaultKind>) {
+        self.requests += 1;
+        let fails = comes_true(draw(seed, Domain::Disk as u64, node as u64, self.requests), self.errors);
+        let error = match job {
+            Job::Read(..) | Job::Abandon(_) => None,
+            _ if self.full => Some((StoreFailure::Full, FaultKind::DiskFull)),
+            _ => None,
+        };
+        let error = error.or(fails.then_some((StoreFailure::Io, FaultKind::DiskError)));
+        let fault = error.map(|(_, kind)| kind);
+        let failed = error.map_or(Ok(()), |(failure, _)| Err(failure));
+        let done = match job {
+            Job::Open(manifest) => {
+                let content = manifest.content;
+                if failed.is_ok() {
+                    self.store.open(content);
+                }
+                Done::Reply(StoreReply::Opened { content, result: failed })
+            }
+            Job::Write(block, data) => {
+                let result = failed.and_then(|()| self.store.write(block, data));
+                Done::Reply(StoreReply::Written { block, result })
+            }
+            Job::Finish(content) => {
+                let result = failed.and_then(|()| self.store.finish(&content));
+                Done::Reply(StoreReply::Finished { content, result })
+            }
+            Job::Abandon(content) => {
+                self.store.abandon(&content);
+                Done::Nothing
+            }
+            Job::Save(incarnation) => {
+                if failed.is_ok() {
+                    self.incarnation = self.incarnation.max(incarnation);
+                }
+                Done::Nothing
+            }
+            Job::Read(link, block) => match self.store.read(block).filter(|_| failed.is_ok()) {
+                Some(mut data) => {
+                    let rotten = self.rotten && !data.is_empty();
+                    if rotten {
+                        data[0] ^= 1;
+                        return (Done::Block(link, block, data), Some(FaultKind::BitRot));
+                    }
+                    Done::Block(link, block, data)
+                }
+                None => Done::Reply(StoreReply::Unreadable { link, block }),
+            },
+        };
+        (done, fault)
+    }
+
+    /// Keeps only what was synced. Whether something was being written and is torn.
+    pub(super) fn crash(&mut self) -> bool {
+        let torn = self.store.arriving() > 0;
+        self.store.crash();
+        self.busy_until = Timestamp::ZERO;
+        torn
+    }
+
+    /// Everything works again.
+    pub(super) fn heal(&mut self) {
+        (self.full, self.rotten, self.errors, self.slowdown) = (false, false, 0.0, Duration::ZERO);
+    }
+}

@@ -1,0 +1,335 @@
+//! What can break in a [`World`](super::World).
+
+use serde::{Deserialize, Serialize};
+
+/// Something that breaks at a time of the plan and, most of it, is whole again later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
+pub enum Fault {
+    /// The hosts of `a` and `b` do not reach each other; with `one_way` only `b` does not hear `a`.
+    Partition {
+        at_ms: u64,
+        for_ms: u64,
+        a: Vec<String>,
+        b: Vec<String>,
+        #[serde(default)]
+        one_way: bool,
+    },
+    /// Broadcasts of a network get lost.
+    BroadcastLoss { at_ms: u64, for_ms: u64, lan: String },
+    /// Multicasts of a network get lost.
+    MulticastLoss { at_ms: u64, for_ms: u64, lan: String },
+    /// The link from one host to another is as `link` says: delay spikes, loss, congestion.
+    Degrade { at_ms: u64, for_ms: u64, from: String, to: String, link: String },
+    /// The process is killed, or with `power` the machine loses power; then it starts again as `restart` says.
+    Crash {
+        at_ms: u64,
+        for_ms: u64,
+        node: String,
+        #[serde(default)]
+        power: bool,
+        restart: Restart,
+    },
+    /// A second machine starts with a copy of this node's disk, in place of `clone`.
+    Clone { at_ms: u64, for_ms: u64, node: String, clone: String },
+    /// The process does not run for a while.
+    Pause { at_ms: u64, for_ms: u64, node: String },
+    /// The host's address in a network changes.
+    AddressChange { at_ms: u64, host: String, lan: String },
+    /// The host's interface is gone for a while.
+    InterfaceDown { at_ms: u64, for_ms: u64, host: String, lan: String },
+    /// The host's clock leaps; with `noticed` its nodes are told.
+    ClockJump {
+        at_ms: u64,
+        host: String,
+        by_ms: u64,
+        #[serde(default)]
+        noticed: bool,
+    },
+    /// The node reads its streams no faster than this.
+    SlowReader { at_ms: u64, for_ms: u64, node: String, bytes_per_second: u64 },
+    /// The node's disk takes nothing more.
+    DiskFull { at_ms: u64, for_ms: u64, node: String },
+    /// This share of the disk's requests fails.
+    DiskErrors { at_ms: u64, for_ms: u64, node: String, share: f64 },
+    /// Each request to the disk takes this much longer.
+    DiskSlow { at_ms: u64, for_ms: u64, node: String, delay_ms: u64 },
+    /// What the node reads of what it published has a flipped bit.
+    BitRot { at_ms: u64, for_ms: u64, node: String },
+    /// All streams between two nodes break.
+    Reset { at_ms: u64, a: String, b: String },
+    /// The host refuses connections.
+    Refuse { at_ms: u64, for_ms: u64, host: String },
+    /// Somebody sends nonsense into a network.
+    Stranger { at_ms: u64, for_ms: u64, lan: String, traffic: Traffic, per_second: u32 },
+}
+
+/// How a node comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// With all that was on its disk.
+    Same,
+    /// With its key, and nothing else of its disk.
+    WithoutDisk,
+    /// As somebody else, on an empty disk.
+    NewIdentity,
+    /// Not at all.
+    Never,
+}
+
+/// What a stranger sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Traffic {
+    /// Random bytes to the ports of beacons, and to the private ones by stream.
+    Garbage,
+    /// Beacons that it has heard, once more.
+    Replay,
+    /// Beacons that it has heard, with changed bits.
+    Forged,
+    /// Streams that say nothing.
+    Silence,
+}
+
+/// Every kind of fault that a run counts, and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+#[allow(missing_docs, reason = "each name is its own sentence")]
+pub enum FaultKind {
+    Loss,
+    BurstLoss,
+    QueueLoss,
+    Duplication,
+    Reordering,
+    Corruption,
+    Truncation,
+    Fragmentation,
+    PartitionedDatagram,
+    Partition,
+    OneWayPartition,
+    BroadcastLoss,
+    MulticastLoss,
+    Degrade,
+    Retransmission,
+    PartialRead,
+    StreamCorruption,
+    Crash,
+    PowerLoss,
+    Restart,
+    RestartWithoutDisk,
+    NewIdentity,
+    Clone,
+    Pause,
+    AddressChange,
+    InterfaceDown,
+    ClockJump,
+    SlowReader,
+    DiskFull,
+    DiskError,
+    DiskSlow,
+    BitRot,
+    Reset,
+    Refused,
+    DialTimeout,
+    HalfOpen,
+    TornWrite,
+    StrangerDatagram,
+    StrangerStream,
+}
+
+impl FaultKind {
+    /// All kinds, in order.
+    pub const ALL: [(FaultKind, &'static str); 39] = [
+        (FaultKind::Loss, "loss"),
+        (FaultKind::BurstLoss, "burst-loss"),
+        (FaultKind::QueueLoss, "queue-loss"),
+        (FaultKind::Duplication, "duplication"),
+        (FaultKind::Reordering, "reordering"),
+        (FaultKind::Corruption, "corruption"),
+        (FaultKind::Truncation, "truncation"),
+        (FaultKind::Fragmentation, "fragmentation"),
+        (FaultKind::PartitionedDatagram, "partitioned-datagram"),
+        (FaultKind::Partition, "partition"),
+        (FaultKind::OneWayPartition, "one-way-partition"),
+        (FaultKind::BroadcastLoss, "broadcast-loss"),
+        (FaultKind::MulticastLoss, "multicast-loss"),
+        (FaultKind::Degrade, "degrade"),
+        (FaultKind::Retransmission, "retransmission"),
+        (FaultKind::PartialRead, "partial-read"),
+        (FaultKind::StreamCorruption, "stream-corruption"),
+        (FaultKind::Crash, "crash"),
+        (FaultKind::PowerLoss, "power-loss"),
+        (FaultKind::Restart, "restart"),
+        (FaultKind::RestartWithoutDisk, "restart-without-disk"),
+        (FaultKind::NewIdentity, "new-identity"),
+        (FaultKind::Clone, "clone"),
+        (FaultKind::Pause, "pause"),
+        (FaultKind::AddressChange, "address-change"),
+        (FaultKind::InterfaceDown, "interface-down"),
+        (FaultKind::ClockJump, "clock-jump"),
+        (FaultKind::SlowReader, "slow-reader"),
+        (FaultKind::DiskFull, "disk-full"),
+        (FaultKind::DiskError, "disk-error"),
+        (FaultKind::DiskSlow, "disk-slow"),
+        (FaultKind::BitRot, "bit-rot"),
+        (FaultKind::Reset, "reset"),
+        (FaultKind::Refused, "refused"),
+        (FaultKind::DialTimeout, "dial-timeout"),
+        (FaultKind::HalfOpen, "half-open"),
+        (FaultKind::TornWrite, "torn-write"),
+        (FaultKind::StrangerDatagram, "stranger-datagram"),
+        (FaultKind::StrangerStream, "stranger-stream"),
+    ];
+}
+
+/// How often each fault happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultTally([u64; FaultKind::ALL.len()]);
+
+impl Default for FaultTally {
+    fn default() -> Self {
+        FaultTally([0; FaultKind::ALL.len()])
+    }
+}
+
+impl FaultTally {
+    pub(crate) fn count(&mut self, kind: FaultKind) {
+        self.0[kind as usize] += 1;
+    }
+
+    /// How often a fault happened.
+    #[must_use]
+    pub fn of(&self, kind: FaultKind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    /// Adds what another run counted.
+    pub fn add(&mut self, other: &FaultTally) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);
+    }
+
+    /// Each kind by its name, those that did not happen too.
+    pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        FaultKind::ALL.iter().map(|&(kind, name)| (name, self.of(kind)))
+    }
+}
+
+impl Fault {
+    /// When it begins.
+    #[must_use]
+    pub fn at_ms(&self) -> u64 {
+        match self {
+            Fault::Partition { at_ms, .. }
+            | Fault::BroadcastLoss { at_ms, .. }
+            | Fault::MulticastLoss { at_ms, .. }
+            | Fault::Degrade { at_ms, .. }
+            | Fault::Crash { at_ms, .. }
+            | Fault::Clone { at_ms, .. }
+            | Fault::Pause { at_ms, .. }
+            | Fault::AddressChange { at_ms, .. }
+            | Fault::InterfaceDown { at_ms, .. }
+            | Fault::ClockJump { at_ms, .. }
+            | Fault::SlowReader { at_ms, .. }
+            | Fault::DiskFull { at_ms, .. }
+            | Fault::DiskErrors { at_ms, .. }
+            | Fault::DiskSlow { at_ms, .. }
+            | Fault::BitRot { at_ms, .. }
+            | Fault::Reset { at_ms, .. }
+            | Fault::Refuse { at_ms, .. }
+            | Fault::Stranger { at_ms, .. } => *at_ms,
+        }
+    }
+
+    /// How long it lasts; `None` for what is over at once.
+    #[must_use]
+    pub fn for_ms(&self) -> Option<u64> {
+        match self {
+            Fault::Partition { for_ms, .. }
+            | Fault::BroadcastLoss { for_ms, .. }
+            | Fault::MulticastLoss { for_ms, .. }
+            | Fault::Degrade { for_ms, .. }
+            | Fault::Crash { for_ms, .. }
+            | Fault::Clone { for_ms, .. }
+            | Fault::Pause { for_ms, .. }
+            | Fault::InterfaceDown { for_ms, .. }
+            | Fault::SlowReader { for_ms, .. }
+            | Fault::DiskFull { for_ms, .. }
+            | Fault::DiskErrors { for_ms, .. }
+            | Fault::DiskSlow { for_ms, .. }
+            | Fault::BitRot { for_ms, .. }
+            | Fault::Refuse { for_ms, .. }
+            | Fault::Stranger { for_ms, .. } => Some(*for_ms),
+            Fault::AddressChange { .. } | Fault::ClockJump { .. } | Fault::Reset { .. } => None,
+        }
+    }
+
+    pub(super) fn validate(
+        &self,
+        known: &dyn Fn(&str, &str, &[&str]) -> Result<(), String>,
+        nodes: &[&str],
+        hosts: &[&str],
+        lans: &[&str],
+        links: &[&str],
+    ) -> Result<(), String> {
+        match self {
+            Fault::Partition { a, b, .. } => {
+                a.iter().chain(b).try_for_each(|host| known("host", host, hosts))?;
+                match a.iter().find(|host| b.contains(host)) {
+                    Some(both) => Err(format!("`{both}` is on both sides of a partition")),
+                    None => Ok(()),
+                }
+            }
+            Fault::BroadcastLoss { lan, .. }
+            | Fault::MulticastLoss { lan, .. }
+            | Fault::Stranger { lan, .. } => known("lan", lan, lans),
+            Fault::Degrade { from, to, link, .. } => {
+                known("host", from, hosts)?;
+                known("host", to, hosts)?;
+                known("link", link, links)
+            }
+            Fault::Clone { node, clone, .. } => {
+                known("node", node, nodes)?;
+                known("node", clone, nodes)?;
+                if node == clone { Err(format!("`{node}` cannot be its own clone")) } else { Ok(()) }
+            }
+            Fault::DiskErrors { node, share, .. } => {
+                known("node", node, nodes)?;
+                if (0.0..=1.0).contains(share) {
+                    Ok(())
+                } else {
+                    Err(format!("`{node}`: a share is between 0.0 and 1.0, not {share}"))
+                }
+            }
+            Fault::Crash { node, .. }
+            | Fault::Pause { node, .. }
+            | Fault::SlowReader { node, .. }
+            | Fault::DiskFull { node, .. }
+            | Fault::DiskSlow { node, .. }
+            | Fault::BitRot { node, .. } => known("node", node, nodes),
+            Fault::AddressChange { host, lan, .. } | Fault::InterfaceDown { host, lan, .. } => {
+                known("host", host, hosts)?;
+                known("lan", lan, lans)
+            }
+            Fault::ClockJump { host, .. } | Fault::Refuse { host, .. } => known("host", host, hosts),
+            Fault::Reset { a, b, .. } => {
+                known("node", a, nodes)?;
+                known("node", b, nodes)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_place() {
+        for (i, (kind, _)) in FaultKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, i);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One node of a [`World`](super::World), and the machine that it runs on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use p2pnet_engine::{
+    ContentId, Engine, Identity, Interface, InterfaceAddr, InterfaceId, LinkId, PeerId, Timestamp,
+};
+
+use crate::stream_end::Side;
+
+use super::Happening;
+use super::clock::Clock;
+use super::disk::Disk;
+use super::streams::ConnId;
+
+/// Datagrams that wait for a process that does not run; the kernel drops further ones.
+pub(super) const SOCKET_QUEUE: usize = 256;
+
+/// A machine: its clock and its interfaces.
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) clock: Clock,
+    pub(super) interfaces: Vec<NetworkInterface>,
+    pub(super) nodes: Vec<usize>,
+    /// Whether it has power.
+    pub(super) up: bool,
+    pub(super) refuses: bool,
+    /// How often its address changed.
+    pub(super) moves: u16,
+}
+
+/// An interface of a machine, in one network.
+#[derive(Clone, Debug)]
+pub(super) struct NetworkInterface {
+    pub(super) lan: usize,
+    /// The last two bytes of its address.
+    pub(super) number: u16,
+    pub(super) up: bool,
+}
+
+/// A process: what outlives its engine, and the engine while it runs.
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) host: usize,
+    pub(super) port: u16,
+    pub(super) aes: bool,
+    pub(super) impostor: bool,
+    pub(super) takes_offers: bool,
+    pub(super) identity: [u8; 32],
+    pub(super) peer: PeerId,
+    /// How many identities it has had.
+    pub(super) identities: u64,
+    pub(super) engine: Option<Engine>,
+    /// How often it was started; tells happenings of an earlier run apart.
+    pub(super) starts: u64,
+    pub(super) started_at: Timestamp,
+    /// The incarnation of its last run.
+    pub(super) incarnation: u64,
+    pub(super) links: BTreeMap<LinkId, (ConnId, Side)>,
+    /// Links whose writer has taken something.
+    pub(super) written: BTreeSet<LinkId>,
+    pub(super) draining: bool,
+    /// For when it is to be woken, and the number of that.
+    pub(super) wake: Option<Timestamp>,
+    pub(super) wake_number: u64,
+    pub(super) paused: bool,
+    /// What happened to it while it did not run.
+    pub(super) backlog: Vec<Happening>,
+    pub(super) backlog_datagrams: usize,
+    /// Bytes a second that it reads at most.
+    pub(super) slow: Option<u64>,
+    pub(super) disk: Disk,
+    /// Contents that it is fetching.
+    pub(super) wants: BTreeSet<ContentId>,
+    /// It said goodbye for good.
+    pub(super) left: bool,
+    /// Its disk was emptied once.
+    pub(super) disk_lost: bool,
+    /// Datagrams it sent in this run, copies for several ports and networks included.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+impl Host {
+    pub(super) fn interface(&self, lan: usize) -> Option<&NetworkInterface> {
+        self.interfaces.iter().find(|interface| interface.lan == lan)
+    }
+
+    pub(super) fn interface_mut(&mut self, lan: usize) -> Option<&mut NetworkInterface> {
+        self.interfaces.iter_mut().find(|interface| interface.lan == lan)
+    }
+
+    /// What an engine is told.
+    pub(super) fn for_engine(&self) -> Vec<Interface> {
+        let told = |interface: &NetworkInterface| Interface {
+            id: InterfaceId(u32::try_from(interface.lan).unwrap_or(0) + 1),
+            name: format!("net{}", interface.lan),
+            loopback: false,
+            multicast: true,
+            directed_broadcast: true,
+            addrs: vec![InterfaceAddr { ip: interface.ip(), prefix: 16 }],
+        };
+        self.interfaces.iter().filter(|interface| interface.up).map(told).collect()
+    }
+}
+
+impl NetworkInterface {
+    pub(super) fn ip(&self) -> IpAddr {
+        address(self.lan, self.number)
+    }
+}
+
+/// 10.`lan + 1`.x.y
+pub(super) fn address(lan: usize, number: u16) -> IpAddr {
+    let [high, low] = number.to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, u8::try_from(lan + 1).unwrap_or(255), high, low))
+}
+
+/// The network and the number of an address; `None` if it is in none.
+pub(super) fn place(ip: IpAddr) -> Option<(usize, u16)> {
+    let IpAddr::V4(ip) = ip else { return None };
+    let [ten, lan, high, low] = ip.octets();
+    (ten == 10 && lan > 0).then(|| (usize::from(lan) - 1, u16::from_be_bytes([high, low])))
+}
+
+impl Node {
+    pub(super) fn take_identity(&mut self, seed: [u8; 32]) {
+        self.identity = seed;
+        self.peer = Identity::from_seed(seed).peer_id();
+        self.identities += 1;
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.engine.is_some()
+    }
+}

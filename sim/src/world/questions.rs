@@ -1,0 +1,72 @@
+//! What checks ask of a [`World`].
+
+use p2pnet_engine::ContentId;
+
+use super::World;
+
+impl World {
+    pub(crate) fn starts(&self, node: usize) -> u64 {
+        self.nodes[node].starts
+    }
+
+    pub(crate) fn is_impostor(&self, node: usize) -> bool {
+        self.nodes[node].impostor && self.plan.badge
+    }
+
+    pub(crate) fn is_healed(&self) -> bool {
+        self.healed
+    }
+
+    pub(crate) fn takes_offers(&self, node: usize) -> bool {
+        self.nodes[node].takes_offers
+    }
+
+    pub(crate) fn streams_of(&self, node: usize) -> usize {
+        self.nodes[node].links.len()
+    }
+
+    pub(crate) fn datagrams_sent(&self, node: usize) -> u64 {
+        self.nodes[node].sent
+    }
+
+    pub(crate) fn networks_of(&self, node: usize) -> u64 {
+        self.hosts[self.nodes[node].host].interfaces.len() as u64
+    }
+
+    /// Links that are open on both sides.
+    pub(crate) fn open_links(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.conns.values().filter_map(super::streams::Conn::open_between)
+    }
+
+    /// The number of a text in the plan, if it is exactly that text.
+    pub(crate) fn text_index(&self, text: &str) -> Option<usize> {
+        let index: usize = text.strip_prefix("text ")?.split(' ').next()?.parse().ok()?;
+        (index < self.plan.text.len() && self.text(index) == text).then_some(index)
+    }
+
+    /// Contents that were published and are still served by who published them.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (ContentId, usize, usize)> + '_ {
+        let serves = |content: &ContentId, node: usize| self.nodes[node].disk.store.serves(content);
+        self.published
+            .iter()
+            .filter(move |(content, (node, _))| serves(content, *node))
+            .map(|(&content, &(node, index))| (content, node, index))
+    }
+
+    /// Whether a content is durable on a node's disk.
+    pub(crate) fn holds(&self, node: usize, content: &ContentId) -> bool {
+        let store = &self.nodes[node].disk.store;
+        store.received(content).is_some() || store.serves(content)
+    }
+
+    /// Whether a node may have held a content: a disk that was lost since tells nothing.
+    pub(crate) fn may_hold(&self, node: usize, content: &ContentId) -> bool {
+        self.holds(node, content) || self.nodes[node].identities > 1 || self.nodes[node].disk_lost
+    }
+
+    /// Whether what a node received is what was published, byte for byte.
+    pub(crate) fn received_rightly(&self, node: usize, content: &ContentId) -> bool {
+        let Some(&(_, index)) = self.published.get(content) else { return false };
+        self.nodes[node].disk.store.received(content) == Some(&self.content(index)[..])
+    }
+}

@@ -1,0 +1,201 @@
+//! Running a plan whatever it does, and many seeds at a time.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use super::checks::Class;
+use super::faults::{FaultKind, FaultTally};
+use super::plan::Plan;
+use super::{Failure, Outcome, Profile, World, expand};
+use crate::trace::Detail;
+
+/// The share of seeds that must complete a transfer, in percent: a sweep in which nothing connects must fail.
+const LEAST_TRANSFERS: u64 = 90;
+/// How often every kind of fault must happen in 1000 seeds of the profile that has them all.
+const LEAST_FAULTS: u64 = 100;
+
+/// Runs a plan. A panic of the code under test is a failure like any other.
+#[must_use]
+pub fn run_plan(plan: Plan, traced: bool) -> (World, Outcome) {
+    let mut world = World::new(plan, traced);
+    let outcome = match catch_unwind(AssertUnwindSafe(|| world.run())) {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let mut outcome = world.outcome(None);
+            outcome.failure = Some(Failure {
+                class: Class::Panic,
+                check: "no-panic".to_owned(),
+                at_ms: format!("{:.3}", world.elapsed().as_secs_f64() * 1000.0),
+                node: None,
+                message: panic_message(panic.as_ref()),
+            });
+            outcome
+        }
+    };
+    (world, outcome)
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<&str>().map(|message| (*message).to_owned());
+    message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}
+
+/// What became of the seeds of a sweep.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Each seed that was run.
+    pub outcomes: BTreeMap<u64, Outcome>,
+}
+
+/// Runs seeds on `jobs` threads. `seen` is called with each seed as it is done, in any order, and says whether to
+/// go on. Without `keep_going` no seed beyond the first failure counts, so that any number of jobs gives the same
+/// summary.
+pub fn sweep(
+    seeds: Range<u64>,
+    profile: Profile,
+    jobs: usize,
+    keep_going: bool,
+    mut seen: impl FnMut(u64, &Outcome) -> bool,
+) -> Summary {
+    let next = AtomicU64::new(seeds.start);
+    let stop = AtomicBool::new(false);
+    let (sender, receiver) = mpsc::channel();
+    let mut summary = Summary::default();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            let (next, stop, end, sender) = (&next, &stop, seeds.end, sender.clone());
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let (_, outcome) = run_plan(expand(seed, profile), false);
+                    if sender.send((seed, outcome)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (seed, outcome) in receiver {
+            if !seen(seed, &outcome) || (outcome.failure.is_some() && !keep_going) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            summary.outcomes.insert(seed, outcome);
+        }
+    });
+    let first = summary.failures().next().map(|(seed, _)| seed);
+    if let Some(first) = first.filter(|_| !keep_going) {
+        summary.outcomes.retain(|&seed, _| seed <= first);
+    }
+    summary
+}
+
+impl Summary {
+    /// The seeds that failed, in order.
+    pub fn failures(&self) -> impl Iterator<Item = (u64, &Failure)> {
+        self.outcomes.iter().filter_map(|(&seed, outcome)| Some((seed, outcome.failure.as_ref()?)))
+    }
+
+    /// Seconds that nodes ran, in all.
+    #[must_use]
+    pub fn node_seconds(&self) -> f64 {
+        self.outcomes.values().map(|outcome| outcome.node_seconds).sum()
+    }
+
+    /// How often each fault happened.
+    #[must_use]
+    pub fn faults(&self) -> FaultTally {
+        let mut sum = FaultTally::default();
+        self.outcomes.values().for_each(|outcome| sum.add(&outcome.faults));
+        sum
+    }
+
+    /// How many seeds completed a transfer.
+    #[must_use]
+    pub fn with_transfer(&self) -> u64 {
+        self.outcomes.values().filter(|outcome| outcome.transfers > 0).count() as u64
+    }
+
+    /// One hash over all seeds and their hashes.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (seed, outcome) in &self.outcomes {
+            hasher.update(&seed.to_le_bytes());
+            hasher.update(outcome.hash.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// What this sweep did not cover, so that its silence means nothing; `None` if it covered enough.
+    #[must_use]
+    pub fn gap(&self, profile: Profile) -> Option<String> {
+        let seeds = self.outcomes.len() as u64;
+        if self.with_transfer() * 100 < seeds * LEAST_TRANSFERS {
+            let done = self.with_transfer();
+            return Some(format!(
+                "{done} of {seeds} seeds completed a transfer; at least {LEAST_TRANSFERS} % must"
+            ));
+        }
+        let faults = self.faults();
+        let rare = |kind: &&(FaultKind, &str)| faults.of(kind.0) * 1000 < LEAST_FAULTS * seeds;
+        let rarest =
+            FaultKind::ALL.iter().filter(|_| profile == Profile::Hostile && seeds >= 1000).find(rare)?;
+        let (name, count) = (rarest.1, faults.of(rarest.0));
+        Some(format!(
+            "fault {name} happened {count} times in {seeds} seeds; {LEAST_FAULTS} in 1000 are the least"
+        ))
+    }
+}
+
+/// Runs a failing plan once more with a trace, and writes all that helps into a folder below `out`: the plan, the
+/// trace, the last causes, the state of all nodes, the command. Returns the folder.
+///
+/// # Errors
+///
+/// What the file system says.
+pub fn keep_failure(out: &Path, plan: Plan) -> io::Result<PathBuf> {
+    let (name, seed) = (plan.profile.clone(), plan.seed);
+    let (world, outcome) = run_plan(plan, true);
+    let check = outcome.failure.as_ref().map_or("passed", |failure| failure.check.as_str());
+    let folder = out.join(format!("{name}-{seed}-{check}"));
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("plan.toml"), world.plan().to_toml())?;
+    let failure = outcome.failure.as_ref().map(|failure| format!("{failure}\n")).unwrap_or_default();
+    fs::write(folder.join("failure.txt"), failure)?;
+    fs::write(folder.join("states.txt"), world.states())?;
+    if let Some(trace) = world.trace() {
+        fs::write(folder.join("trace.txt"), trace.text(Detail::Links))?;
+        fs::write(folder.join("trace.jsonl"), trace.json())?;
+        let causes: String =
+            trace.causes_of_last(40).iter().map(|entry| trace.entry_text(entry) + "\n").collect();
+        fs::write(folder.join("causes.txt"), causes)?;
+    }
+    let plan = folder.join("plan.toml");
+    fs::write(folder.join("replay.txt"), format!("p2pnet-sim replay {}\n", plan.display()))?;
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_job_and_many_give_the_same_summary() {
+        let run = |jobs| sweep(0..6, Profile::Calm, jobs, true, |_, _| true);
+        let (one, many) = (run(1), run(3));
+        assert_eq!(one.hash(), many.hash());
+        assert_eq!(one.outcomes.len(), 6);
+        assert_eq!(one.failures().count(), 0, "{:?}", one.failures().next());
+        assert_eq!(one.gap(Profile::Calm), None);
+    }
+}
