@@ -271,7 +271,7 @@ fn faults(plan: &mut Plan, profile: Profile, seed: u64) {
     }
     for (kind, _) in kinds.iter().filter(|(_, least)| profile >= *least) {
         let mut draws = Draws::new(seed, &format!("plan fault {kind}"));
-        if !draws.chance(0.35) {
+        if !draws.chance(if *kind == "clone" { 0.9 } else { 0.35 }) {
             continue;
         }
         for _ in 0..=draws.below(3) {

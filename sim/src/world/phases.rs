@@ -11,6 +11,8 @@ use super::faults::FaultTally;
 
 /// How often it is looked whether the core has converged.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long links that were doomed before the healing may take to be found out: twice `lost_after`.
+const SETTLE: Duration = Duration::from_secs(8);
 /// How long the others may take to drop a node that left.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// How long nobody may hear of it again afterwards.
@@ -69,6 +71,10 @@ impl World {
         let converged = self.converge();
         let converged_after = converged.then(|| self.elapsed().saturating_sub(healed_at));
         if converged {
+            // A stream that stalled in the chaos may look well until its link is found to be silent.
+            self.run_for(SETTLE);
+        }
+        if converged && self.converge() {
             self.look(&Seen::QuietBegins);
             self.run_for(Duration::from_millis(self.plan.quiet_ms));
             self.look(&Seen::QuietEnds);
@@ -149,15 +155,13 @@ impl World {
     /// The leaver leaves; everybody must learn it, and nobody may bring it back.
     fn part(&mut self) {
         let Some(leaver) = self.plan.leaver.clone().and_then(|name| self.plan.node(&name)) else { return };
+        let linked: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.must_link(node, leaver)).collect();
         self.leave(leaver);
         let end = self.now + LEAVE_WITHIN;
         while self.failure.is_none() {
-            let holds = (0..self.nodes.len()).find(|&node| {
-                let was_linked = self.plan.is_core(node) && node != leaver;
-                let knows =
-                    |node: usize| self.engine(node).and_then(|engine| engine.peer(&self.peer_id(leaver)));
-                was_linked && knows(node).is_some()
-            });
+            let gone = self.peer_id(leaver);
+            let knows = |node: usize| self.engine(node).and_then(|engine| engine.peer(&gone)).is_some();
+            let holds = linked.iter().copied().find(|&node| knows(node));
             match holds {
                 None => break,
                 Some(node) if self.now >= end => {

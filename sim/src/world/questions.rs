@@ -1,6 +1,6 @@
 //! What checks ask of a [`World`].
 
-use p2pnet_engine::ContentId;
+use p2pnet_engine::{ContentId, PeerId, Timestamp};
 
 use super::World;
 
@@ -33,9 +33,10 @@ impl World {
         self.hosts[self.nodes[node].host].interfaces.len() as u64
     }
 
-    /// Links that are open on both sides.
+    /// Links that have been open on both sides for a second: a needless one is given up within that.
     pub(crate) fn open_links(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.conns.values().filter_map(super::streams::Conn::open_between)
+        let before = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(1_000_000_000));
+        self.conns.values().filter_map(move |conn| conn.open_between(before))
     }
 
     /// The number of a text in the plan, if it is exactly that text.
@@ -59,9 +60,12 @@ impl World {
         store.received(content).is_some() || store.serves(content)
     }
 
-    /// Whether a node may have held a content: a disk that was lost since tells nothing.
-    pub(crate) fn may_hold(&self, node: usize, content: &ContentId) -> bool {
-        self.holds(node, content) || self.nodes[node].identities > 1 || self.nodes[node].disk_lost
+    /// Whether somebody of this identity may have held a content: clones share one, and a disk that was lost since
+    /// tells nothing.
+    pub(crate) fn may_have_held(&self, peer: &PeerId, content: &ContentId) -> bool {
+        let lost = |node: usize| self.nodes[node].identities > 1 || self.nodes[node].disk_lost;
+        let mut of_peer = (0..self.nodes.len()).filter(|&node| self.nodes[node].peer == *peer).peekable();
+        of_peer.peek().is_none() || of_peer.any(|node| self.holds(node, content) || lost(node))
     }
 
     /// Whether what a node received is what was published, byte for byte.

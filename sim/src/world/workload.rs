@@ -182,11 +182,15 @@ impl World {
             Event::StepMessage { peer, step, message, .. } => {
                 let badge = if self.nodes[node].impostor { WRONG_BADGE } else { RIGHT_BADGE };
                 if let Some(engine) = &mut self.nodes[node].engine {
-                    // A step that is over already refuses both, and that is all.
-                    let _ = match message {
-                        None => engine.step_send(now, peer, &step, badge),
-                        Some(shown) => engine.step_conclude(now, peer, &step, shown == RIGHT_BADGE),
+                    let over = match message {
+                        None => true,
+                        Some(shown) => engine.step_conclude(now, peer, &step, shown == RIGHT_BADGE).is_err(),
                     };
+                    // A peer that verifies us anew on another link asks for our badge once more. A step that is
+                    // over on both sides refuses it.
+                    if over {
+                        let _ = engine.step_send(now, peer, &step, badge);
+                    }
                 }
             }
             Event::Left => self.stop(node, false),
