@@ -1,6 +1,6 @@
 //! What checks ask of a [`World`].
 
-use p2pnet_engine::{ContentId, PeerId, Timestamp};
+use p2pnet_engine::{ContentId, PeerId};
 
 use super::World;
 
@@ -33,10 +33,9 @@ impl World {
         self.hosts[self.nodes[node].host].interfaces.len() as u64
     }
 
-    /// Links that have been open on both sides for a second: a needless one is given up within that.
+    /// Links that are open on both sides.
     pub(crate) fn open_links(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let before = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(1_000_000_000));
-        self.conns.values().filter_map(move |conn| conn.open_between(before))
+        self.conns.values().filter_map(super::streams::Conn::open_between)
     }
 
     /// The number of a text in the plan, if it is exactly that text.

@@ -48,7 +48,6 @@ pub(super) struct Conn {
     /// What is under way to each side.
     ways: [Way; 2],
     accepted: bool,
-    since: Timestamp,
 }
 
 /// One end's place. It stays what it was when the host's address changes, so that nothing arrives any more.
@@ -151,10 +150,10 @@ impl Conn {
         self.ends[side as usize].as_mut()
     }
 
-    /// The nodes at both ends, if both have finished the handshake, neither is closing, and that since `before`.
-    pub(super) fn open_between(&self, before: Timestamp) -> Option<(usize, usize)> {
+    /// The nodes at both ends, if both have finished the handshake, neither is closing.
+    pub(super) fn open_between(&self) -> Option<(usize, usize)> {
         let open = |end: &Option<End>| end.as_ref().is_some_and(|end| end.sealer.is_some() && !end.closing);
-        if self.since > before || !self.ends.iter().all(open) {
+        if !self.ends.iter().all(open) {
             return None;
         }
         Some((self.dialler.node?, self.acceptor.node?))
@@ -293,8 +292,7 @@ impl World {
         let acceptor = Party { node: process, host: target.unwrap_or(host), number };
         let ends = [Some(End::new(link, false)), None];
         let ways = [Way::default(), Way::default()];
-        self.conns
-            .insert(conn, Conn { lan, dialler, acceptor, ends, ways, accepted: false, since: self.now });
+        self.conns.insert(conn, Conn { lan, dialler, acceptor, ends, ways, accepted: false });
         self.nodes[node].links.insert(link, (conn, Side::Dialler));
         let timed_out = StreamEvent::DialFailed { conn, failure: DialFailure::TimedOut };
         self.after(DIAL_TIMEOUT, Happening::Stream(timed_out));
@@ -806,15 +804,7 @@ impl World {
         ways[Side::Acceptor as usize].unread.push_back(bytes);
         self.conns.insert(
             conn,
-            Conn {
-                lan,
-                dialler: stranger,
-                acceptor,
-                ends: [None, None],
-                ways,
-                accepted: true,
-                since: self.now,
-            },
+            Conn { lan, dialler: stranger, acceptor, ends: [None, None], ways, accepted: true },
         );
         self.tally.count(FaultKind::StrangerStream);
         let starts = self.nodes[node].starts;
