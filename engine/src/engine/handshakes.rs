@@ -12,7 +12,7 @@ use crate::input::LinkId;
 use crate::link::{Completed, HandshakeError, HandshakeStep, MAX_HELLO};
 use crate::marks::mark;
 use crate::output::Action;
-use crate::record::{RecordKind, UnverifiedRecord};
+use crate::record::{Instance, RecordKind, UnverifiedRecord};
 use crate::timers::TimerKey;
 use crate::wire::codec::{decode, encode};
 use crate::wire::{DisconnectReason, Frame, Hello};
@@ -36,8 +36,9 @@ const MAX_INCOMPATIBLE: usize = 32;
 /// Who a handshake has proven.
 struct Believed {
     peer: PeerId,
-    /// The incarnation that it presented.
+    /// The incarnation that it presented, and which run of it that is.
     incarnation: u64,
+    instance: Instance,
     /// A record of its own that outranks the one that it presented: it lost its memory.
     newer: Option<Vec<u8>>,
 }
@@ -105,6 +106,7 @@ impl Engine {
         let session = Session {
             transcript: completed.transcript,
             incarnation: believed.incarnation,
+            instance: believed.instance,
             own_incarnation: self.own.incarnation(),
             steps: hello.steps,
         };
@@ -162,7 +164,7 @@ impl Engine {
             && hello.steps.iter().all(|name| name == "ping" || Step::valid_name(name));
         let unverified = UnverifiedRecord::parse(&hello.record).ok()?;
         let record = unverified.record();
-        let (peer, incarnation) = (record.peer, record.incarnation);
+        let (peer, incarnation, instance) = (record.peer, record.incarnation, record.instance);
         if !known_steps
             || record.link_key != *remote_static
             || record.network != self.config.network.tag()
@@ -181,7 +183,7 @@ impl Engine {
             .or(floor.map(|floor| &floor.record))
             .map(|record| record.bytes().to_vec());
         // A full table has no room for it.
-        (newer.is_some() || held.is_some()).then_some(Believed { peer, incarnation, newer })
+        (newer.is_some() || held.is_some()).then_some(Believed { peer, incarnation, instance, newer })
     }
 
     pub(super) fn met_other_version(&mut self, address: SocketAddr, version: u8) {

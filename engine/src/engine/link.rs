@@ -9,6 +9,7 @@ use crate::content::BlockRef;
 use crate::identity::PeerId;
 use crate::input::InterfaceId;
 use crate::link::Handshake;
+use crate::record::Instance;
 use crate::time::Timestamp;
 use crate::wire::Frame;
 use crate::wire::codec::encode;
@@ -52,8 +53,9 @@ pub(crate) enum Stage {
 pub(crate) struct Session {
     /// The hash of the handshake.
     pub(crate) transcript: [u8; 32],
-    /// The incarnation that the peer presented.
+    /// The incarnation that the peer presented, and which run of it that is.
     pub(crate) incarnation: u64,
+    pub(crate) instance: Instance,
     /// The incarnation that we presented.
     pub(crate) own_incarnation: u64,
     /// The verification steps that the peer wants to be run.

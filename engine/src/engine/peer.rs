@@ -9,7 +9,7 @@ use core::time::Duration;
 use crate::content::{ContentId, Manifest};
 use crate::event::LeaveReason;
 use crate::input::{InterfaceId, LinkId};
-use crate::record::SignedRecord;
+use crate::record::{Instance, SignedRecord};
 use crate::time::Timestamp;
 
 use super::verification::Verification;
@@ -81,9 +81,9 @@ pub(crate) struct Texts {
     pub(crate) last_sent: u64,
     pub(crate) acked: u64,
     pub(crate) acked_reported: u64,
-    /// The last one taken from this incarnation of the peer.
+    /// The last one taken from this run of the peer. A run that jumps to another incarnation goes on counting.
     pub(crate) last_taken: u64,
-    pub(crate) taken_from: u64,
+    pub(crate) taken_from: Option<(u64, Instance)>,
 }
 
 /// Content that the peer offers.

@@ -111,7 +111,7 @@ impl Engine {
         let max = self.config.max_texts;
         let incarnation = self.session_of(from).map_or(0, |session| session.incarnation);
         let Some(known) = self.peers.get_mut(&from) else { return };
-        if incarnation < known.texts.taken_from {
+        if known.texts.taken_from.is_some_and(|(latest, _)| incarnation < latest) {
             mark!(self, TextFromEarlierRun);
             return;
         }

@@ -64,17 +64,18 @@ impl Engine {
 
     /// Makes a link the one that is used for its peer.
     pub(super) fn use_link(&mut self, peer: PeerId, id: LinkId) {
-        let Some(incarnation) =
-            self.links.get(&id).and_then(|link| link.session()).map(|session| session.incarnation)
+        let session = self.links.get(&id).and_then(|link| link.session());
+        let Some((incarnation, instance)) = session.map(|session| (session.incarnation, session.instance))
         else {
             return;
         };
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let before = known.link.replace(id);
-        let restarted = known.texts.taken_from < incarnation;
-        if restarted {
-            known.texts.taken_from = incarnation;
-            known.texts.last_taken = 0;
+        if known.texts.taken_from.is_none_or(|(earlier, _)| earlier < incarnation) {
+            if known.texts.taken_from.is_some_and(|(_, run)| run != instance) {
+                known.texts.last_taken = 0;
+            }
+            known.texts.taken_from = Some((incarnation, instance));
         }
         let replaced_older = before
             .and_then(|before| self.links.get(&before)?.session())
@@ -157,16 +158,17 @@ impl Engine {
 
     fn begin_verification(&mut self, peer: PeerId, id: LinkId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        let running = known.verification.as_mut();
-        if known.ours {
-            // The peer may still be at a step of its own, and goes on with it on the new link.
-            if let Some(running) = running {
+        if known.ours && known.theirs {
+            // The application may still be at a last word of a step, and says it on the new link.
+            if let Some(running) = &mut known.verification {
                 running.link = id;
                 mark!(self, VerificationMovedLink);
             }
             return;
         }
-        if running.is_some_and(|running| running.link == id) {
+        // Where we are done and the peer is not, it begins anew on the new link and needs our part again. That we
+        // have verified it stays.
+        if !known.ours && known.verification.as_ref().is_some_and(|running| running.link == id) {
             return;
         }
         let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
