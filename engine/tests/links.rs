@@ -112,3 +112,20 @@ fn a_farewell_ends_a_link_that_stays_silent() {
     let left = |event: &Event| matches!(event, Event::PeerLeft { reason: LeaveReason::Gone, .. });
     assert!(lan.nodes[0].events.iter().any(left), "{:?}", lan.nodes[0].events);
 }
+
+#[test]
+fn a_link_that_works_is_left_alone() {
+    let mut lan = Lan::new(4);
+    lan.run_for_millis(2_000);
+    // Addresses by hand, on both sides, are no reason for another link.
+    for (i, host) in [(0, 2), (1, 1), (2, 1)] {
+        let address = format!("10.0.0.{host}:9000").parse().unwrap();
+        lan.command(i, |engine, now| engine.dial(now, address).unwrap());
+    }
+    lan.run_for_millis(5_000);
+    let done = |lan: &Lan| lan.nodes.iter().map(|node| node.engine.stats().handshakes_done).collect::<Vec<_>>();
+    let before = done(&lan);
+    lan.run_for_millis(300_000);
+    assert_eq!(done(&lan), before);
+    assert!((0..4).all(|i| lan.nodes[i].engine.peers().all(|peer| peer.level == Level::Trusted)));
+}
