@@ -123,9 +123,32 @@ fn a_link_that_works_is_left_alone() {
         lan.command(i, |engine, now| engine.dial(now, address).unwrap());
     }
     lan.run_for_millis(5_000);
-    let done = |lan: &Lan| lan.nodes.iter().map(|node| node.engine.stats().handshakes_done).collect::<Vec<_>>();
+    let done =
+        |lan: &Lan| lan.nodes.iter().map(|node| node.engine.stats().handshakes_done).collect::<Vec<_>>();
     let before = done(&lan);
     lan.run_for_millis(300_000);
     assert_eq!(done(&lan), before);
     assert!((0..4).all(|i| lan.nodes[i].engine.peers().all(|peer| peer.level == Level::Trusted)));
+}
+
+/// Its host lost the key and came back as somebody else. The old identity was dialled for as long as its record
+/// lived, and each dial made a second link to the new one.
+#[test]
+fn an_address_where_another_peer_answers_is_not_dialled() {
+    let mut lan = Lan::new(2);
+    lan.run_for_millis(1_000);
+    let seeds = Seeds::new([77; 32], [78; 32]);
+    let engine = Engine::new(
+        lan::config("somebody else"),
+        Identity::from_seed([77; 32]),
+        Restored::default(),
+        seeds,
+        lan.now,
+    );
+    lan.replace(1, engine.unwrap());
+    lan.run_for_millis(5_000);
+    assert!(trusted(&lan, 0));
+    let before = lan.nodes[0].engine.stats().dials_started;
+    lan.run_for_millis(60_000);
+    assert_eq!(lan.nodes[0].engine.stats().dials_started, before);
 }

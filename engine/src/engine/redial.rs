@@ -197,6 +197,13 @@ impl Engine {
         let max = self.config.max_dials;
         let own_port = self.config.private_port;
         let own_addrs = self.own.record().record().addrs.clone();
+        // Where another peer answers now, this one is not: its host has another identity, or its address moved on.
+        let taken: Vec<SocketAddr> = self
+            .peers
+            .iter()
+            .filter(|(id, other)| **id != peer && other.link.is_some())
+            .filter_map(|(_, other)| other.heard.map(|heard| heard.address))
+            .collect();
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if now < known.redial.hold_until {
             mark!(self, DialHeldOff);
@@ -213,6 +220,7 @@ impl Engine {
         // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is nobody's business.
         addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
         addresses.retain(|(address, heard)| heard.is_some() || is_near(&self.interfaces, address.ip()));
+        addresses.retain(|(address, _)| !taken.contains(address));
         let turn = known.redial.next_address;
         known.redial.next_address = turn.wrapping_add(1);
         known.redial.not_before = now + SHORTEST_GAP;
