@@ -320,11 +320,18 @@ fn fault(plan: &Plan, kind: &str, draws: &mut Draws) -> Option<Fault> {
             Fault::Crash { at_ms, for_ms, node, power: number < 500, restart: Restart::NewIdentity }
         }
         "clone" => {
-            let outside = |name: &String| !plan.core.contains(name);
-            if node == other || !outside(&node) || !outside(&other) {
-                // Two of one identity fight for good: neither can be of the core.
+            // Two of one identity fight for good: neither can be of the core.
+            let mut outside: Vec<String> = plan
+                .node
+                .iter()
+                .map(|node| node.name.clone())
+                .filter(|name| !plan.core.contains(name))
+                .collect();
+            if outside.len() < 2 {
                 return None;
             }
+            let node = outside.swap_remove(draws.below(outside.len() as u64) as usize);
+            let other = outside.swap_remove(draws.below(outside.len() as u64) as usize);
             Fault::Clone { at_ms, for_ms, node, clone: other }
         }
         "pause" => Fault::Pause { at_ms, for_ms, node },
