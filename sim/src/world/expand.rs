@@ -338,7 +338,7 @@ fn fault(plan: &Plan, kind: &str, draws: &mut Draws) -> Option<Fault> {
         "address-change" => Fault::AddressChange { at_ms, host, lan },
         "interface-down" => Fault::InterfaceDown { at_ms, for_ms, host, lan },
         "clock-jump" => {
-            Fault::ClockJump { at_ms, host, by_ms: number * number / 30, noticed: number % 2 == 0 }
+            Fault::ClockJump { at_ms, host, by_ms: number * number / 30, noticed: number.is_multiple_of(2) }
         }
         "slow-reader" => {
             let rate = rates[draws.below(3) as usize] * 1000;

@@ -217,6 +217,9 @@ impl FaultTally {
     }
 }
 
+/// Says whether a name is among the valid ones, or which of them is nearest: what it is for, the name, the valid ones.
+pub(super) type Known<'a> = &'a dyn Fn(&str, &str, &[&str]) -> Result<(), String>;
+
 impl Fault {
     /// When it begins.
     #[must_use]
@@ -268,7 +271,7 @@ impl Fault {
 
     pub(super) fn validate(
         &self,
-        known: &dyn Fn(&str, &str, &[&str]) -> Result<(), String>,
+        known: Known<'_>,
         nodes: &[&str],
         hosts: &[&str],
         lans: &[&str],

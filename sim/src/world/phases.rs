@@ -118,10 +118,12 @@ impl World {
 
     /// What every liveness check still waits for, the first of each.
     fn pending(&self) -> Vec<(&'static str, Option<usize>, String)> {
-        let pending = |check: &Box<dyn super::checks::Check>| {
-            check.pending(self).map(|pending| (check.id(), pending.node, pending.message))
-        };
-        self.checks.iter().filter_map(pending).collect()
+        let checks = self.checks.iter();
+        checks
+            .filter_map(|check| {
+                check.pending(self).map(|pending| (check.id(), pending.node, pending.message))
+            })
+            .collect()
     }
 
     /// The most that convergence may take: each thing that may have to be waited for, one after the other.
