@@ -433,7 +433,7 @@ const fn ethernet_mtu() -> usize {
 
 /// The error of the TOML reader, with its line and, for an unknown name, the nearest of those that it expected.
 fn from_toml(text: &str, error: &toml::de::Error) -> PlanError {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     // "unknown field `x`, expected one of `a`, `b`": the first in backticks is what was found.
     let message = error.message().to_owned();
     let mut quoted = message.split('`').skip(1).step_by(2);
