@@ -450,7 +450,13 @@ fn from_toml(text: &str, error: &toml::de::Error) -> PlanError {
 fn line_with_first_name(text: &str, message: &str) -> Option<usize> {
     let name = message.split('`').nth(1)?;
     let quoted = format!("\"{name}\"");
-    text.lines().position(|line| line.contains(&quoted)).map(|line| line + 1)
+    let mut lines = (1..).zip(text.lines());
+    if message.starts_with("there are two") {
+        // The second of them is the one that is wrong.
+        let named = format!("name = {quoted}");
+        return lines.filter(|(_, line)| line.contains(&named)).last().map(|(number, _)| number);
+    }
+    lines.find(|(_, line)| line.contains(&quoted)).map(|(number, _)| number)
 }
 
 #[cfg(test)]
@@ -502,7 +508,7 @@ for_ms = 200
             ("for_ms = 200", "for_mss = 200", None, "`for_ms`"),
             ("schema = 1", "schema = 2", None, "schema 1"),
             ("seed = 7", "seed = \"x\"", Some(3), "u64"),
-            ("name = \"b\"", "name = \"a\"", Some(16), "two nodes `a`"),
+            ("name = \"b\"", "name = \"a\"", Some(20), "two nodes `a`"),
         ] {
             assert!(SMALL.contains(right), "{right}");
             let error = Plan::parse(&SMALL.replacen(right, wrong, 1)).unwrap_err();
