@@ -43,7 +43,7 @@ impl Engine {
             Frame::Verified { session } => self.verified_by(id, peer, session),
             Frame::Step { name, message } => self.step_message(id, peer, name, message),
             Frame::Records(records) => self.records_received(peer, records),
-            Frame::Text { id: text_id, base, text } => self.text_received(peer, text_id, base, text),
+            Frame::Text { id: text_id, base, text } => self.text_received(id, peer, text_id, base, text),
             Frame::TextAck { id: text_id } => self.text_acked(peer, text_id),
             Frame::Disconnect(reason) => self.disconnected(id, peer, reason),
             Frame::Missing { keep } => self.keep_after_all(id, keep),

@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::config::MAX_TEXT;
 use crate::event::Event;
 use crate::identity::PeerId;
+use crate::input::LinkId;
 use crate::marks::mark;
 use crate::planted::planted;
 use crate::timers::TimerKey;
@@ -97,7 +98,7 @@ impl Engine {
 
     /// Takes a text if it is the next one and the application's queue has room; otherwise it is not acknowledged
     /// and comes again.
-    pub(super) fn text_received(&mut self, from: PeerId, id: u64, base: u64, text: String) {
+    pub(super) fn text_received(&mut self, link: LinkId, from: PeerId, id: u64, base: u64, text: String) {
         if text.len() > MAX_TEXT || base > id {
             self.stats.frames_refused += 1;
             return;
@@ -109,7 +110,9 @@ impl Engine {
             .filter(|event| matches!(event, Event::Text { from: sender, .. } if *sender == from))
             .count();
         let max = self.config.max_texts;
-        let incarnation = self.session_of(from).map_or(0, |session| session.incarnation);
+        // That of the link it came by: a stream of an earlier run may bring its texts late.
+        let session = self.links.get(&link).and_then(|link| link.session());
+        let incarnation = session.map_or(0, |session| session.incarnation);
         let Some(known) = self.peers.get_mut(&from) else { return };
         if known.texts.taken_from.is_some_and(|(latest, _)| incarnation < latest) {
             mark!(self, TextFromEarlierRun);
