@@ -331,6 +331,12 @@ fn fault(plan: &Plan, kind: &str, draws: &mut Draws) -> Option<Fault> {
                 return None;
             }
             let node = outside.swap_remove(draws.below(outside.len() as u64) as usize);
+            // One identity that shows both badges is neither an impostor's nor not.
+            let impostor = |name: &String| plan.node.iter().any(|node| node.name == *name && node.impostor);
+            outside.retain(|name| impostor(name) == impostor(&node));
+            if outside.is_empty() {
+                return None;
+            }
             let other = outside.swap_remove(draws.below(outside.len() as u64) as usize);
             Fault::Clone { at_ms, for_ms, node, clone: other }
         }
