@@ -168,7 +168,7 @@ pub const SENTENCES: [(&str, Class, &str); 16] = [
         Class::Safety,
         "Once the network is quiet every pair has exactly one link, and both sides use the two ends of it.",
     ),
-    ("quiet", Class::Safety, "When there is nothing to do no link comes or goes, and nobody dials."),
+    ("quiet", Class::Safety, "When there is nothing to do no link comes or goes."),
     (
         "discovery",
         Class::Liveness,

@@ -5,10 +5,24 @@ use p2pnet_engine::Event;
 use super::{Broken, Check, Seen, core_pairs};
 use crate::world::World;
 
-/// Whether the quiet window is on, and the dials of each node when it began.
+/// How often each node had jumped above a record of its own when the quiet window began; empty outside it.
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
-    on: bool,
+    jumps: Option<Vec<u64>>,
+}
+
+impl Quiet {
+    /// A node that lost its disk may meet a stranger to the core in the window who still knows its old record. Then
+    /// it must begin a new run, with new links.
+    fn begins_anew(&self, world: &World, node: usize) -> bool {
+        self.jumps
+            .as_ref()
+            .is_some_and(|jumps| jumps.get(node).is_some_and(|&then| jumps_of(world, node) > then))
+    }
+}
+
+fn jumps_of(world: &World, node: usize) -> u64 {
+    world.engine(node).map_or(0, |engine| engine.stats().incarnation_jumps)
 }
 
 impl Check for Quiet {
@@ -18,18 +32,21 @@ impl Check for Quiet {
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         match *seen {
-            Seen::QuietBegins => self.on = true,
-            Seen::QuietEnds => self.on = false,
-            Seen::Event { node, event } if self.on => {
+            Seen::QuietBegins => {
+                self.jumps = Some((0..world.len()).map(|node| jumps_of(world, node)).collect());
+            }
+            Seen::QuietEnds => self.jumps = None,
+            Seen::Event { node, event } if self.jumps.is_some() => {
                 let (peer, what) = match event {
                     Event::PeerConnected { peer, .. } => (peer, "is connected"),
                     Event::PeerLeft { peer, .. } => (peer, "is gone"),
                     _ => return Ok(()),
                 };
                 let other = world.node_of(peer);
-                if let Some(other) =
-                    other.filter(|&other| core_pairs(world).any(|pair| pair == (node, other)))
-                {
+                let anew = |node| self.begins_anew(world, node);
+                if let Some(other) = other.filter(|&other| {
+                    core_pairs(world).any(|pair| pair == (node, other)) && !anew(node) && !anew(other)
+                }) {
                     return Err(Broken::on(
                         node,
                         format!("{} {what} in the quiet window", world.name(other)),
