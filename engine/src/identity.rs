@@ -10,7 +10,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::link::public_key;
+use crate::link::{CipherSuite, public_key};
 
 /// Letters in the text form of a [`PeerId`].
 const TEXT_LEN: usize = 52;
@@ -92,31 +92,59 @@ pub enum PeerIdError {
 
 /// The secret half of a peer: an Ed25519 signing key, zeroised on drop.
 #[derive(Clone)]
-pub struct Identity(SigningKey);
+pub struct Identity(Secret);
+
+#[derive(Clone)]
+enum Secret {
+    Ed25519(SigningKey),
+    #[cfg(feature = "cheap-crypto")]
+    Cheap([u8; 32]),
+}
 
 impl Identity {
     /// The identity of a 32-byte seed, which must come from the system's entropy source and be kept secret.
     #[must_use]
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let seed = Zeroizing::new(seed);
-        Identity(SigningKey::from_bytes(&seed))
+        Identity(Secret::Ed25519(SigningKey::from_bytes(&seed)))
+    }
+
+    /// An identity that protects nothing, for large simulations: anyone can act as it. It proves itself to other cheap
+    /// ones in the same steps and bytes as a real one, and a real one never links with it.
+    #[cfg(feature = "cheap-crypto")]
+    #[must_use]
+    pub fn cheap(seed: [u8; 32]) -> Self {
+        Identity(Secret::Cheap(seed))
     }
 
     /// The seed, for saving. Whoever has it is this peer.
     #[must_use]
     pub fn seed(&self) -> [u8; 32] {
-        self.0.to_bytes()
+        match &self.0 {
+            Secret::Ed25519(key) => key.to_bytes(),
+            #[cfg(feature = "cheap-crypto")]
+            Secret::Cheap(seed) => *seed,
+        }
     }
 
     /// The public half.
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
-        PeerId(self.0.verifying_key().to_bytes())
+        PeerId(match &self.0 {
+            Secret::Ed25519(key) => key.verifying_key().to_bytes(),
+            #[cfg(feature = "cheap-crypto")]
+            Secret::Cheap(seed) => crate::cheap::peer_key(seed),
+        })
     }
 
     /// Signs `bytes` for one purpose, named by `domain`; a signature for one domain verifies in no other.
     pub(crate) fn sign(&self, domain: &str, bytes: &[u8]) -> [u8; 64] {
-        self.0.sign(&signed_message(domain, bytes)).to_bytes()
+        let message = signed_message(domain, bytes);
+        match &self.0 {
+            Secret::Ed25519(key) => key.sign(&message).to_bytes(),
+            #[cfg(feature = "cheap-crypto")]
+            Secret::Cheap(seed) => crate::cheap::signature(&crate::cheap::peer_key(seed), &message),
+        }
     }
 
     /// The X25519 secret of this peer's links, derived from the seed.
@@ -127,7 +155,21 @@ impl Identity {
 
     /// The X25519 public key of this peer's links, as its record carries it.
     pub(crate) fn link_public(&self) -> [u8; 32] {
-        public_key(&Zeroizing::new(self.link_secret()))
+        let secret = Zeroizing::new(self.link_secret());
+        match &self.0 {
+            Secret::Ed25519(_) => public_key(&secret),
+            #[cfg(feature = "cheap-crypto")]
+            Secret::Cheap(_) => crate::cheap::public_key(&secret),
+        }
+    }
+
+    /// The suite of the links that this peer dials, if `configured` is what its application asked for.
+    pub(crate) fn suite(&self, configured: CipherSuite) -> CipherSuite {
+        match &self.0 {
+            Secret::Ed25519(_) => configured,
+            #[cfg(feature = "cheap-crypto")]
+            Secret::Cheap(_) => CipherSuite::Cheap,
+        }
     }
 }
 
@@ -140,9 +182,13 @@ impl fmt::Debug for Identity {
 /// Whether `peer` signed `bytes` for `domain`. Strict (RFC 8032 with the checks of "Taming the many EdDSAs"): no weak
 /// keys and no second form of a signature, so all machines agree.
 pub(crate) fn verify(peer: &PeerId, domain: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
-    VerifyingKey::from_bytes(&peer.0).is_ok_and(|key| {
-        key.verify_strict(&signed_message(domain, bytes), &Signature::from_bytes(signature)).is_ok()
-    })
+    let message = signed_message(domain, bytes);
+    #[cfg(feature = "cheap-crypto")]
+    if crate::cheap::is_peer_key(&peer.0) {
+        return crate::cheap::signature(&peer.0, &message) == *signature;
+    }
+    VerifyingKey::from_bytes(&peer.0)
+        .is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(signature)).is_ok())
 }
 
 /// The domain with its length in front, then the bytes: no two pairs share a message.

@@ -22,6 +22,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(feature = "cheap-crypto")]
+mod cheap;
 mod config;
 mod content;
 mod engine;

@@ -71,7 +71,7 @@ impl BlockStore {
         if blocks.len() != content.block_count() as usize {
             return Err(StoreFailure::Io);
         }
-        self.received.insert(*content, blocks.into_values().flatten().collect());
+        self.received.insert(*content, blocks.into_values().collect::<Vec<_>>().concat());
         Ok(())
     }
 

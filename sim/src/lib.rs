@@ -36,4 +36,4 @@ pub use sim_host::{PRIVATE_PORT, SimHost};
 pub use trace::{Detail, Entry, Recorder, Trace, What};
 pub use traced_net::{TracedListener, TracedNet, TracedRead, TracedStream, TracedUdp};
 pub use turmoil_net::{TurmoilListener, TurmoilNet, TurmoilStream, TurmoilUdp};
-pub use world::{Failure, Outcome, Profile, World, expand};
+pub use world::{Crypto, Failure, Outcome, Profile, World, expand};

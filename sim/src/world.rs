@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, Identity, InterfaceId, LinkId, LinkInput,
+    CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, InterfaceId, LinkId, LinkInput,
     Network, PeerId, Restored, Seeds, Step, Timestamp,
 };
 
@@ -39,9 +39,11 @@ use node::{Host, NetworkInterface, Node, SOCKET_QUEUE, place};
 use plan::{LinkPlan, Plan};
 use record::{Mark, Moment, Record};
 use streams::{Conn, ConnId, StreamEvent};
+use workload::Published;
 
 pub use expand::{Profile, expand};
 pub use phases::{Failure, Outcome};
+pub use plan::Crypto;
 
 /// More happenings than this at one time are an endless loop.
 const MOST_AT_ONCE: u32 = 1_000_000;
@@ -89,8 +91,8 @@ pub struct World {
     conns: BTreeMap<ConnId, Conn>,
     conns_made: u64,
     reads: u64,
-    /// Contents that nodes published, by the node and the plan's number of it.
-    published: BTreeMap<ContentId, (usize, usize)>,
+    /// Contents that nodes published.
+    published: BTreeMap<ContentId, Published>,
     completed: u64,
     tally: FaultTally,
     record: Record,
@@ -443,7 +445,7 @@ impl World {
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
         let restored = Restored { incarnation: node.incarnation, ..Restored::default() };
-        let identity = Identity::from_seed(node.identity);
+        let identity = node.crypto.identity(node.identity);
         let incarnation = node.incarnation;
         let local = self.hosts[host].clock.local(now);
         let mut engine =

@@ -63,6 +63,7 @@ impl Engine {
         }
         self.stats.links_accepted += 1;
         let handshake = Handshake::accept(
+            self.identity.suite(self.config.suite),
             &self.config.network.link_psk(),
             &self.identity.link_secret(),
             self.secrets.seed(),
@@ -92,7 +93,7 @@ impl Engine {
         }
         self.dialling -= 1;
         let handshake = Handshake::dial(
-            self.config.suite,
+            self.identity.suite(self.config.suite),
             &self.config.network.link_psk(),
             &self.identity.link_secret(),
             seed,

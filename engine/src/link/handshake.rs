@@ -56,6 +56,7 @@ enum Stage {
 }
 
 struct Keys {
+    suite: CipherSuite,
     psk: Zeroizing<[u8; 32]>,
     link_secret: Zeroizing<[u8; 32]>,
     ephemeral_seed: Zeroizing<[u8; 32]>,
@@ -98,9 +99,9 @@ impl Handshake {
         out: &mut Vec<u8>,
     ) -> Self {
         let prologue = preamble(suite.code());
-        let keys = Keys::new(psk, link_secret, ephemeral_seed);
+        let keys = Keys::new(suite, psk, link_secret, ephemeral_seed);
         let mut stage = Stage::Over;
-        if let Ok(mut noise) = Noise::new(suite, &prologue, keys, true) {
+        if let Ok(mut noise) = Noise::new(&prologue, keys, true) {
             let start = out.len();
             out.extend_from_slice(&prologue);
             match noise.write(&[], out) {
@@ -111,9 +112,15 @@ impl Handshake {
         Handshake { stage, input: Vec::new(), first_ephemeral: None }
     }
 
-    /// Begins as the acceptor, who waits. `ephemeral_seed` must never be used again.
-    pub(crate) fn accept(psk: &[u8; 32], link_secret: &[u8; 32], ephemeral_seed: [u8; 32]) -> Self {
-        let stage = Stage::DiallersPreamble(Keys::new(psk, link_secret, ephemeral_seed));
+    /// Begins as the acceptor, who waits, and takes the suites that go with its own. `ephemeral_seed` must never be
+    /// used again.
+    pub(crate) fn accept(
+        suite: CipherSuite,
+        psk: &[u8; 32],
+        link_secret: &[u8; 32],
+        ephemeral_seed: [u8; 32],
+    ) -> Self {
+        let stage = Stage::DiallersPreamble(Keys::new(suite, psk, link_secret, ephemeral_seed));
         Handshake { stage, input: Vec::new(), first_ephemeral: None }
     }
 
@@ -131,17 +138,18 @@ impl Handshake {
         self.input.extend_from_slice(bytes);
         loop {
             match mem::replace(&mut self.stage, Stage::Over) {
-                Stage::DiallersPreamble(keys) => {
+                Stage::DiallersPreamble(mut keys) => {
                     let Some((version, suite)) = self.take_preamble()? else {
                         self.stage = Stage::DiallersPreamble(keys);
                         return Ok(HandshakeStep::Pending);
                     };
-                    let known = CipherSuite::from_code(suite).filter(|_| version == PROTOCOL_VERSION);
-                    let Some(known) = known else {
+                    let known = CipherSuite::from_code(suite).filter(|known| known.fits(keys.suite));
+                    let Some(known) = known.filter(|_| version == PROTOCOL_VERSION) else {
                         out.extend_from_slice(&preamble(suite));
                         return Err(check_version(version).err().unwrap_or(HandshakeError::Suite(suite)));
                     };
-                    self.stage = Stage::First(Noise::new(known, &preamble(suite), keys, false)?);
+                    keys.suite = known;
+                    self.stage = Stage::First(Noise::new(&preamble(suite), keys, false)?);
                 }
                 Stage::First(mut noise) => {
                     let Some(message) = self.take_message()? else {
@@ -244,8 +252,9 @@ impl fmt::Debug for Handshake {
 }
 
 impl Keys {
-    fn new(psk: &[u8; 32], link_secret: &[u8; 32], ephemeral_seed: [u8; 32]) -> Self {
+    fn new(suite: CipherSuite, psk: &[u8; 32], link_secret: &[u8; 32], ephemeral_seed: [u8; 32]) -> Self {
         Keys {
+            suite,
             psk: Zeroizing::new(*psk),
             link_secret: Zeroizing::new(*link_secret),
             ephemeral_seed: Zeroizing::new(ephemeral_seed),
@@ -254,11 +263,12 @@ impl Keys {
 }
 
 impl Noise {
-    fn new(suite: CipherSuite, prologue: &[u8], keys: Keys, dialler: bool) -> Result<Self, HandshakeError> {
+    fn new(prologue: &[u8], keys: Keys, dialler: bool) -> Result<Self, HandshakeError> {
+        let suite = keys.suite;
         let build = || {
             let builder = Builder::with_resolver(
                 suite.noise_name().parse()?,
-                Box::new(Resolver::new(keys.ephemeral_seed)),
+                Box::new(Resolver::new(suite, keys.ephemeral_seed)),
             )
             .psk(0, &keys.psk)?
             .local_private_key(&*keys.link_secret)?
@@ -374,7 +384,7 @@ pub(crate) mod tests {
     }
 
     fn accept() -> Handshake {
-        Handshake::accept(&PSK, &[2; 32], [22; 32])
+        Handshake::accept(SUITE, &PSK, &[2; 32], [22; 32])
     }
 
     fn pending(side: &mut Handshake, bytes: &[u8]) -> Vec<u8> {

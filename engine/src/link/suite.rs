@@ -19,10 +19,13 @@ pub enum CipherSuite {
     Aes256GcmSha256 = 1,
     /// `Noise_XXpsk0_25519_ChaChaPoly_BLAKE2s`: fast everywhere.
     ChaChaPolyBlake2s = 2,
+    /// None, for simulations: what the links of an [`Identity::cheap`](crate::Identity::cheap) use, and only those.
+    #[cfg(feature = "cheap-crypto")]
+    Cheap = 255,
 }
 
 impl CipherSuite {
-    /// All of them.
+    /// All that protect anything.
     pub const ALL: [CipherSuite; 2] = [CipherSuite::Aes256GcmSha256, CipherSuite::ChaChaPolyBlake2s];
 
     /// The name of the protocol in the words of the Noise specification, section 8.
@@ -31,7 +34,15 @@ impl CipherSuite {
         match self {
             CipherSuite::Aes256GcmSha256 => "Noise_XXpsk0_25519_AESGCM_SHA256",
             CipherSuite::ChaChaPolyBlake2s => "Noise_XXpsk0_25519_ChaChaPoly_BLAKE2s",
+            // What it pretends to be.
+            #[cfg(feature = "cheap-crypto")]
+            CipherSuite::Cheap => "Noise_XXpsk0_25519_ChaChaPoly_BLAKE2s",
         }
+    }
+
+    /// Whether a side that dials with `own` takes a link of this suite: a real one is never talked into a cheap one.
+    pub(super) fn fits(self, own: CipherSuite) -> bool {
+        CipherSuite::ALL.contains(&self) == CipherSuite::ALL.contains(&own)
     }
 
     /// Its number on the wire.
@@ -43,17 +54,21 @@ impl CipherSuite {
         match code {
             1 => Some(CipherSuite::Aes256GcmSha256),
             2 => Some(CipherSuite::ChaChaPolyBlake2s),
+            #[cfg(feature = "cheap-crypto")]
+            255 => Some(CipherSuite::Cheap),
             _ => None,
         }
     }
 
     /// Its cipher, under `key`.
     pub(super) fn cipher(self, key: &[u8; 32]) -> Box<dyn Cipher> {
-        let choice = match self {
-            CipherSuite::Aes256GcmSha256 => CipherChoice::AESGCM,
-            CipherSuite::ChaChaPolyBlake2s => CipherChoice::ChaChaPoly,
+        let cipher = match self {
+            CipherSuite::Aes256GcmSha256 => resolve_cipher(&CipherChoice::AESGCM),
+            CipherSuite::ChaChaPolyBlake2s => resolve_cipher(&CipherChoice::ChaChaPoly),
+            #[cfg(feature = "cheap-crypto")]
+            CipherSuite::Cheap => Some(crate::cheap::cipher()),
         };
-        let mut cipher = resolve_cipher(&choice).expect("both ciphers are compiled in");
+        let mut cipher = cipher.expect("all ciphers are compiled in");
         cipher.set(key);
         cipher
     }
@@ -65,6 +80,8 @@ impl fmt::Display for CipherSuite {
         f.pad(match self {
             CipherSuite::Aes256GcmSha256 => "AES-256-GCM",
             CipherSuite::ChaChaPolyBlake2s => "ChaCha20-Poly1305",
+            #[cfg(feature = "cheap-crypto")]
+            CipherSuite::Cheap => "nothing",
         })
     }
 }
@@ -83,13 +100,14 @@ pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
 ///
 /// snow's own ways to combine resolvers would take `ring`'s generator too, which is the system's: a hidden input.
 pub(super) struct Resolver {
+    suite: CipherSuite,
     seed: Zeroizing<[u8; 32]>,
 }
 
 impl Resolver {
     /// One for one handshake: the same seed twice means the same ephemeral key twice, which breaks both links.
-    pub(super) fn new(seed: Zeroizing<[u8; 32]>) -> Self {
-        Resolver { seed }
+    pub(super) fn new(suite: CipherSuite, seed: Zeroizing<[u8; 32]>) -> Self {
+        Resolver { suite, seed }
     }
 }
 
@@ -99,15 +117,27 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        DefaultResolver.resolve_dh(choice)
+        match self.suite {
+            #[cfg(feature = "cheap-crypto")]
+            CipherSuite::Cheap => Some(crate::cheap::dh()),
+            _ => DefaultResolver.resolve_dh(choice),
+        }
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        DefaultResolver.resolve_hash(choice)
+        match self.suite {
+            #[cfg(feature = "cheap-crypto")]
+            CipherSuite::Cheap => Some(crate::cheap::hash()),
+            _ => DefaultResolver.resolve_hash(choice),
+        }
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        resolve_cipher(choice)
+        match self.suite {
+            #[cfg(feature = "cheap-crypto")]
+            CipherSuite::Cheap => Some(crate::cheap::cipher()),
+            _ => resolve_cipher(choice),
+        }
     }
 }
 
@@ -141,11 +171,12 @@ mod tests {
         }
         assert_eq!(CipherSuite::from_code(0), None);
         assert_eq!(CipherSuite::from_code(3), None);
+        assert!(cfg!(feature = "cheap-crypto") || CipherSuite::from_code(255).is_none());
     }
 
     #[test]
     fn the_only_generator_is_the_seeded_one() {
-        let resolver = Resolver::new(Zeroizing::new([3; 32]));
+        let resolver = Resolver::new(CipherSuite::ChaChaPolyBlake2s, Zeroizing::new([3; 32]));
         let mut drawn = [0; 32];
         resolver.resolve_rng().unwrap().try_fill_bytes(&mut drawn).unwrap();
         assert_eq!(drawn, Stream::new(&[3; 32], "link ephemeral key").seed());

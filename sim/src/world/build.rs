@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use p2pnet_engine::{Identity, Timestamp};
+use p2pnet_engine::Timestamp;
 
 use crate::draws::seed_bytes;
 
@@ -64,7 +64,8 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             impostor: node.impostor,
             takes_offers: node.takes_offers,
             identity,
-            peer: Identity::from_seed(identity).peer_id(),
+            crypto: plan.crypto,
+            peer: plan.crypto.identity(identity).peer_id(),
             identities: 1,
             engine: None,
             starts: 0,

@@ -4,7 +4,8 @@ use crate::draws::Draws;
 
 use super::faults::{Fault, Restart, Traffic};
 use super::plan::{
-    ContentPlan, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan, Plan, TextPlan,
+    ContentPlan, Crypto, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan, Plan,
+    TextPlan,
 };
 
 /// What kind of network a seed is expanded into.
@@ -60,6 +61,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         converge_ms: None,
         core: Vec::new(),
         leaver: None,
+        crypto: Crypto::Real,
         badge: false,
         link: Vec::new(),
         lan: Vec::new(),

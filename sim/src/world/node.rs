@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use p2pnet_engine::{
-    ContentId, Engine, Identity, Interface, InterfaceAddr, InterfaceId, LinkId, PeerId, Timestamp,
+    ContentId, Engine, Interface, InterfaceAddr, InterfaceId, LinkId, PeerId, Timestamp,
 };
 
 use crate::stream_end::Side;
@@ -12,6 +12,7 @@ use crate::stream_end::Side;
 use super::Happening;
 use super::clock::Clock;
 use super::disk::Disk;
+use super::plan::Crypto;
 use super::streams::ConnId;
 
 /// Datagrams that wait for a process that does not run; the kernel drops further ones.
@@ -47,6 +48,7 @@ pub(super) struct Node {
     pub(super) aes: bool,
     pub(super) impostor: bool,
     pub(super) takes_offers: bool,
+    pub(super) crypto: Crypto,
     pub(super) identity: [u8; 32],
     pub(super) peer: PeerId,
     /// How many identities it has had.
@@ -127,7 +129,7 @@ pub(super) fn place(ip: IpAddr) -> Option<(usize, u16)> {
 impl Node {
     pub(super) fn take_identity(&mut self, seed: [u8; 32]) {
         self.identity = seed;
-        self.peer = Identity::from_seed(seed).peer_id();
+        self.peer = self.crypto.identity(seed).peer_id();
         self.identities += 1;
     }
 

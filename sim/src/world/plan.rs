@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use p2pnet_engine::Identity;
 use serde::{Deserialize, Serialize};
 
 use super::faults::Fault;
@@ -37,6 +38,9 @@ pub struct Plan {
     /// Who leaves after the quiet window, one of the core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaver: Option<String>,
+    /// Whether keys and ciphers are real.
+    #[serde(default, skip_serializing_if = "Crypto::is_real")]
+    pub crypto: Crypto,
     /// Whether peers must show a badge (a custom step) on top of the ping.
     #[serde(default)]
     pub badge: bool,
@@ -64,6 +68,44 @@ pub struct Plan {
     /// Nodes that leave on the way.
     #[serde(default)]
     pub leave: Vec<LeavePlan>,
+}
+
+/// What keys, signatures and ciphers are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Crypto {
+    /// What runs in production.
+    #[default]
+    Real,
+    /// The same sizes, states and failures without any protection, several times faster
+    /// ([`Identity::cheap`]). Bugs of trust need the real one.
+    Cheap,
+}
+
+impl Crypto {
+    /// Both, with their names.
+    pub const ALL: [(&str, Crypto); 2] = [("real", Crypto::Real), ("cheap", Crypto::Cheap)];
+
+    /// Its name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Crypto::Real => "real",
+            Crypto::Cheap => "cheap",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    fn is_real(&self) -> bool {
+        *self == Crypto::Real
+    }
+
+    pub(crate) fn identity(self, seed: [u8; 32]) -> Identity {
+        match self {
+            Crypto::Real => Identity::from_seed(seed),
+            Crypto::Cheap => Identity::cheap(seed),
+        }
+    }
 }
 
 /// How one direction of a link behaves. Shares are 0.0 to 1.0.

@@ -49,8 +49,8 @@ impl World {
         let serves = |content: &ContentId, node: usize| self.nodes[node].disk.store.serves(content);
         self.published
             .iter()
-            .filter(move |(content, (node, _))| serves(content, *node))
-            .map(|(&content, &(node, index))| (content, node, index))
+            .filter(move |(content, published)| serves(content, published.node))
+            .map(|(&content, published)| (content, published.node, published.index))
     }
 
     /// Whether a content is durable on a node's disk.
@@ -69,7 +69,7 @@ impl World {
 
     /// Whether what a node received is what was published, byte for byte.
     pub(crate) fn received_rightly(&self, node: usize, content: &ContentId) -> bool {
-        let Some(&(_, index)) = self.published.get(content) else { return false };
-        self.nodes[node].disk.store.received(content) == Some(&self.content(index)[..])
+        let published = self.published.get(content).map(|published| &published.bytes[..]);
+        published.is_some() && self.nodes[node].disk.store.received(content) == published
     }
 }

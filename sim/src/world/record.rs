@@ -27,6 +27,9 @@ pub(super) enum Mark {
 /// Bytes that are hashed together.
 const CHUNK: usize = 8192;
 
+/// Bytes at each end of something long that are hashed.
+const ENDS: usize = 2048;
+
 /// Everything that a run recorded. Two runs with the same hash put out the same bytes at the same times.
 pub(super) struct Record {
     hasher: blake3::Hasher,
@@ -51,7 +54,8 @@ impl Record {
         }
     }
 
-    /// Mark, time, number, cause, node, length, bytes: all integers little-endian.
+    /// Mark, time, number, cause, node, length, bytes: all integers little-endian. Of many bytes the first and the last
+    /// count: they are a sealed block, whose tag stands at the end.
     pub(super) fn note(&mut self, moment: Moment, mark: Mark, node: Option<usize>, bytes: &[u8]) {
         let node = node.map_or(u32::MAX, |node| u32::try_from(node).unwrap_or(u32::MAX - 1));
         self.pending.push(mark as u8);
@@ -59,7 +63,13 @@ impl Record {
             self.pending.extend_from_slice(&number.to_le_bytes());
         }
         self.pending.extend_from_slice(&node.to_le_bytes());
-        self.pending.extend_from_slice(bytes);
+        match (bytes.first_chunk::<ENDS>(), bytes.last_chunk::<ENDS>()) {
+            (Some(first), Some(last)) if bytes.len() > 2 * ENDS => {
+                self.pending.extend_from_slice(first);
+                self.pending.extend_from_slice(last);
+            }
+            _ => self.pending.extend_from_slice(bytes),
+        }
         if self.pending.len() >= CHUNK {
             self.hasher.update(&self.pending);
             self.pending.clear();

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 
 use super::checks::Class;
 use super::faults::{FaultKind, FaultTally};
-use super::plan::Plan;
+use super::plan::{Crypto, Plan};
 use super::{Failure, Outcome, Profile, World, expand};
 use crate::trace::Detail;
 
@@ -60,6 +60,7 @@ pub struct Summary {
 pub fn sweep(
     seeds: Range<u64>,
     profile: Profile,
+    crypto: Crypto,
     jobs: usize,
     keep_going: bool,
     mut seen: impl FnMut(u64, &Outcome) -> bool,
@@ -77,7 +78,7 @@ pub fn sweep(
                     if seed >= end {
                         return;
                     }
-                    let (_, outcome) = run_plan(expand(seed, profile), false);
+                    let (_, outcome) = run_plan(Plan { crypto, ..expand(seed, profile) }, false);
                     if sender.send((seed, outcome)).is_err() {
                         return;
                     }
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn one_job_and_many_give_the_same_summary() {
-        let run = |jobs| sweep(0..6, Profile::Calm, jobs, true, |_, _| true);
+        let run = |jobs| sweep(0..6, Profile::Calm, Crypto::Real, jobs, true, |_, _| true);
         let (one, many) = (run(1), run(3));
         assert_eq!(one.hash(), many.hash());
         assert_eq!(one.outcomes.len(), 6);

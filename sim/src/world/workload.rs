@@ -29,6 +29,14 @@ pub(super) enum Work {
     Fetch { node: usize, starts: u64, content: ContentId },
 }
 
+/// A content that a node published.
+pub(super) struct Published {
+    pub(super) node: usize,
+    /// The plan's number of it.
+    pub(super) index: usize,
+    pub(super) bytes: Vec<u8>,
+}
+
 impl Work {
     pub(super) fn node(&self) -> Option<usize> {
         match self {
@@ -108,8 +116,9 @@ impl World {
             return self.after(PATIENCE, Happening::Work(Work::Publish { index, node }));
         }
         let bytes = self.content(index);
-        let (manifest, list) = self.nodes[node].disk.store.publish(&format!("content {index}"), bytes);
-        self.published.insert(manifest.content, (node, index));
+        let (manifest, list) =
+            self.nodes[node].disk.store.publish(&format!("content {index}"), bytes.clone());
+        self.published.insert(manifest.content, Published { node, index, bytes });
         let now = self.local(node);
         if let Some(engine) = &mut self.nodes[node].engine
             && engine.publish(now, manifest, list).is_ok()
@@ -119,11 +128,13 @@ impl World {
     }
 
     /// What the content of this number in the plan is.
-    pub(super) fn content(&self, index: usize) -> Vec<u8> {
+    fn content(&self, index: usize) -> Vec<u8> {
         let length = self.plan.content[index].bytes;
-        let words = (0..length.div_ceil(8) as u64).map(|i| draw(self.plan.seed, u64::MAX, index as u64, i));
-        let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
-        bytes.truncate(length);
+        let mut bytes = vec![0; length];
+        for (i, word) in bytes.chunks_mut(8).enumerate() {
+            let drawn = draw(self.plan.seed, u64::MAX, index as u64, i as u64).to_le_bytes();
+            word.copy_from_slice(&drawn[..word.len()]);
+        }
         bytes
     }
 

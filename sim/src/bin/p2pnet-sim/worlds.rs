@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use p2pnet_sim::world::checks::SENTENCES;
 use p2pnet_sim::world::plan::Plan;
 use p2pnet_sim::world::sweep::{Summary, keep_failure, run_plan, sweep};
-use p2pnet_sim::{Detail, Outcome, Profile, expand, nearest};
+use p2pnet_sim::{Crypto, Detail, Outcome, Profile, expand, nearest};
 
 use crate::{Amount, Style, bad_input};
 
@@ -34,6 +34,9 @@ pub(crate) struct Sweep {
     /// What kind of network
     #[arg(long, default_value = "lan", value_parser = profile)]
     profile: Profile,
+    /// Whether keys and ciphers are real, or cheap ones of the same sizes and failures
+    #[arg(long, default_value = "real", value_parser = crypto)]
+    crypto: Crypto,
     /// Go on after a failure
     #[arg(long)]
     keep_going: bool,
@@ -53,6 +56,9 @@ pub(crate) struct Replay {
     /// What kind of network, for a seed
     #[arg(long, default_value = "lan", value_parser = profile)]
     profile: Profile,
+    /// Whether keys and ciphers are real, for a seed
+    #[arg(long, default_value = "real", value_parser = crypto)]
+    crypto: Crypto,
     /// How to print the trace
     #[arg(long, value_enum, default_value_t = Style::Text)]
     trace: Style,
@@ -69,6 +75,9 @@ pub(crate) struct PlanOf {
     /// What kind of network
     #[arg(long, default_value = "lan", value_parser = profile)]
     profile: Profile,
+    /// Whether keys and ciphers are real, or cheap ones of the same sizes and failures
+    #[arg(long, default_value = "real", value_parser = crypto)]
+    crypto: Crypto,
 }
 
 /// Runs seeds in two processes and compares their hashes; exits with 13 if they differ
@@ -80,6 +89,9 @@ pub(crate) struct CheckDeterminism {
     /// What kind of network
     #[arg(long, default_value = "hostile", value_parser = profile)]
     profile: Profile,
+    /// Whether keys and ciphers are real, or cheap ones of the same sizes and failures
+    #[arg(long, default_value = "real", value_parser = crypto)]
+    crypto: Crypto,
 }
 
 /// Says what a check is about
@@ -105,25 +117,26 @@ impl Sweep {
         let total = self.seeds.end.saturating_sub(self.seeds.start);
         let shows = io::stderr().is_terminal();
         let (mut done, mut failed) = (0u64, 0u64);
-        let summary = sweep(self.seeds.clone(), self.profile, jobs, self.keep_going, |_, outcome| {
-            done += 1;
-            failed += u64::from(outcome.failure.is_some());
-            if shows && (done.is_multiple_of(10) || done == total) {
-                let filled = usize::try_from(done * 30 / total.max(1)).unwrap_or(30);
-                let bar = "=".repeat(filled) + &" ".repeat(30 - filled.min(30));
-                eprint!("\r[{bar}] {done}/{total} seeds, {failed} failed");
-            }
-            self.budget.is_none_or(|budget| started.elapsed() < budget)
-        });
+        let summary =
+            sweep(self.seeds.clone(), self.profile, self.crypto, jobs, self.keep_going, |_, outcome| {
+                done += 1;
+                failed += u64::from(outcome.failure.is_some());
+                if shows && (done.is_multiple_of(10) || done == total) {
+                    let filled = usize::try_from(done * 30 / total.max(1)).unwrap_or(30);
+                    let bar = "=".repeat(filled) + &" ".repeat(30 - filled.min(30));
+                    eprint!("\r[{bar}] {done}/{total} seeds, {failed} failed");
+                }
+                self.budget.is_none_or(|budget| started.elapsed() < budget)
+            });
         if shows {
             eprintln!();
         }
         let wall = started.elapsed();
         for (seed, failure) in summary.failures() {
-            let folder = keep_failure(&self.out, expand(seed, self.profile))?;
-            let (profile, folder) = (self.profile.name(), folder.display());
+            let folder = keep_failure(&self.out, Plan { crypto: self.crypto, ..expand(seed, self.profile) })?;
+            let (profile, crypto, folder) = (self.profile.name(), self.crypto.name(), folder.display());
             eprintln!(
-                "seed {seed}: {failure}\n  replay: p2pnet-sim replay {seed} --profile {profile}\n  see {folder}"
+                "seed {seed}: {failure}\n  replay: p2pnet-sim replay {seed} --profile {profile} --crypto {crypto}\n  see {folder}"
             );
         }
         let gap = summary.gap(self.profile);
@@ -199,7 +212,7 @@ fn describe(seed: u64, outcome: &Outcome) -> serde_json::Value {
 impl Replay {
     pub(crate) fn run(&self) -> io::Result<ExitCode> {
         let plan = match self.what.parse::<u64>() {
-            Ok(seed) => expand(seed, self.profile),
+            Ok(seed) => Plan { crypto: self.crypto, ..expand(seed, self.profile) },
             Err(_) => match read_plan(Path::new(&self.what)) {
                 Ok(plan) => plan,
                 Err(message) => return bad_input(&message),
@@ -245,7 +258,8 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, String> {
 
 impl PlanOf {
     pub(crate) fn run(&self) -> io::Result<ExitCode> {
-        io::stdout().lock().write_all(expand(self.seed, self.profile).to_toml().as_bytes())?;
+        let plan = Plan { crypto: self.crypto, ..expand(self.seed, self.profile) };
+        io::stdout().lock().write_all(plan.to_toml().as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -289,7 +303,7 @@ impl CheckDeterminism {
         let seeds = format!("{}..{}", self.seeds.start, self.seeds.end);
         Command::new(std::env::current_exe()?)
             .args(["sweep", "--json", "--keep-going", "--jobs", "1", "--seeds", &seeds])
-            .args(["--profile", self.profile.name(), "--out"])
+            .args(["--profile", self.profile.name(), "--crypto", self.crypto.name(), "--out"])
             .arg(std::env::temp_dir().join("p2pnet-sim-check-determinism"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -370,6 +384,13 @@ fn profile(name: &str) -> Result<Profile, String> {
         let near = nearest(name, Profile::ALL.iter().map(|(name, _)| *name)).unwrap_or_default();
         format!("there is no profile `{}`; did you mean `{near}`?", name.escape_debug())
     })
+}
+
+fn crypto(name: &str) -> Result<Crypto, String> {
+    let found = Crypto::ALL.iter().find(|(known, _)| *known == name);
+    found
+        .map(|&(_, crypto)| crypto)
+        .ok_or_else(|| format!("there is no crypto `{}`; it is real or cheap", name.escape_debug()))
 }
 
 fn budget(text: &str) -> Result<Duration, String> {
