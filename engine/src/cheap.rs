@@ -78,7 +78,7 @@ fn bytes_of(words: [u64; 4]) -> [u8; 32] {
     bytes
 }
 
-fn checksum(parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn checksum(parts: &[&[u8]]) -> [u8; 32] {
     let mut sum = Checksum::new();
     parts.iter().for_each(|part| sum.add(part));
     bytes_of(sum.finish())
@@ -103,6 +103,25 @@ pub(crate) fn signature(key: &[u8; 32], message: &[u8]) -> [u8; 64] {
     signature[..32].copy_from_slice(&checksum(&[key, message]));
     signature[32..].copy_from_slice(&checksum(&[message, key]));
     signature
+}
+
+// ---- beacons
+
+/// Seals `body` in place and returns its tag.
+pub(crate) fn seal_beacon(key: &[u8; 32], header: &[u8], body: &mut [u8]) -> [u8; TAG_LEN] {
+    let pad = Pad(*key);
+    pad.apply(0, body);
+    pad.tag(0, header, body)
+}
+
+/// Opens `body` in place. Whether the tag is right; if not, `body` is as it was.
+pub(crate) fn open_beacon(key: &[u8; 32], header: &[u8], body: &mut [u8], tag: &[u8]) -> bool {
+    let pad = Pad(*key);
+    let genuine = pad.tag(0, header, body) == tag;
+    if genuine {
+        pad.apply(0, body);
+    }
+    genuine
 }
 
 // ---- links
@@ -208,16 +227,14 @@ impl Hash for Checksum {
 struct Pad([u8; 32]);
 
 impl Pad {
-    fn apply(&self, nonce: u64, from: &[u8], to: &mut [u8]) {
+    /// Twice is not at all.
+    fn apply(&self, nonce: u64, bytes: &mut [u8]) {
         let pad = words(&self.0).fold(nonce, |pad, word| fold(pad ^ word, GENERATORS[0])).to_le_bytes();
-        let whole = from.len() / 8 * 8;
-        let (words_to, rest_to) = to.split_at_mut(whole);
-        for (to, from) in words_to.chunks_exact_mut(8).zip(words(from)) {
-            to.copy_from_slice(&(from ^ u64::from_le_bytes(pad)).to_le_bytes());
+        let mut words = bytes.chunks_exact_mut(8);
+        for word in &mut words {
+            word.iter_mut().zip(pad).for_each(|(byte, pad)| *byte ^= pad);
         }
-        for ((to, from), pad) in rest_to.iter_mut().zip(&from[whole..]).zip(pad) {
-            *to = from ^ pad;
-        }
+        words.into_remainder().iter_mut().zip(pad).for_each(|(byte, pad)| *byte ^= pad);
     }
 
     fn tag(&self, nonce: u64, authtext: &[u8], sealed: &[u8]) -> [u8; TAG_LEN] {
@@ -239,7 +256,8 @@ impl Cipher for Pad {
 
     fn encrypt(&self, nonce: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {
         let (sealed, rest) = out.split_at_mut(plaintext.len());
-        self.apply(nonce, plaintext, sealed);
+        sealed.copy_from_slice(plaintext);
+        self.apply(nonce, sealed);
         rest[..TAG_LEN].copy_from_slice(&self.tag(nonce, authtext, sealed));
         plaintext.len() + TAG_LEN
     }
@@ -256,7 +274,9 @@ impl Cipher for Pad {
         if self.tag(nonce, authtext, sealed) != tag {
             return Err(Error::Decrypt);
         }
-        self.apply(nonce, sealed, out.get_mut(..length).ok_or(Error::Decrypt)?);
+        let plaintext = out.get_mut(..length).ok_or(Error::Decrypt)?;
+        plaintext.copy_from_slice(sealed);
+        self.apply(nonce, plaintext);
         Ok(length)
     }
 }

@@ -98,7 +98,7 @@ pub struct Identity(Secret);
 enum Secret {
     Ed25519(SigningKey),
     #[cfg(feature = "cheap-crypto")]
-    Cheap([u8; 32]),
+    Cheap { seed: [u8; 32], key: [u8; 32] },
 }
 
 impl Identity {
@@ -114,7 +114,7 @@ impl Identity {
     #[cfg(feature = "cheap-crypto")]
     #[must_use]
     pub fn cheap(seed: [u8; 32]) -> Self {
-        Identity(Secret::Cheap(seed))
+        Identity(Secret::Cheap { seed, key: crate::cheap::peer_key(&seed) })
     }
 
     /// The seed, for saving. Whoever has it is this peer.
@@ -123,7 +123,7 @@ impl Identity {
         match &self.0 {
             Secret::Ed25519(key) => key.to_bytes(),
             #[cfg(feature = "cheap-crypto")]
-            Secret::Cheap(seed) => *seed,
+            Secret::Cheap { seed, .. } => *seed,
         }
     }
 
@@ -133,7 +133,7 @@ impl Identity {
         PeerId(match &self.0 {
             Secret::Ed25519(key) => key.verifying_key().to_bytes(),
             #[cfg(feature = "cheap-crypto")]
-            Secret::Cheap(seed) => crate::cheap::peer_key(seed),
+            Secret::Cheap { key, .. } => *key,
         })
     }
 
@@ -143,7 +143,7 @@ impl Identity {
         match &self.0 {
             Secret::Ed25519(key) => key.sign(&message).to_bytes(),
             #[cfg(feature = "cheap-crypto")]
-            Secret::Cheap(seed) => crate::cheap::signature(&crate::cheap::peer_key(seed), &message),
+            Secret::Cheap { key, .. } => crate::cheap::signature(key, &message),
         }
     }
 
@@ -159,7 +159,7 @@ impl Identity {
         match &self.0 {
             Secret::Ed25519(_) => public_key(&secret),
             #[cfg(feature = "cheap-crypto")]
-            Secret::Cheap(_) => crate::cheap::public_key(&secret),
+            Secret::Cheap { .. } => crate::cheap::public_key(&secret),
         }
     }
 
@@ -168,7 +168,7 @@ impl Identity {
         match &self.0 {
             Secret::Ed25519(_) => configured,
             #[cfg(feature = "cheap-crypto")]
-            Secret::Cheap(_) => CipherSuite::Cheap,
+            Secret::Cheap { .. } => CipherSuite::Cheap,
         }
     }
 }

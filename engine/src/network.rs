@@ -19,6 +19,9 @@ pub struct Network {
     name: String,
     open: bool,
     key: Zeroizing<[u8; 32]>,
+    tag: [u8; 8],
+    #[cfg(feature = "cheap-crypto")]
+    cheap: bool,
 }
 
 impl Network {
@@ -28,8 +31,7 @@ impl Network {
     /// If the name is none.
     pub fn open(name: &str) -> Result<Self, NetworkNameError> {
         check_name(name)?;
-        let key = blake3::derive_key("p2pnet v1 network key: open", name.as_bytes());
-        Ok(Network { name: name.into(), open: true, key: Zeroizing::new(key) })
+        Ok(Network::new(name, true, blake3::derive_key("p2pnet v1 network key: open", name.as_bytes())))
     }
 
     /// The closed network `name` of those who know `secret`: 32 random bytes, or a passphrase that was stretched.
@@ -41,8 +43,31 @@ impl Network {
         let mut material = Zeroizing::new(Vec::with_capacity(secret.len() + name.len()));
         material.extend_from_slice(secret);
         material.extend_from_slice(name.as_bytes());
-        let key = blake3::derive_key("p2pnet v1 network key: secret", &material);
-        Ok(Network { name: name.into(), open: false, key: Zeroizing::new(key) })
+        Ok(Network::new(name, false, blake3::derive_key("p2pnet v1 network key: secret", &material)))
+    }
+
+    /// The network `name` with beacons that are not sealed but look so, for large simulations. A real network of the
+    /// same name takes none of them.
+    ///
+    /// # Errors
+    /// If the name is none, as for [`Network::open`].
+    #[cfg(feature = "cheap-crypto")]
+    pub fn cheap(name: &str) -> Result<Self, NetworkNameError> {
+        Ok(Network { cheap: true, ..Network::open(name)? })
+    }
+
+    fn new(name: &str, open: bool, key: [u8; 32]) -> Self {
+        let mut network = Network {
+            name: name.into(),
+            open,
+            key: Zeroizing::new(key),
+            tag: [0; 8],
+            #[cfg(feature = "cheap-crypto")]
+            cheap: false,
+        };
+        let tag = network.derive("p2pnet v1 network tag", &[]);
+        network.tag.copy_from_slice(&tag[..8]);
+        network
     }
 
     /// The name.
@@ -59,10 +84,7 @@ impl Network {
 
     /// What records name the network by. It tells nothing about the key.
     pub(crate) fn tag(&self) -> [u8; 8] {
-        let hash = self.derive("p2pnet v1 network tag", &[]);
-        let mut tag = [0; 8];
-        tag.copy_from_slice(&hash[..8]);
-        tag
+        self.tag
     }
 
     /// The pre-shared key of every handshake in the network.
@@ -75,7 +97,17 @@ impl Network {
         let mut which = [0; 24];
         which[..16].copy_from_slice(instance.as_bytes());
         which[16..].copy_from_slice(&counter.to_le_bytes());
+        #[cfg(feature = "cheap-crypto")]
+        if self.cheap {
+            return crate::cheap::checksum(&[&*self.key, &which]);
+        }
         self.derive("p2pnet v1 beacon key", &which)
+    }
+
+    /// Whether beacons are only checked for accidents.
+    #[cfg(feature = "cheap-crypto")]
+    pub(crate) fn is_cheap(&self) -> bool {
+        self.cheap
     }
 
     /// Key and `suffix` under `context`. The key has a fixed length, so their concatenation is unambiguous.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use p2pnet_engine::{
     CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, InterfaceId, LinkId, LinkInput,
-    Network, PeerId, Restored, Seeds, Step, Timestamp,
+    PeerId, Restored, Seeds, Step, Timestamp,
 };
 
 use crate::draws::seed_bytes;
@@ -431,7 +431,7 @@ impl World {
         node.incarnation = node.disk.incarnation;
         (node.started_at, node.sent, node.received) = (now, 0, 0);
         let mut config = Config::new(
-            Network::open("world").expect("the name is a valid one"),
+            node.crypto.network(),
             node.name.clone(),
             node.port,
         );

@@ -519,6 +519,20 @@ pub(crate) mod tests {
         assert_eq!(failure(&mut accept(), &first).0, HandshakeError::Refused);
     }
 
+    #[cfg(feature = "cheap-crypto")]
+    #[test]
+    fn a_real_side_and_a_cheap_one_refuse_each_other() {
+        let accept = |suite| Handshake::accept(suite, &PSK, &[2; 32], [22; 32]);
+        for (ours, theirs) in [(SUITE, CipherSuite::Cheap), (CipherSuite::Cheap, SUITE)] {
+            let (_, first) = dial(theirs, &PSK);
+            assert_eq!(failure(&mut accept(ours), &first).0, HandshakeError::Suite(theirs.code()));
+        }
+        let (mut dialler, first) = dial(CipherSuite::Cheap, &PSK);
+        let second = pending(&mut accept(CipherSuite::Cheap), &first);
+        let dialler = done(dialler.receive(&second, b"from dialler", &mut Vec::new()));
+        assert_eq!(dialler.remote_static, crate::cheap::public_key(&[2; 32]));
+    }
+
     #[test]
     fn what_is_no_link_is_refused_at_the_first_wrong_byte() {
         assert_eq!(failure(&mut accept(), b"G"), (HandshakeError::Magic, vec![]));
@@ -569,10 +583,10 @@ pub(crate) mod tests {
 
     #[test]
     fn the_longest_hello_arrives_and_a_longer_one_is_refused() {
-        let keys = || Keys::new(&PSK, &[2; 32], [22; 32]);
+        let keys = || Keys::new(SUITE, &PSK, &[2; 32], [22; 32]);
         for (len, expected) in [(MAX_HELLO, true), (MAX_HELLO + 1, false)] {
             let (mut dialler, first) = dial(SUITE, &PSK);
-            let mut peer = Noise::new(SUITE, &preamble(SUITE.code()), keys(), false).unwrap();
+            let mut peer = Noise::new(&preamble(SUITE.code()), keys(), false).unwrap();
             peer.read(&first[8..]).unwrap();
             let mut message = vec![0; MAX_MESSAGE];
             let written = peer.state.write_message(&vec![5; len], &mut message).unwrap();

@@ -91,9 +91,7 @@ impl Beacon {
         datagram.resize(HEADER_LEN + BODY_LEN, 0);
 
         let (header, body) = datagram.split_at_mut(HEADER_LEN);
-        let tag = cipher(network, &self.instance, self.counter)
-            .encrypt_in_place_detached(&Nonce::default(), header, body)
-            .expect("a beacon is far below the cipher's limit of 256 GiB");
+        let tag = seal_body(network, &self.instance, self.counter, header, body);
         datagram.extend_from_slice(&tag);
         datagram
     }
@@ -107,9 +105,9 @@ impl Beacon {
         let (sealed, tag) = rest.split_at(BODY_LEN);
         let mut body = [0; BODY_LEN];
         body.copy_from_slice(sealed);
-        cipher(network, &instance, counter)
-            .decrypt_in_place_detached(&Nonce::default(), header, &mut body, Tag::from_slice(tag))
-            .map_err(|_| BeaconError::Sealed)?;
+        if !open_body(network, &instance, counter, header, &mut body, tag) {
+            return Err(BeaconError::Sealed);
+        }
 
         let [flags, low, high, rest @ ..] = body;
         let flags = BeaconFlags::from_bits(flags).ok_or(BeaconError::Malformed)?;
@@ -140,9 +138,42 @@ pub(crate) fn peek(datagram: &[u8]) -> Result<BeaconHeader, BeaconError> {
     Ok(BeaconHeader { instance: Instance::from_bytes(*instance), counter: u64::from_le_bytes(*counter) })
 }
 
-fn cipher(network: &Network, instance: &Instance, counter: u64) -> ChaCha20Poly1305 {
+/// Seals `body` in place and returns its tag.
+fn seal_body(
+    network: &Network,
+    instance: &Instance,
+    counter: u64,
+    header: &[u8],
+    body: &mut [u8],
+) -> [u8; TAG_LEN] {
     let key = Zeroizing::new(network.beacon_key(instance, counter));
+    #[cfg(feature = "cheap-crypto")]
+    if network.is_cheap() {
+        return crate::cheap::seal_beacon(&key, header, body);
+    }
+    let tag = ChaCha20Poly1305::new((&*key).into())
+        .encrypt_in_place_detached(&Nonce::default(), header, body)
+        .expect("a beacon is far below the cipher's limit of 256 GiB");
+    tag.into()
+}
+
+/// Opens `body` in place. Whether it is genuine.
+fn open_body(
+    network: &Network,
+    instance: &Instance,
+    counter: u64,
+    header: &[u8],
+    body: &mut [u8],
+    tag: &[u8],
+) -> bool {
+    let key = Zeroizing::new(network.beacon_key(instance, counter));
+    #[cfg(feature = "cheap-crypto")]
+    if network.is_cheap() {
+        return crate::cheap::open_beacon(&key, header, body, tag);
+    }
     ChaCha20Poly1305::new((&*key).into())
+        .decrypt_in_place_detached(&Nonce::default(), header, body, Tag::from_slice(tag))
+        .is_ok()
 }
 
 /// Why a datagram is no beacon for us.
@@ -191,8 +222,8 @@ mod tests {
         datagram[HEADER_LEN..][..start.len()].copy_from_slice(start);
         let (header, rest) = datagram.split_at_mut(HEADER_LEN);
         let (body, tag) = rest.split_at_mut(BODY_LEN);
-        let key = cipher(&network(), &beacon().instance, beacon().counter);
-        tag.copy_from_slice(&key.encrypt_in_place_detached(&Nonce::default(), header, body).unwrap());
+        let Beacon { instance, counter, .. } = beacon();
+        tag.copy_from_slice(&super::seal_body(&network(), &instance, counter, header, body));
         datagram
     }
 

@@ -12,20 +12,25 @@ pub(super) struct Clock {
     pub(super) drift_ppm: i64,
 }
 
+const MILLION: u64 = 1_000_000;
+
 impl Clock {
     /// What it shows.
     pub(super) fn local(&self, at: Timestamp) -> Timestamp {
-        let nanos = i128::from(at.as_nanos());
-        let drifted = nanos + nanos * i128::from(self.drift_ppm) / 1_000_000;
-        Timestamp::from_nanos(u64::try_from(drifted).unwrap_or(0)) + self.offset
+        // In two parts, so that nothing overflows in 64 bits.
+        let nanos = at.as_nanos();
+        let (millions, rest) = ((nanos / MILLION).cast_signed(), (nanos % MILLION).cast_signed());
+        let drift = millions * self.drift_ppm + rest * self.drift_ppm / MILLION.cast_signed();
+        Timestamp::from_nanos(nanos.saturating_add_signed(drift)) + self.offset
     }
 
     /// The first time of the world at which it shows `local` or later.
     pub(super) fn when(&self, local: Timestamp) -> Timestamp {
-        let shown =
-            i128::try_from(local.since(Timestamp::ZERO + self.offset).as_nanos()).unwrap_or(i128::MAX);
-        let guess = shown.saturating_mul(1_000_000) / i128::from(1_000_000 + self.drift_ppm);
-        let mut at = u64::try_from(guess).unwrap_or(u64::MAX).saturating_sub(2);
+        let shown = local.since(Timestamp::ZERO + self.offset);
+        let shown = u64::try_from(shown.as_nanos()).unwrap_or(u64::MAX);
+        let speed = MILLION.saturating_add_signed(self.drift_ppm).max(1);
+        let guess = (shown / speed).saturating_mul(MILLION).saturating_add(shown % speed * MILLION / speed);
+        let mut at = guess.saturating_sub(3);
         while at < u64::MAX && self.local(Timestamp::from_nanos(at)) < local {
             at += 1;
         }

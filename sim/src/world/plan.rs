@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use p2pnet_engine::Identity;
+use p2pnet_engine::{Identity, Network};
 use serde::{Deserialize, Serialize};
 
 use super::faults::Fault;
@@ -98,6 +98,14 @@ impl Crypto {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
     fn is_real(&self) -> bool {
         *self == Crypto::Real
+    }
+
+    pub(crate) fn network(self) -> Network {
+        match self {
+            Crypto::Real => Network::open("world"),
+            Crypto::Cheap => Network::cheap("world"),
+        }
+        .expect("the name is a valid one")
     }
 
     pub(crate) fn identity(self, seed: [u8; 32]) -> Identity {

@@ -25,10 +25,10 @@ pub(super) enum Mark {
 }
 
 /// Bytes that are hashed together.
-const CHUNK: usize = 8192;
+const CHUNK: usize = 64 * 1024;
 
 /// Bytes at each end of something long that are hashed.
-const ENDS: usize = 2048;
+const ENDS: usize = 256;
 
 /// Everything that a run recorded. Two runs with the same hash put out the same bytes at the same times.
 pub(super) struct Record {
@@ -49,7 +49,7 @@ impl Record {
     pub(super) fn new(traced: bool) -> Self {
         Record {
             hasher: blake3::Hasher::new(),
-            pending: Vec::with_capacity(CHUNK * 2),
+            pending: Vec::new(),
             trace: traced.then(Trace::new),
         }
     }
