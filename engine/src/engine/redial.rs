@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::identity::PeerId;
-use crate::input::LinkId;
+use crate::input::{InterfaceId, LinkId};
 use crate::marks::mark;
 use crate::output::Action;
 use crate::planted::planted;
@@ -14,7 +14,7 @@ use crate::timers::TimerKey;
 use super::Engine;
 use super::discovery::is_near;
 use super::link::{Link, LinkQueue, Stage};
-use super::peer::Redial;
+use super::peer::{Peer, Redial};
 
 /// A peer that was heard this recently is at its address: a dial that has no answer is repeated soon.
 const LIVE: Duration = Duration::from_secs(5);
@@ -195,15 +195,6 @@ impl Engine {
         let now = self.now;
         let connected = self.connected;
         let max = self.config.max_dials;
-        let own_port = self.config.private_port;
-        let own_addrs = self.own.record().record().addrs.clone();
-        // Where another peer answers now, this one is not: its host has another identity, or its address moved on.
-        let taken: Vec<SocketAddr> = self
-            .peers
-            .iter()
-            .filter(|(id, other)| **id != peer && other.link.is_some())
-            .filter_map(|(_, other)| other.heard.map(|heard| heard.address))
-            .collect();
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if now < known.redial.hold_until {
             mark!(self, DialHeldOff);
@@ -216,34 +207,47 @@ impl Engine {
         }
         let live = known.heard.is_some_and(|heard| now.since(heard.at) < LIVE);
         let delay = known.redial.next_delay(now, live);
-        let mut addresses = known.addresses();
-        // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is nobody's business.
-        addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
-        addresses.retain(|(address, heard)| heard.is_some() || is_near(&self.interfaces, address.ip()));
-        addresses.retain(|(address, _)| !taken.contains(address));
         let turn = known.redial.next_address;
         known.redial.next_address = turn.wrapping_add(1);
         known.redial.not_before = now + SHORTEST_GAP;
         let room =
             known.links.len() < max && connected < self.config.max_links && self.dialling < MAX_DIALLING;
-        if !room {
-            mark!(self, DialNoRoom);
-        }
-        if let (true, Some(&(address, interface))) = (room, addresses.get(turn % addresses.len().max(1))) {
-            let link = self.start_dial(address, interface, Some(peer), None);
-            if let Some(known) = self.peers.get_mut(&peer) {
-                known.links.push(link);
+        if room {
+            let addresses = self.addresses_to_dial(peer);
+            if let Some(&(address, interface)) = addresses.get(turn % addresses.len().max(1)) {
+                let link = self.start_dial(address, interface, Some(peer), None);
+                if let Some(known) = self.peers.get_mut(&peer) {
+                    known.links.push(link);
+                }
             }
+        } else {
+            mark!(self, DialNoRoom);
         }
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let delay = self.jittered(millis);
         self.set_timer(TimerKey::Dial(peer), delay);
     }
 
+    /// Where a peer may be, in the order of trying.
+    fn addresses_to_dial(&self, peer: PeerId) -> Vec<(SocketAddr, Option<InterfaceId>)> {
+        let Some(known) = self.peers.get(&peer) else { return Vec::new() };
+        let (own_port, own_addrs) = (self.config.private_port, &self.own.record().record().addrs);
+        let mut addresses = known.addresses();
+        // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is nobody's business.
+        addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
+        addresses.retain(|(address, heard)| heard.is_some() || is_near(&self.interfaces, address.ip()));
+        // Where another peer answers now, this one is not: its host has another identity, or its address moved on.
+        let answers = |other: &Peer| other.link.and(other.heard).map(|heard| heard.address);
+        addresses.retain(|(address, _)| {
+            !self.peers.iter().any(|(id, other)| *id != peer && answers(other) == Some(*address))
+        });
+        addresses
+    }
+
     fn start_dial(
         &mut self,
         address: SocketAddr,
-        interface: Option<crate::input::InterfaceId>,
+        interface: Option<InterfaceId>,
         peer: Option<PeerId>,
         target: Option<SocketAddr>,
     ) -> LinkId {
