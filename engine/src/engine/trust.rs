@@ -103,6 +103,10 @@ impl Engine {
             self.send_frame(id, &Frame::Verified { session });
         }
         self.resend_texts(peer);
+        let told = self.peers.get(&peer).is_some_and(|known| known.told_trusted);
+        if told {
+            self.tell_trusted(peer);
+        }
         self.transfers_moved(peer);
     }
 
@@ -360,13 +364,19 @@ impl Engine {
         }
         known.told_trusted = true;
         known.trust_epoch += 1;
-        let first = known.trust_epoch == 1;
         mark!(self, Trusted);
         self.outputs.notify(Slot::Peer(peer));
+        self.tell_trusted(peer);
+        self.transfers_moved(peer);
+    }
+
+    /// Shares what trusted peers share: once both sides are verified, and again on each link that takes the place of
+    /// another, because what was under way on that one may be lost.
+    fn tell_trusted(&mut self, peer: PeerId) {
         self.share_everything_with(peer);
+        let first = self.peers.get(&peer).is_some_and(|known| known.trust_epoch == 1);
         if !planted!(self, NoReoffer) || first {
             self.offer_everything_to(peer);
         }
-        self.transfers_moved(peer);
     }
 }
