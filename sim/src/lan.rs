@@ -1,5 +1,7 @@
 //! A simulated LAN: real nodes, tasks, framing and all, on turmoil's network and clock.
 
+mod application;
+mod plan;
 mod seat;
 mod settings;
 
@@ -9,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use p2pnet_engine::{BlockRef, ContentId, PeerId};
 
+pub(crate) use self::application::{Application, Badge};
 use self::seat::{Order, Seat, run_node};
 pub use self::settings::Settings;
 use crate::faults::{FaultCounts, FaultProfile, Faults};
@@ -60,7 +63,8 @@ impl Lan {
             .build();
         let recorder = Recorder::new();
         let faults = Faults::new(settings.faults);
-        let seats: Vec<Seat> = (0u8..26).take(settings.nodes).map(Seat::new).collect();
+        let seats: Vec<Seat> = 
+            (0u8..26).take(settings.nodes).map(|i| Seat::new(i, settings.name(i))).collect();
         for seat in &seats {
             recorder.lock().name_host(&seat.alias, seat.ip);
         }
@@ -71,6 +75,9 @@ impl Lan {
                 let pen = Pen::new(recorder.clone(), faults.clone(), seat.alias.clone(), seat.ip);
                 run_node(i, seed, seat.clone(), settings.clone(), faults.clone(), pen, recorder.clone())
             });
+        }
+        if settings.all_off {
+            seats.iter().for_each(|seat| sim.crash(seat.ip));
         }
         Lan { sim, seats, recorder, faults, panics: Panics::watch() }
     }
@@ -257,7 +264,7 @@ impl Lan {
     /// The texts that node `i` has got, in order.
     #[must_use]
     pub fn texts(&self, i: usize) -> Vec<String> {
-        self.seats[i].seen().texts.iter().map(|(_, text)| text.clone()).collect()
+        self.seats[i].seen().texts.iter().map(|(_, _, text)| text.clone()).collect()
     }
 
     /// How many texts of node `i` were acknowledged.

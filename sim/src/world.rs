@@ -15,7 +15,7 @@ mod questions;
 mod record;
 mod streams;
 pub mod sweep;
-mod workload;
+pub(crate) mod workload;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +41,7 @@ use record::{Mark, Moment, Record};
 use streams::{Conn, ConnId, StreamEvent};
 
 pub use expand::{Profile, expand};
+pub(crate) use phases::{LEAVE_WITHIN, LOOK_EVERY, SETTLE, STAYS_GONE};
 pub use phases::{Failure, Outcome};
 
 /// More happenings than this at one time are an endless loop.

@@ -8,17 +8,18 @@ use crate::draws::draw;
 use crate::trace::What;
 
 use super::checks::Seen;
+use super::plan::Plan;
 use super::record::Mark;
 use super::{Happening, World};
 
 /// The name of the custom step that a plan with `badge` asks for.
-pub(super) const BADGE: &str = "badge";
-const RIGHT_BADGE: &[u8] = b"the right badge";
-const WRONG_BADGE: &[u8] = b"a badge of paper";
+pub(crate) const BADGE: &str = "badge";
+pub(crate) const RIGHT_BADGE: &[u8] = b"the right badge";
+pub(crate) const WRONG_BADGE: &[u8] = b"a badge of paper";
 /// How long an application waits before it tries again what was refused.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it tries to send a text to a peer that it does not know.
-const TEXT_TRIES: u32 = 120;
+pub(crate) const TEXT_TRIES: u32 = 120;
 
 /// Something that an application does.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,28 @@ impl Work {
             | Work::Leave { node }
             | Work::Fetch { node, .. } => Some(*node),
         }
+    }
+}
+
+impl Plan {
+    /// The text of this number: no two are equal.
+    pub(crate) fn words(&self, index: usize) -> String {
+        let plan = &self.text[index];
+        let mut text = format!("text {index} from {} to {} ", plan.from, plan.to);
+        while text.len() < plan.bytes {
+            text.push(char::from(b'a' + (text.len() % 26) as u8));
+        }
+        text.truncate(p2pnet_engine::MAX_TEXT);
+        text
+    }
+
+    /// What the content of this number is.
+    pub(crate) fn bytes(&self, index: usize) -> Vec<u8> {
+        let length = self.content[index].bytes;
+        let words = (0..length.div_ceil(8) as u64).map(|i| draw(self.seed, u64::MAX, index as u64, i));
+        let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+        bytes.truncate(length);
+        bytes
     }
 }
 
@@ -91,13 +114,7 @@ impl World {
 
     /// The text of this number in the plan: no two are equal.
     pub(super) fn text(&self, index: usize) -> String {
-        let plan = &self.plan.text[index];
-        let mut text = format!("text {index} from {} to {} ", plan.from, plan.to);
-        while text.len() < plan.bytes {
-            text.push(char::from(b'a' + (text.len() % 26) as u8));
-        }
-        text.truncate(p2pnet_engine::MAX_TEXT);
-        text
+        self.plan.words(index)
     }
 
     fn publish(&mut self, index: usize, node: usize) {
@@ -120,11 +137,7 @@ impl World {
 
     /// What the content of this number in the plan is.
     pub(super) fn content(&self, index: usize) -> Vec<u8> {
-        let length = self.plan.content[index].bytes;
-        let words = (0..length.div_ceil(8) as u64).map(|i| draw(self.plan.seed, u64::MAX, index as u64, i));
-        let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
-        bytes.truncate(length);
-        bytes
+        self.plan.bytes(index)
     }
 
     /// After a restart an application offers again what is on its disk.
@@ -174,6 +187,11 @@ impl World {
             Event::ContentFailed { manifest, .. } => {
                 let again = Work::Fetch { node, starts, content: manifest.content };
                 self.after(PATIENCE * 2, Happening::Work(again));
+            }
+            Event::Text { text, .. } => {
+                if let Some(index) = self.text_index(&text) {
+                    self.nodes[node].texts.insert(index);
+                }
             }
             Event::ContentReceived { manifest, .. } => {
                 self.nodes[node].wants.remove(&manifest.content);
