@@ -84,7 +84,8 @@ pub fn differences(plan: &Plan, world: &LogicalState, turmoil: &LogicalState) ->
             Some(content) => format!("held as {}", &content[..content.len().min(8)]),
             None => "not held".to_owned(),
         };
-        for index in (0..plan.content.len()).filter(|&index| decides_content(plan, i, index, world, turmoil)) {
+        for index in (0..plan.content.len()).filter(|&index| decides_content(plan, i, index, world, turmoil))
+        {
             differ(format!("content {index}"), held(a, index), held(b, index));
         }
         let got = |state: &NodeState, index: usize| {

@@ -63,7 +63,7 @@ impl Lan {
             .build();
         let recorder = Recorder::new();
         let faults = Faults::new(settings.faults);
-        let seats: Vec<Seat> = 
+        let seats: Vec<Seat> =
             (0u8..26).take(settings.nodes).map(|i| Seat::new(i, settings.name(i))).collect();
         for seat in &seats {
             recorder.lock().name_host(&seat.alias, seat.ip);

@@ -41,8 +41,8 @@ use record::{Mark, Moment, Record};
 use streams::{Conn, ConnId, StreamEvent};
 
 pub use expand::{Profile, expand};
-pub(crate) use phases::{LEAVE_WITHIN, LOOK_EVERY, SETTLE, STAYS_GONE};
 pub use phases::{Failure, Outcome};
+pub(crate) use phases::{LEAVE_WITHIN, LOOK_EVERY, SETTLE, STAYS_GONE};
 
 /// More happenings than this at one time are an endless loop.
 const MOST_AT_ONCE: u32 = 1_000_000;

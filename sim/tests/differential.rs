@@ -86,7 +86,11 @@ fn power_that_goes_and_disks_that_are_lost_come_to_the_same() {
     ];
     let both = agree(&plan);
     assert_eq!(both.turmoil.faults.crashes, 3);
-    assert!(both.turmoil.state.nodes.values().all(|node| node.holds.contains_key(&0)), "{}", both.turmoil.state);
+    assert!(
+        both.turmoil.state.nodes.values().all(|node| node.holds.contains_key(&0)),
+        "{}",
+        both.turmoil.state
+    );
 }
 
 #[test]

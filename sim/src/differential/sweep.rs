@@ -104,7 +104,9 @@ impl InBoth {
     pub fn gap(&self) -> Option<String> {
         let (seeds, done) = (self.seeds.len() as u64, self.with_transfer());
         (done * 100 < seeds * LEAST_TRANSFERS).then(|| {
-            format!("{done} of {seeds} seeds completed a transfer on turmoil; at least {LEAST_TRANSFERS} % must")
+            format!(
+                "{done} of {seeds} seeds completed a transfer on turmoil; at least {LEAST_TRANSFERS} % must"
+            )
         })
     }
 }

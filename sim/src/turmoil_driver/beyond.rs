@@ -85,8 +85,7 @@ fn fault_nodes(fault: &Fault) -> Vec<&String> {
 fn hosts(plan: &mut Plan, out: &mut Vec<Beyond>) {
     for i in 0..plan.host.len() {
         let name = plan.host[i].name.clone();
-        let lodgers: Vec<usize> =
-            (0..plan.node.len()).filter(|&node| plan.node[node].host == name).collect();
+        let lodgers: Vec<usize> = (0..plan.node.len()).filter(|&node| plan.node[node].host == name).collect();
         if lodgers.len() > 1 {
             out.push(Beyond::SharedHost { host: name.clone(), nodes: lodgers.len() });
         }
@@ -157,9 +156,10 @@ fn beyond(fault: &Fault) -> Option<(&'static str, &'static str)> {
         | Fault::MulticastLoss { .. }
         | Fault::Degrade { .. }
         | Fault::Crash { .. } => return None,
-        Fault::Partition { .. } => {
-            ("one-way partition", "a stream that loses a segment stalls for good, and holding works both ways")
-        }
+        Fault::Partition { .. } => (
+            "one-way partition",
+            "a stream that loses a segment stalls for good, and holding works both ways",
+        ),
         Fault::Clone { .. } => ("clone", "a node has its seat and its disk"),
         Fault::Pause { .. } => ("pause", "a process cannot be stopped and go on"),
         Fault::AddressChange { .. } => ("address-change", "a host has one address for good"),
@@ -229,7 +229,9 @@ mod tests {
     fn too_many_nodes_take_what_concerns_them_along() {
         let mut plan = expand(1, Profile::Calm);
         let first = plan.node[0].clone();
-        plan.node = (0..40).map(|i| crate::world::plan::NodePlan { name: format!("n{i}"), ..first.clone() }).collect();
+        plan.node = (0..40)
+            .map(|i| crate::world::plan::NodePlan { name: format!("n{i}"), ..first.clone() })
+            .collect();
         (plan.core, plan.leaver) = (vec!["n0".to_owned(), "n39".to_owned()], Some("n39".to_owned()));
         (plan.text, plan.content, plan.leave) = (Vec::new(), Vec::new(), Vec::new());
         let out = reduce(&mut plan);

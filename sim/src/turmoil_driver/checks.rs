@@ -49,9 +49,8 @@ impl Run<'_> {
         }
         for (index, content) in self.contents.iter().enumerate() {
             let publisher = self.plan.node(&self.plan.content[index].from);
-            let publisher = publisher.filter(|&node| {
-                self.plan.is_core(node) && ready(&node) && self.lan.serves(node, content)
-            });
+            let publisher = publisher
+                .filter(|&node| self.plan.is_core(node) && ready(&node) && self.lan.serves(node, content));
             let Some(publisher) = publisher else { continue };
             let waits = |&node: &usize| self.plan.node[node].takes_offers && !self.lan.holds(node, content);
             if let Some(node) = others(self.plan, publisher).filter(ready).find(waits) {

@@ -77,8 +77,8 @@ impl Run<'_> {
         let before = self.turns();
         self.advance(STAYS_GONE);
         let after = self.turns();
-        let back = others(self.plan, leaver)
-            .find(|&node| before.get(&(node, leaver)) != after.get(&(node, leaver)));
+        let back =
+            others(self.plan, leaver).find(|&node| before.get(&(node, leaver)) != after.get(&(node, leaver)));
         if let Some(node) = back {
             self.failed(Class::Safety, "no-resurrection", Some(node), format!("{name}, which left, is back"));
         }

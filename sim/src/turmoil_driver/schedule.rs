@@ -8,14 +8,26 @@ use crate::world::plan::Plan;
 /// Something that the plan has happen at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    Start { node: usize },
+    Start {
+        node: usize,
+    },
     FaultBegins(usize),
     FaultEnds(usize),
-    Text { index: usize, tries: u32 },
-    Publish { index: usize },
+    Text {
+        index: usize,
+        tries: u32,
+    },
+    Publish {
+        index: usize,
+    },
     /// For the run of the publisher with this number only.
-    PublishAgain { index: usize, starts: u64 },
-    Leave { node: usize },
+    PublishAgain {
+        index: usize,
+        starts: u64,
+    },
+    Leave {
+        node: usize,
+    },
 }
 
 /// What is still to happen, the next first.

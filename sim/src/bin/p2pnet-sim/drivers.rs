@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use p2pnet_sim::differential::sweep::{InBoth, SeedInBoth, keep_difference, sweep_both};
 use p2pnet_sim::world::plan::Plan;
-use p2pnet_sim::{Detail, expand, nearest, reduce, run_on_turmoil};
+use p2pnet_sim::{Both, Detail, Profile, expand, nearest, reduce, run_both};
 
 use crate::worlds::{COVERAGE, Sweep, now};
 use crate::{Amount, Style, bad_input};
@@ -33,20 +33,22 @@ pub(crate) fn driver(name: &str) -> Result<Driver, String> {
     })
 }
 
-/// Prints what turmoil can do of a seed's plan, and what was taken out of it as comments.
-pub(crate) fn print_reduced(mut plan: Plan) -> io::Result<ExitCode> {
+/// Prints the plan of a seed; for turmoil without what that cannot do, which is named in comments.
+pub(crate) fn print_plan(seed: u64, profile: Profile, driver: Driver) -> io::Result<ExitCode> {
+    let mut plan = expand(seed, profile);
     let mut out = io::stdout().lock();
-    for beyond in reduce(&mut plan) {
+    let taken_out = if driver == Driver::Turmoil { reduce(&mut plan) } else { Vec::new() };
+    for beyond in taken_out {
         writeln!(out, "# taken out: {beyond}")?;
     }
     out.write_all(plan.to_toml().as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a plan on turmoil and prints its trace and what it came to.
+/// Runs a plan on turmoil, prints its trace and what it came to, and says where the World comes to something else.
 pub(crate) fn show_on_turmoil(plan: &Plan, style: Style, detail: Amount) -> io::Result<ExitCode> {
-    let outcome = match run_on_turmoil(plan) {
-        Ok(outcome) => outcome,
+    let Both { turmoil: outcome, differences, .. } = match run_both(plan) {
+        Ok(both) => both,
         Err(beyond) => {
             let lines: Vec<String> = beyond.iter().map(ToString::to_string).collect();
             return bad_input(&format!(
@@ -75,14 +77,23 @@ pub(crate) fn show_on_turmoil(plan: &Plan, style: Style, detail: Amount) -> io::
                 "converged_after_ms": millis(outcome.converged_after),
                 "transfers": outcome.transfers,
                 "state": outcome.state,
+                "differences": differences,
                 "hash": outcome.hash,
             });
             writeln!(out, "{summary}")?;
         }
     }
-    let Some(failure) = outcome.failure else { return Ok(ExitCode::SUCCESS) };
-    eprintln!("failed {failure}");
-    Ok(ExitCode::from(failure.class.exit_code()))
+    for difference in &differences {
+        eprintln!("differs {difference}");
+    }
+    match outcome.failure {
+        Some(failure) => {
+            eprintln!("failed {failure}");
+            Ok(ExitCode::from(failure.class.exit_code()))
+        }
+        None if differences.is_empty() => Ok(ExitCode::SUCCESS),
+        None => Ok(ExitCode::from(DIFFERENT)),
+    }
 }
 
 /// Runs seeds in both drivers and reports what failed and where the two differ.
@@ -122,18 +133,21 @@ pub(crate) fn sweep_on_turmoil(args: &Sweep) -> io::Result<ExitCode> {
     } else {
         print_text(args, &sum, wall)?;
     }
-    let class = sum.seeds.values().filter_map(|seed| Some(seed.failure()?.1.class)).min();
-    if let Some(class) = class {
-        return Ok(ExitCode::from(class.exit_code()));
-    }
-    if sum.failures().next().is_some() {
-        return Ok(ExitCode::from(DIFFERENT));
-    }
     if let Some(gap) = sum.gap() {
         eprintln!("not covered: {gap}");
-        return Ok(ExitCode::from(COVERAGE));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(exit_code(&sum)))
+}
+
+/// What did not hold in either driver tells more than that they differ, and that more than what was not covered.
+fn exit_code(sum: &InBoth) -> u8 {
+    let class = sum.seeds.values().filter_map(|seed| Some(seed.failure()?.1.class)).min();
+    match class {
+        Some(class) => class.exit_code(),
+        None if sum.failures().next().is_some() => DIFFERENT,
+        None if sum.gap().is_some() => COVERAGE,
+        None => 0,
+    }
 }
 
 fn print_text(args: &Sweep, sum: &InBoth, wall: Duration) -> io::Result<()> {
@@ -197,14 +211,42 @@ fn millis(time: Option<Duration>) -> Option<f64> {
     time.map(|time| time.as_secs_f64() * 1000.0)
 }
 
-/// The plan of a seed, for the driver that is to run it.
-pub(crate) fn print_plan(seed: u64, profile: p2pnet_sim::Profile, driver: Driver) -> io::Result<ExitCode> {
-    let plan = expand(seed, profile);
-    match driver {
-        Driver::Turmoil => print_reduced(plan),
-        Driver::World => {
-            io::stdout().lock().write_all(plan.to_toml().as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }
+#[cfg(test)]
+mod tests {
+    use p2pnet_sim::Difference;
+    use p2pnet_sim::world::Failure;
+    use p2pnet_sim::world::checks::Class;
+
+    use super::*;
+
+    #[test]
+    fn a_difference_has_an_exit_code_of_its_own_and_a_failure_goes_before() {
+        let mut sum = sweep_both(0..1, Profile::Calm, 1, true, |_, _| true);
+        assert_eq!(exit_code(&sum), 0);
+        let both = &mut sum.seeds.get_mut(&0).expect("the seed was run").both;
+        let said = |word: &str| word.to_owned();
+        both.differences.push(Difference {
+            node: said("a"),
+            about: said("b"),
+            world: said("trust"),
+            turmoil: said("no link"),
+        });
+        assert_eq!(exit_code(&sum), 15);
+        let both = &mut sum.seeds.get_mut(&0).expect("the seed was run").both;
+        both.world.failure = Some(Failure {
+            class: Class::Liveness,
+            check: said("links"),
+            at_ms: said("1"),
+            node: None,
+            message: said("too late"),
+        });
+        assert_eq!(exit_code(&sum), 12);
+        assert_eq!(exit_code(&InBoth::default()), 0, "nothing was asked for, nothing is missing");
+    }
+
+    #[test]
+    fn an_unknown_driver_is_told_with_the_nearest_one() {
+        assert_eq!(driver("world"), Ok(Driver::World));
+        assert!(driver("turmiol").is_err_and(|message| message.contains("`turmoil`")));
     }
 }

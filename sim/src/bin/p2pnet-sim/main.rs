@@ -156,7 +156,9 @@ impl Run {
     /// Runs a plan, which says itself how many nodes there are and what is lost.
     fn run_plan(&self, mut plan: Plan, driver: Driver) -> io::Result<ExitCode> {
         if self.nodes.is_some() || self.loss.is_some() {
-            return bad_input("a plan says itself how many nodes there are and what is lost; change the plan");
+            return bad_input(
+                "a plan says itself how many nodes there are and what is lost; change the plan",
+            );
         }
         plan.seed = self.seed.unwrap_or(plan.seed);
         match driver {
