@@ -125,6 +125,8 @@ struct State {
     cuts: BTreeSet<(IpAddr, IpAddr)>,
     /// Directions, from one host to another, that have a profile of their own.
     paths: BTreeMap<(IpAddr, IpAddr), FaultProfile>,
+    /// How often the streams between two hosts were broken, smaller address first.
+    resets: BTreeMap<(IpAddr, IpAddr), u64>,
     no_broadcasts: bool,
     no_multicasts: bool,
 }
@@ -161,6 +163,17 @@ impl Faults {
         let state = self.lock();
         let own = to.and_then(|to| state.paths.get(&(from, to)));
         own.copied().unwrap_or(state.profile)
+    }
+
+    /// Breaks every stream that there is between two hosts, at its next read.
+    pub(crate) fn reset(&self, a: IpAddr, b: IpAddr) {
+        *self.lock().resets.entry((a.min(b), a.max(b))).or_default() += 1;
+    }
+
+    /// How often the streams between two hosts were broken, as far as both are known.
+    pub(crate) fn resets(&self, a: IpAddr, b: Option<IpAddr>) -> u64 {
+        let resets = b.and_then(|b| self.lock().resets.get(&(a.min(b), a.max(b))).copied());
+        resets.unwrap_or(0)
     }
 
     /// Whether broadcasts, and multicasts, get lost altogether from now on.

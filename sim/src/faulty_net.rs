@@ -61,7 +61,7 @@ impl<N: Net> FaultyNet<N> {
     }
 
     fn way(&self, peer: IpAddr) -> Way {
-        Way { faults: self.faults.clone(), peer, host: self.host }
+        Way::new(self.faults.clone(), peer, self.host)
     }
 }
 
@@ -178,9 +178,21 @@ struct Way {
     faults: Faults,
     peer: IpAddr,
     host: Option<IpAddr>,
+    /// How often streams between these hosts had been broken when this one began.
+    resets: u64,
 }
 
 impl Way {
+    fn new(faults: Faults, peer: IpAddr, host: Option<IpAddr>) -> Self {
+        let resets = faults.resets(peer, host);
+        Way { faults, peer, host, resets }
+    }
+
+    /// Whether it was broken since it began.
+    fn is_broken(&self) -> bool {
+        self.faults.resets(self.peer, self.host) != self.resets
+    }
+
     fn profile(&self) -> FaultProfile {
         self.faults.profile_between(self.peer, self.host)
     }
@@ -195,7 +207,7 @@ impl<L: Listener> Listener for FaultyListener<L> {
 
     async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
         let (inner, source) = self.inner.accept().await?;
-        let way = Way { faults: self.faults.clone(), peer: source.ip(), host: self.host };
+        let way = Way::new(self.faults.clone(), source.ip(), self.host);
         let stream = FaultyStream { inner, way, draws: Arc::clone(&self.draws) };
         Ok((stream, source))
     }
@@ -283,6 +295,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for FaultyRead<R> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.way.is_broken() && !matches!(this.fate, Fate::Reset) {
+            this.way.count(|counts| counts.streams_reset += 1);
+            this.fate = Fate::Reset;
+        }
         loop {
             match &mut this.fate {
                 Fate::Undrawn => this.draw(),

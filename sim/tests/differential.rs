@@ -94,6 +94,16 @@ fn power_that_goes_and_disks_that_are_lost_come_to_the_same() {
 }
 
 #[test]
+fn streams_that_break_in_the_middle_of_a_transfer_come_to_the_same() {
+    let mut plan = scenario("share-file");
+    let reset = |at_ms| Fault::Reset { at_ms, a: "a".to_owned(), b: "b".to_owned() };
+    plan.fault = vec![reset(3_020), reset(3_400)];
+    let both = agree(&plan);
+    assert!(both.turmoil.faults.streams_reset >= 2, "{:?}", both.turmoil.faults);
+    assert!(both.turmoil.state.nodes["b"].holds.contains_key(&0), "{}", both.turmoil.state);
+}
+
+#[test]
 fn an_impostor_that_only_one_driver_has_is_told() {
     let mut plan = scenario("crash-restart");
     plan.badge = true;

@@ -65,7 +65,9 @@ fn a_plan_on_turmoil_prints_the_same_in_another_process() {
 fn what_makes_no_sense_exits_with_2_and_says_what_would() {
     let shared = file(
         "shared.toml",
-        &std::fs::read_to_string(scenario("simultaneous-start")).unwrap().replace("host = \"hb\"", "host = \"ha\""),
+        &std::fs::read_to_string(scenario("simultaneous-start"))
+            .unwrap()
+            .replace("host = \"hb\"", "host = \"ha\""),
     );
     let shared = shared.to_str().unwrap();
     let plan = scenario("lossy-lan");

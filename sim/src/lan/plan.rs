@@ -32,6 +32,11 @@ impl Lan {
         self.faults.set_path(self.seats[from].ip, self.seats[to].ip, profile);
     }
 
+    /// Breaks every stream that there is between two nodes, at the next read.
+    pub(crate) fn reset(&mut self, i: usize, j: usize) {
+        self.faults.reset(self.seats[i].ip, self.seats[j].ip);
+    }
+
     /// Whether broadcasts, and multicasts, get lost altogether from now on.
     pub(crate) fn swallow(&mut self, broadcasts: bool, multicasts: bool) {
         self.faults.set_swallowed(broadcasts, multicasts);

@@ -155,6 +155,7 @@ fn beyond(fault: &Fault) -> Option<(&'static str, &'static str)> {
         | Fault::BroadcastLoss { .. }
         | Fault::MulticastLoss { .. }
         | Fault::Degrade { .. }
+        | Fault::Reset { .. }
         | Fault::Crash { .. } => return None,
         Fault::Partition { .. } => (
             "one-way partition",
@@ -170,7 +171,6 @@ fn beyond(fault: &Fault) -> Option<(&'static str, &'static str)> {
         Fault::DiskErrors { .. } => ("disk-errors", "disks do not fail"),
         Fault::DiskSlow { .. } => ("disk-slow", "disks take no time"),
         Fault::BitRot { .. } => ("bit-rot", "disks do not rot"),
-        Fault::Reset { .. } => ("reset", "streams between two nodes cannot be broken from outside"),
         Fault::Refuse { .. } => ("refuse", "each refused connection would leak a port"),
         Fault::Stranger { .. } => ("stranger", "everybody is a node"),
     })

@@ -83,6 +83,11 @@ impl Run<'_> {
                     self.crash(node, *power);
                 }
             }
+            Fault::Reset { a, b, .. } => {
+                if let (Some(a), Some(b)) = (plan.node(a), plan.node(b)) {
+                    self.lan.reset(a, b);
+                }
+            }
             // A plan with others does not get here: `reduce` knows each of them.
             _ => {}
         }
