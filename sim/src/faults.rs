@@ -212,6 +212,11 @@ impl Faults {
         self.lock().cuts.remove(&(a.min(b), a.max(b)));
     }
 
+    /// Whether two hosts cannot reach each other, as far as both are known.
+    pub(crate) fn is_cut(&self, a: IpAddr, b: Option<IpAddr>) -> bool {
+        b.is_some_and(|b| self.lock().cuts.contains(&(a.min(b), a.max(b))))
+    }
+
     /// Counts what a partition takes of a datagram that `from` sends to `to`: one for each host cut off, if `to`
     /// is a broadcast or multicast address.
     pub(crate) fn count_partitioned(&self, from: IpAddr, to: IpAddr) {

@@ -138,6 +138,9 @@ impl<U: Udp> Udp for FaultyUdp<U> {
 impl<U> FaultyUdp<U> {
     /// Lets a datagram suffer; `false` if it is not to be handed on now.
     fn pass(&self, bytes: &mut [u8], source: SocketAddr) -> bool {
+        if self.faults.is_cut(source.ip(), self.host) {
+            return false;
+        }
         let profile = self.faults.profile_between(source.ip(), self.host);
         let mut draws = lock(&self.draws);
         let mut queue = lock(&self.queue);

@@ -5,6 +5,7 @@ mod plan;
 mod seat;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -29,6 +30,8 @@ pub struct Lan {
     seats: Vec<Seat>,
     recorder: Recorder,
     faults: Faults,
+    /// Pairs of hosts, the smaller address first, whose streams wait while their datagrams are lost.
+    outages: BTreeSet<(IpAddr, IpAddr)>,
     panics: Panics,
 }
 
@@ -79,7 +82,7 @@ impl Lan {
         if settings.all_off {
             seats.iter().for_each(|seat| sim.crash(seat.ip));
         }
-        Lan { sim, seats, recorder, faults, panics: Panics::watch() }
+        Lan { sim, seats, recorder, faults, outages: BTreeSet::new(), panics: Panics::watch() }
     }
 
     // ---- time
@@ -127,6 +130,7 @@ impl Lan {
     }
 
     fn step(&mut self) -> Result<(), Failed> {
+        self.lose_held_datagrams();
         let result = self.sim.step();
         let broken = self.panics.take().or_else(|| result.err().map(|error| error.to_string()));
         match broken {

@@ -39,7 +39,10 @@ fn every_scenario_as_a_plan_comes_to_the_same_in_both_drivers() {
         match scenario.name {
             "crash-restart" => assert_eq!(faults.crashes, 1),
             "lossy-lan" => assert!(faults.datagrams_lost > 0 && faults.datagrams_duplicated > 0),
-            "partition-heal" => assert_eq!(faults.outages, 2),
+            "partition-heal" => {
+                assert_eq!(faults.outages, 2);
+                assert!(faults.datagrams_partitioned > 0);
+            }
             "share-file" => {
                 assert!(faults.streams_split > 0);
                 assert!(both.turmoil.state.nodes.values().all(|node| node.holds.contains_key(&0)));

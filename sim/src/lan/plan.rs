@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use p2pnet_engine::{ContentId, PeerId};
+use turmoil::{Protocol, SentRef};
 
 use super::Lan;
 use super::seat::Order;
@@ -25,6 +26,36 @@ impl Lan {
     /// Ends what [`cut_off`](Self::cut_off) began.
     pub(crate) fn join(&mut self, i: usize, j: usize) {
         self.sim.repair(self.seats[i].ip, self.seats[j].ip);
+    }
+
+    /// Keeps two hosts from hearing each other for a while: datagrams are lost, streams wait, as TCP does. A partition
+    /// would lose segments, and turmoil's TCP does not come back from that.
+    pub(crate) fn begin_outage(&mut self, i: usize, j: usize) {
+        let (a, b) = (self.seats[i].ip, self.seats[j].ip);
+        self.faults.cut(a, b);
+        self.outages.insert((a.min(b), a.max(b)));
+        self.hold(&[i], &[j]);
+    }
+
+    /// Ends what [`begin_outage`](Self::begin_outage) began.
+    pub(crate) fn end_outage(&mut self, i: usize, j: usize) {
+        let (a, b) = (self.seats[i].ip, self.seats[j].ip);
+        self.faults.mend(a, b);
+        self.outages.remove(&(a.min(b), a.max(b)));
+        self.release(&[i], &[j]);
+    }
+
+    /// turmoil holds datagrams back as well. They go on to their receivers at once, which lose what comes over a cut:
+    /// otherwise all beacons of an outage would arrive at its end, and nobody would have to find anybody again.
+    pub(super) fn lose_held_datagrams(&mut self) {
+        if self.outages.is_empty() {
+            return;
+        }
+        self.sim.links(|links| {
+            for link in links.filter(|link| self.outages.contains(&link.pair())) {
+                link.filter(|sent| matches!(sent.protocol(), Protocol::Udp(_))).for_each(SentRef::deliver);
+            }
+        });
     }
 
     /// Gives one direction between two hosts faults of its own, or those of all others.

@@ -17,8 +17,7 @@ const RETRANSMISSION: Duration = Duration::from_millis(200);
 pub(super) enum Between {
     #[default]
     Whole,
-    /// All waits: an outage that TCP survives. A partition of turmoil would lose segments, and TCP does not come back
-    /// from that there.
+    /// Datagrams are lost and streams wait.
     Held,
     /// One of them has no power. Its streams are dead anyway.
     CutOff,
@@ -205,12 +204,18 @@ impl Run<'_> {
             Between::Whole
         };
         let before = self.between.insert(pair, wanted).unwrap_or_default();
-        match (before, wanted) {
-            (before, wanted) if before == wanted => {}
-            (_, Between::CutOff) => self.lan.cut_off(i, j),
-            (_, Between::Held) => self.lan.hold(&[i], &[j]),
-            (Between::CutOff, Between::Whole) => self.lan.join(i, j),
-            (_, Between::Whole) => self.lan.release(&[i], &[j]),
+        if before == wanted {
+            return;
+        }
+        match before {
+            Between::Whole => {}
+            Between::Held => self.lan.end_outage(i, j),
+            Between::CutOff => self.lan.join(i, j),
+        }
+        match wanted {
+            Between::Whole => {}
+            Between::Held => self.lan.begin_outage(i, j),
+            Between::CutOff => self.lan.cut_off(i, j),
         }
     }
 
