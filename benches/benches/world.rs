@@ -13,7 +13,8 @@ const SECONDS: u64 = 120;
 
 /// A healthy network of `nodes` in which nothing is asked for.
 fn idle(nodes: usize) -> String {
-    let mut plan = "schema = 1\nseed = 1\nchaos_ms = 0\nquiet_ms = 0\ncore = []\n[[lan]]\nname = \"lan\"\n".to_owned();
+    let mut plan =
+        "schema = 1\nseed = 1\nchaos_ms = 0\nquiet_ms = 0\ncore = []\n[[lan]]\nname = \"lan\"\n".to_owned();
     for i in 0..nodes {
         // Writing to a String does not fail.
         let _ = write!(

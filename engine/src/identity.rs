@@ -98,7 +98,10 @@ pub struct Identity(Secret);
 enum Secret {
     Ed25519(SigningKey),
     #[cfg(feature = "cheap-crypto")]
-    Cheap { seed: [u8; 32], key: [u8; 32] },
+    Cheap {
+        seed: [u8; 32],
+        key: [u8; 32],
+    },
 }
 
 impl Identity {

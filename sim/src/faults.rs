@@ -1,6 +1,6 @@
 //! What goes wrong, how often it should, and how often it did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,6 +76,8 @@ pub struct FaultCounts {
     pub datagrams_corrupted: u64,
     pub datagrams_reordered: u64,
     pub datagrams_partitioned: u64,
+    pub broadcasts_swallowed: u64,
+    pub multicasts_swallowed: u64,
     pub streams_delayed: u64,
     pub streams_split: u64,
     pub streams_stalled: u64,
@@ -96,6 +98,8 @@ impl FaultCounts {
             ("datagrams corrupted", self.datagrams_corrupted),
             ("datagrams reordered", self.datagrams_reordered),
             ("datagrams lost to a partition", self.datagrams_partitioned),
+            ("broadcasts swallowed", self.broadcasts_swallowed),
+            ("multicasts swallowed", self.multicasts_swallowed),
             ("stream reads delayed", self.streams_delayed),
             ("stream reads and writes split", self.streams_split),
             ("streams stalled", self.streams_stalled),
@@ -119,6 +123,12 @@ struct State {
     counts: FaultCounts,
     /// Pairs that cannot reach each other, smaller address first.
     cuts: BTreeSet<(IpAddr, IpAddr)>,
+    /// Directions, from one host to another, that have a profile of their own.
+    paths: BTreeMap<(IpAddr, IpAddr), FaultProfile>,
+    /// How often the streams between two hosts were broken, smaller address first.
+    resets: BTreeMap<(IpAddr, IpAddr), u64>,
+    no_broadcasts: bool,
+    no_multicasts: bool,
 }
 
 impl Faults {
@@ -139,6 +149,49 @@ impl Faults {
         self.lock().profile
     }
 
+    /// Gives one direction between two hosts a profile of its own, or with `None` that of all others.
+    pub(crate) fn set_path(&self, from: IpAddr, to: IpAddr, profile: Option<FaultProfile>) {
+        let paths = &mut self.lock().paths;
+        match profile {
+            Some(profile) => paths.insert((from, to), profile),
+            None => paths.remove(&(from, to)),
+        };
+    }
+
+    /// How often faults happen now on the way from one host to another, as far as both are known.
+    pub(crate) fn profile_between(&self, from: IpAddr, to: Option<IpAddr>) -> FaultProfile {
+        let state = self.lock();
+        let own = to.and_then(|to| state.paths.get(&(from, to)));
+        own.copied().unwrap_or(state.profile)
+    }
+
+    /// Breaks every stream that there is between two hosts, at its next read.
+    pub(crate) fn reset(&self, a: IpAddr, b: IpAddr) {
+        *self.lock().resets.entry((a.min(b), a.max(b))).or_default() += 1;
+    }
+
+    /// How often the streams between two hosts were broken, as far as both are known.
+    pub(crate) fn resets(&self, a: IpAddr, b: Option<IpAddr>) -> u64 {
+        let resets = b.and_then(|b| self.lock().resets.get(&(a.min(b), a.max(b))).copied());
+        resets.unwrap_or(0)
+    }
+
+    /// Whether broadcasts, and multicasts, get lost altogether from now on.
+    pub(crate) fn set_swallowed(&self, broadcasts: bool, multicasts: bool) {
+        let mut state = self.lock();
+        (state.no_broadcasts, state.no_multicasts) = (broadcasts, multicasts);
+    }
+
+    /// Whether a datagram to this address is lost before it leaves, and counts it if so.
+    pub(crate) fn swallows(&self, to: IpAddr) -> bool {
+        let mut state = self.lock();
+        let broadcast = state.no_broadcasts && matches!(to, IpAddr::V4(ip) if ip.is_broadcast());
+        let multicast = state.no_multicasts && to.is_multicast();
+        state.counts.broadcasts_swallowed += u64::from(broadcast);
+        state.counts.multicasts_swallowed += u64::from(multicast);
+        broadcast || multicast
+    }
+
     /// How often each fault happened so far.
     #[must_use]
     pub fn counts(&self) -> FaultCounts {
@@ -157,6 +210,11 @@ impl Faults {
     /// Notes that two hosts reach each other again.
     pub(crate) fn mend(&self, a: IpAddr, b: IpAddr) {
         self.lock().cuts.remove(&(a.min(b), a.max(b)));
+    }
+
+    /// Whether two hosts cannot reach each other, as far as both are known.
+    pub(crate) fn is_cut(&self, a: IpAddr, b: Option<IpAddr>) -> bool {
+        b.is_some_and(|b| self.lock().cuts.contains(&(a.min(b), a.max(b))))
     }
 
     /// Counts what a partition takes of a datagram that `from` sends to `to`: one for each host cut off, if `to`

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::draws::Draws;
-use crate::faults::{FaultProfile, Faults};
+use crate::faults::{FaultCounts, FaultProfile, Faults};
 
 /// A network that loses, duplicates, corrupts and reorders datagrams, and delays, splits, stalls, resets and
 /// corrupts streams.
@@ -26,6 +26,8 @@ pub struct FaultyNet<N> {
     inner: N,
     faults: Faults,
     draws: SharedDraws,
+    /// The host that this is the network of, if paths between hosts may have faults of their own.
+    host: Option<IpAddr>,
 }
 
 type SharedDraws = Arc<Mutex<Draws>>;
@@ -34,7 +36,14 @@ impl<N: Net> FaultyNet<N> {
     /// Wraps `inner`. `label` names the host and its run, so that a restarted host draws anew.
     pub fn new(inner: N, faults: Faults, seed: u64, label: &str) -> Self {
         let draws = Draws::new(seed, &format!("faults {label}"));
-        FaultyNet { inner, faults, draws: Arc::new(Mutex::new(draws)) }
+        FaultyNet { inner, faults, draws: Arc::new(Mutex::new(draws)), host: None }
+    }
+
+    /// Says which host this is the network of, so that a path to it can have faults of its own.
+    #[must_use]
+    pub fn of_host(mut self, host: IpAddr) -> Self {
+        self.host = Some(host);
+        self
     }
 
     fn udp(&self, inner: N::Udp) -> FaultyUdp<N::Udp> {
@@ -42,12 +51,17 @@ impl<N: Net> FaultyNet<N> {
             inner,
             faults: self.faults.clone(),
             draws: Arc::clone(&self.draws),
+            host: self.host,
             queue: Mutex::default(),
         }
     }
 
-    fn stream(&self, inner: N::Stream) -> FaultyStream<N::Stream> {
-        FaultyStream { inner, faults: self.faults.clone(), draws: Arc::clone(&self.draws) }
+    fn stream(&self, inner: N::Stream, peer: IpAddr) -> FaultyStream<N::Stream> {
+        FaultyStream { inner, way: self.way(peer), draws: Arc::clone(&self.draws) }
+    }
+
+    fn way(&self, peer: IpAddr) -> Way {
+        Way::new(self.faults.clone(), peer, self.host)
     }
 }
 
@@ -66,11 +80,12 @@ impl<N: Net> Net for FaultyNet<N> {
 
     async fn listen(&self, interface: &Interface, port: u16) -> io::Result<Self::Listener> {
         let inner = self.inner.listen(interface, port).await?;
-        Ok(FaultyListener { inner, faults: self.faults.clone(), draws: Arc::clone(&self.draws) })
+        let (faults, draws) = (self.faults.clone(), Arc::clone(&self.draws));
+        Ok(FaultyListener { inner, faults, draws, host: self.host })
     }
 
     async fn connect(&self, interface: Option<&Interface>, address: SocketAddr) -> io::Result<Self::Stream> {
-        Ok(self.stream(self.inner.connect(interface, address).await?))
+        Ok(self.stream(self.inner.connect(interface, address).await?, address.ip()))
     }
 }
 
@@ -80,6 +95,7 @@ pub struct FaultyUdp<U> {
     inner: U,
     faults: Faults,
     draws: SharedDraws,
+    host: Option<IpAddr>,
     queue: Mutex<Queue>,
 }
 
@@ -112,6 +128,9 @@ impl<U: Udp> Udp for FaultyUdp<U> {
     }
 
     fn try_send_to(&self, bytes: &[u8], destination: SocketAddr) -> io::Result<usize> {
+        if self.faults.swallows(destination.ip()) {
+            return Ok(bytes.len());
+        }
         self.inner.try_send_to(bytes, destination)
     }
 }
@@ -119,7 +138,10 @@ impl<U: Udp> Udp for FaultyUdp<U> {
 impl<U> FaultyUdp<U> {
     /// Lets a datagram suffer; `false` if it is not to be handed on now.
     fn pass(&self, bytes: &mut [u8], source: SocketAddr) -> bool {
-        let profile = self.faults.profile();
+        if self.faults.is_cut(source.ip(), self.host) {
+            return false;
+        }
+        let profile = self.faults.profile_between(source.ip(), self.host);
         let mut draws = lock(&self.draws);
         let mut queue = lock(&self.queue);
         if draws.chance(profile.loss) {
@@ -150,6 +172,37 @@ pub struct FaultyListener<L> {
     inner: L,
     faults: Faults,
     draws: SharedDraws,
+    host: Option<IpAddr>,
+}
+
+/// Where a stream comes from and where it is read: what its faults are.
+#[derive(Clone, Debug)]
+struct Way {
+    faults: Faults,
+    peer: IpAddr,
+    host: Option<IpAddr>,
+    /// How often streams between these hosts had been broken when this one began.
+    resets: u64,
+}
+
+impl Way {
+    fn new(faults: Faults, peer: IpAddr, host: Option<IpAddr>) -> Self {
+        let resets = faults.resets(peer, host);
+        Way { faults, peer, host, resets }
+    }
+
+    /// Whether it was broken since it began.
+    fn is_broken(&self) -> bool {
+        self.faults.resets(self.peer, self.host) != self.resets
+    }
+
+    fn profile(&self) -> FaultProfile {
+        self.faults.profile_between(self.peer, self.host)
+    }
+
+    fn count(&self, add: impl FnOnce(&mut FaultCounts)) {
+        self.faults.count(add);
+    }
 }
 
 impl<L: Listener> Listener for FaultyListener<L> {
@@ -157,7 +210,8 @@ impl<L: Listener> Listener for FaultyListener<L> {
 
     async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
         let (inner, source) = self.inner.accept().await?;
-        let stream = FaultyStream { inner, faults: self.faults.clone(), draws: Arc::clone(&self.draws) };
+        let way = Way::new(self.faults.clone(), source.ip(), self.host);
+        let stream = FaultyStream { inner, way, draws: Arc::clone(&self.draws) };
         Ok((stream, source))
     }
 }
@@ -166,7 +220,7 @@ impl<L: Listener> Listener for FaultyListener<L> {
 #[derive(Debug)]
 pub struct FaultyStream<S> {
     inner: S,
-    faults: Faults,
+    way: Way,
     draws: SharedDraws,
 }
 
@@ -178,11 +232,11 @@ impl<S: Stream> Stream for FaultyStream<S> {
         let (read, write) = self.inner.split();
         let read = FaultyRead {
             inner: read,
-            faults: self.faults.clone(),
+            way: self.way.clone(),
             draws: Arc::clone(&self.draws),
             fate: Fate::Undrawn,
         };
-        (read, FaultyWrite { inner: write, faults: self.faults, draws: self.draws })
+        (read, FaultyWrite { inner: write, way: self.way, draws: self.draws })
     }
 }
 
@@ -190,7 +244,7 @@ impl<S: Stream> Stream for FaultyStream<S> {
 #[derive(Debug)]
 pub struct FaultyRead<R> {
     inner: R,
-    faults: Faults,
+    way: Way,
     draws: SharedDraws,
     fate: Fate,
 }
@@ -211,16 +265,16 @@ enum Fate {
 
 impl<R> FaultyRead<R> {
     fn draw(&mut self) {
-        let profile: FaultProfile = self.faults.profile();
+        let profile: FaultProfile = self.way.profile();
         let mut draws = lock(&self.draws);
         self.fate = if draws.chance(profile.stream_reset) {
-            self.faults.count(|counts| counts.streams_reset += 1);
+            self.way.count(|counts| counts.streams_reset += 1);
             Fate::Reset
         } else if draws.chance(profile.stream_stall) {
-            self.faults.count(|counts| counts.streams_stalled += 1);
+            self.way.count(|counts| counts.streams_stalled += 1);
             Fate::Stalled
         } else if draws.chance(profile.stream_delay) {
-            self.faults.count(|counts| counts.streams_delayed += 1);
+            self.way.count(|counts| counts.streams_delayed += 1);
             Fate::Delayed(Box::pin(tokio::time::sleep(draws.delay(profile.stream_delay_up_to))))
         } else {
             plain(&profile, &mut draws)
@@ -244,6 +298,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for FaultyRead<R> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.way.is_broken() && !matches!(this.fate, Fate::Reset) {
+            this.way.count(|counts| counts.streams_reset += 1);
+            this.fate = Fate::Reset;
+        }
         loop {
             match &mut this.fate {
                 Fate::Undrawn => this.draw(),
@@ -251,7 +309,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for FaultyRead<R> {
                 Fate::Reset => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 Fate::Delayed(sleep) => {
                     ready!(sleep.as_mut().poll(cx));
-                    this.fate = plain(&this.faults.profile(), &mut lock(&this.draws));
+                    this.fate = plain(&this.way.profile(), &mut lock(&this.draws));
                 }
                 Fate::Plain { at_most, corrupt } => {
                     let (at_most, corrupt) = (*at_most, *corrupt);
@@ -260,10 +318,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for FaultyRead<R> {
                     ready!(Pin::new(&mut this.inner).poll_read(cx, &mut part))?;
                     let filled = part.filled_mut();
                     if at_most != usize::MAX && !filled.is_empty() {
-                        this.faults.count(|counts| counts.streams_split += 1);
+                        this.way.count(|counts| counts.streams_split += 1);
                     }
                     if corrupt && flip_a_bit(&mut lock(&this.draws), filled) {
-                        this.faults.count(|counts| counts.streams_corrupted += 1);
+                        this.way.count(|counts| counts.streams_corrupted += 1);
                     }
                     buffer.put_slice(filled);
                     this.fate = Fate::Undrawn;
@@ -278,13 +336,13 @@ impl<R: AsyncRead + Unpin> AsyncRead for FaultyRead<R> {
 #[derive(Debug)]
 pub struct FaultyWrite<W> {
     inner: W,
-    faults: Faults,
+    way: Way,
     draws: SharedDraws,
 }
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for FaultyWrite<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let profile = self.faults.profile();
+        let profile = self.way.profile();
         let few = {
             let mut draws = lock(&self.draws);
             let few = 1 + usize::try_from(draws.below(16)).unwrap_or(0);
@@ -292,7 +350,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for FaultyWrite<W> {
         };
         let part = match few {
             Some(few) if few < bytes.len() => {
-                self.faults.count(|counts| counts.streams_split += 1);
+                self.way.count(|counts| counts.streams_split += 1);
                 &bytes[..few]
             }
             _ => bytes,

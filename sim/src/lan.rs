@@ -1,14 +1,18 @@
 //! A simulated LAN: real nodes, tasks, framing and all, on turmoil's network and clock.
 
+mod application;
+mod plan;
 mod seat;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use p2pnet_engine::{BlockRef, ContentId, PeerId};
 
+pub(crate) use self::application::{Application, Badge};
 use self::seat::{Order, Seat, run_node};
 pub use self::settings::Settings;
 use crate::faults::{FaultCounts, FaultProfile, Faults};
@@ -26,6 +30,8 @@ pub struct Lan {
     seats: Vec<Seat>,
     recorder: Recorder,
     faults: Faults,
+    /// Pairs of hosts, the smaller address first, whose streams wait while their datagrams are lost.
+    outages: BTreeSet<(IpAddr, IpAddr)>,
     panics: Panics,
 }
 
@@ -60,7 +66,8 @@ impl Lan {
             .build();
         let recorder = Recorder::new();
         let faults = Faults::new(settings.faults);
-        let seats: Vec<Seat> = (0u8..26).take(settings.nodes).map(Seat::new).collect();
+        let seats: Vec<Seat> =
+            (0u8..26).take(settings.nodes).map(|i| Seat::new(i, settings.name(i))).collect();
         for seat in &seats {
             recorder.lock().name_host(&seat.alias, seat.ip);
         }
@@ -72,7 +79,10 @@ impl Lan {
                 run_node(i, seed, seat.clone(), settings.clone(), faults.clone(), pen, recorder.clone())
             });
         }
-        Lan { sim, seats, recorder, faults, panics: Panics::watch() }
+        if settings.all_off {
+            seats.iter().for_each(|seat| sim.crash(seat.ip));
+        }
+        Lan { sim, seats, recorder, faults, outages: BTreeSet::new(), panics: Panics::watch() }
     }
 
     // ---- time
@@ -120,6 +130,7 @@ impl Lan {
     }
 
     fn step(&mut self) -> Result<(), Failed> {
+        self.lose_held_datagrams();
         let result = self.sim.step();
         let broken = self.panics.take().or_else(|| result.err().map(|error| error.to_string()));
         match broken {
@@ -257,7 +268,7 @@ impl Lan {
     /// The texts that node `i` has got, in order.
     #[must_use]
     pub fn texts(&self, i: usize) -> Vec<String> {
-        self.seats[i].seen().texts.iter().map(|(_, text)| text.clone()).collect()
+        self.seats[i].seen().texts.iter().map(|(_, _, text)| text.clone()).collect()
     }
 
     /// How many texts of node `i` were acknowledged.

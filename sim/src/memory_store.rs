@@ -37,6 +37,18 @@ impl MemoryStore {
         self.disk().blocks.crash();
     }
 
+    /// Loses everything, but with `keeps_identity` not the key.
+    pub(crate) fn wipe(&self, keeps_identity: bool) {
+        let mut disk = self.disk();
+        let identity = disk.identity.filter(|_| keeps_identity);
+        *disk = Disk { identity, ..Disk::default() };
+    }
+
+    /// Whether this content is published here.
+    pub(crate) fn serves(&self, content: &ContentId) -> bool {
+        self.disk().blocks.serves(content)
+    }
+
     /// Makes the next read of a published block give a wrong byte, and only that one.
     pub fn rot(&self, block: BlockRef) {
         self.disk().rotten.push(block);

@@ -4,6 +4,7 @@ use crate::faults::FaultCounts;
 use crate::lan::{Failed, Lan, Settings};
 use crate::scenarios;
 use crate::trace::{Detail, Trace};
+use crate::world::plan::Plan;
 
 /// A scenario that the `p2pnet-sim` program knows by its name.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ pub struct Scenario {
     pub least: usize,
     /// The most nodes that it runs in reasonable time with.
     pub most: usize,
+    /// Much the same as a plan, for either driver: see [`plan`](Scenario::plan).
+    pub plan_text: &'static str,
     /// The LAN for so many nodes.
     pub settings: fn(usize) -> Settings,
     /// What happens, and what must hold.
@@ -43,6 +46,16 @@ pub fn find(name: &str) -> Option<Scenario> {
 }
 
 impl Scenario {
+    /// The scenario as a plan, with this seed. A plan has no checks of its own: what must hold in every plan does.
+    ///
+    /// # Panics
+    /// Never: the plans are part of the program, and a test reads each.
+    #[must_use]
+    pub fn plan(&self, seed: u64) -> Plan {
+        let plan = Plan::parse(self.plan_text).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        Plan { seed, ..plan }
+    }
+
     /// Runs it with its usual number of nodes.
     #[must_use]
     pub fn run(&self, seed: u64) -> Report {

@@ -15,7 +15,7 @@ mod questions;
 mod record;
 mod streams;
 pub mod sweep;
-mod workload;
+pub(crate) mod workload;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, InterfaceId, LinkId, LinkInput,
-    PeerId, Restored, Seeds, Step, Timestamp,
+    CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, InterfaceId, LinkId, LinkInput, PeerId,
+    Restored, Seeds, Step, Timestamp,
 };
 
 use crate::draws::seed_bytes;
@@ -43,6 +43,7 @@ use workload::Published;
 
 pub use expand::{Profile, expand};
 pub use phases::{Failure, Outcome};
+pub(crate) use phases::{LEAVE_WITHIN, LOOK_EVERY, SETTLE, STAYS_GONE};
 pub use plan::Crypto;
 
 /// More happenings than this at one time are an endless loop.
@@ -430,11 +431,7 @@ impl World {
         node.disk.incarnation += 1;
         node.incarnation = node.disk.incarnation;
         (node.started_at, node.sent, node.received) = (now, 0, 0);
-        let mut config = Config::new(
-            node.crypto.network(),
-            node.name.clone(),
-            node.port,
-        );
+        let mut config = Config::new(node.crypto.network(), node.name.clone(), node.port);
         if node.aes {
             config.suite = CipherSuite::Aes256GcmSha256;
         }

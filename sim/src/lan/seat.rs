@@ -35,24 +35,33 @@ pub(super) struct Seen {
     pub(super) peer: Option<PeerId>,
     pub(super) connected: BTreeSet<PeerId>,
     pub(super) trusted: BTreeSet<PeerId>,
-    pub(super) texts: Vec<(PeerId, String)>,
+    /// Each with the run of the node that it came in.
+    pub(super) texts: Vec<(u64, PeerId, String)>,
+    /// Numbers of orders to send a text that were carried out.
+    pub(super) sent: BTreeSet<usize>,
     pub(super) delivered: Vec<(PeerId, u64)>,
     pub(super) received: BTreeMap<ContentId, u64>,
     pub(super) holders: BTreeSet<(ContentId, PeerId)>,
     pub(super) lost: u64,
+    /// How often each peer came or went.
+    pub(super) turns: BTreeMap<PeerId, u64>,
+    /// What the events said that cannot be.
+    pub(super) odd: Option<String>,
 }
 
 /// A command for a node.
 pub(super) enum Order {
     Text(PeerId, String),
+    /// A text with a number under which it is noted once the node has taken it.
+    Numbered(usize, PeerId, String),
     Publish(String, Vec<u8>),
     Leave,
 }
 
 impl Seat {
-    pub(super) fn new(i: u8) -> Self {
+    pub(super) fn new(i: u8, name: Option<&String>) -> Self {
         Seat {
-            alias: char::from(b'a' + i).to_string(),
+            alias: name.cloned().unwrap_or_else(|| char::from(b'a' + i).to_string()),
             ip: Ipv4Addr::new(192, 168, 0, i + 1).into(),
             store: MemoryStore::new(),
             seen: Arc::default(),
@@ -78,17 +87,26 @@ impl Seen {
         match event {
             Event::Listening { peer, .. } => self.peer = Some(*peer),
             Event::PeerConnected { peer, .. } => {
-                self.connected.insert(*peer);
+                *self.turns.entry(*peer).or_default() += 1;
+                if !self.connected.insert(*peer) {
+                    self.odd = Some(format!("{} is connected, and was connected already", peer.short()));
+                }
             }
             Event::PeerTrusted { peer, .. } => {
                 self.trusted.insert(*peer);
+                if !self.connected.contains(peer) {
+                    self.odd = Some(format!("{} is trusted, and was not connected", peer.short()));
+                }
             }
             Event::PeerLeft { peer, .. } => {
-                self.connected.remove(peer);
+                *self.turns.entry(*peer).or_default() += 1;
+                if !self.connected.remove(peer) {
+                    self.odd = Some(format!("{} is gone, and was not connected", peer.short()));
+                }
                 self.trusted.remove(peer);
                 self.lost += 1;
             }
-            Event::Text { from, text, .. } => self.texts.push((*from, text.clone())),
+            Event::Text { from, text, .. } => self.texts.push((self.starts, *from, text.clone())),
             Event::TextDelivered { to, id } => self.delivered.push((*to, *id)),
             Event::ContentReceived { manifest, fetched_bytes, .. } => {
                 self.received.insert(manifest.content, *fetched_bytes);
@@ -119,7 +137,8 @@ pub(super) async fn run_node(
         seen.starts
     };
     let label = format!("{} {run}", seat.alias);
-    let net = TracedNet::new(FaultyNet::new(TurmoilNet, faults, seed, &label), pen.clone());
+    let faulty = FaultyNet::new(TurmoilNet, faults, seed, &label).of_host(seat.ip);
+    let net = TracedNet::new(faulty, pen.clone());
     let host = SimHost::new(seat.ip, seed, &label, settings.multicast);
     let configure = Arc::clone(&settings.configure);
     let mut node = Node::builder(&seat.alias)
@@ -128,12 +147,20 @@ pub(super) async fn run_node(
         .start_on(net, seat.store.clone(), host)
         .await?;
     let handle = node.handle();
+    let application = settings.application(i);
     loop {
         tokio::select! {
             biased;
             Some(order) = ordered.recv() => {
                 let result = match order {
                     Order::Text(to, text) => handle.send_text(to, &text).await.map(drop),
+                    Order::Numbered(number, to, text) => {
+                        let sent = handle.send_text(to, &text).await;
+                        if sent.is_ok() {
+                            seat.seen().sent.insert(number);
+                        }
+                        sent.map(drop)
+                    }
                     Order::Publish(name, bytes) => handle.share(Source::Bytes { name, bytes }).await.map(drop),
                     Order::Leave => break,
                 };
@@ -152,11 +179,7 @@ pub(super) async fn run_node(
                 if let Some(what) = what {
                     pen.write(what);
                 }
-                if let (true, Event::ContentOffered { manifest, .. }) = (settings.take_offers, &event)
-                    && let Err(error) = handle.fetch(manifest.content).await
-                {
-                    pen.write(What::Warning { message: error.to_string() });
-                }
+                application.react(&event, &handle, &seat, &pen).await;
             }
         }
     }

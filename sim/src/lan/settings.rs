@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use p2pnet_engine::Config;
 
+use super::Application;
 use crate::faults::FaultProfile;
 
 /// Changes the configuration of a node.
@@ -21,6 +22,10 @@ pub struct Settings {
     pub(super) multicast: bool,
     pub(super) take_offers: bool,
     pub(super) configure: Configure,
+    /// What nodes are called and do, if not all the same.
+    pub(super) named: Vec<(String, Application)>,
+    /// Whether nothing runs before it is started.
+    pub(super) all_off: bool,
 }
 
 impl Default for Settings {
@@ -32,6 +37,8 @@ impl Default for Settings {
             multicast: true,
             take_offers: true,
             configure: Arc::new(|_, _| {}),
+            named: Vec::new(),
+            all_off: false,
         }
     }
 }
@@ -77,6 +84,22 @@ impl Settings {
     pub fn take_offers(mut self, take_offers: bool) -> Self {
         self.take_offers = take_offers;
         self
+    }
+
+    /// These nodes, by name and with what their applications do, none of which runs before
+    /// [`Lan::restart`](super::Lan::restart) starts it.
+    pub(crate) fn named(mut self, nodes: Vec<(String, Application)>) -> Self {
+        (self.nodes, self.named, self.all_off) = (nodes.len(), nodes, true);
+        self
+    }
+
+    pub(super) fn name(&self, i: u8) -> Option<&String> {
+        self.named.get(usize::from(i)).map(|(name, _)| name)
+    }
+
+    pub(super) fn application(&self, i: usize) -> Application {
+        let usual = || Application { takes_offers: self.take_offers, ..Application::default() };
+        self.named.get(i).map_or_else(usual, |(_, application)| application.clone())
     }
 
     /// Changes the configuration of node `i`, before each of its starts.

@@ -14,6 +14,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     nodes: 3,
     least: 2,
     most: 10,
+    plan_text: include_str!("../../plans/scenarios/lossy-lan.toml"),
     settings: |nodes| {
         Settings::default()
             .nodes(nodes)

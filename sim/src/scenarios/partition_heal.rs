@@ -11,6 +11,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     nodes: 3,
     least: 2,
     most: 8,
+    plan_text: include_str!("../../plans/scenarios/partition-heal.toml"),
     settings: |nodes| Settings::default().nodes(nodes),
     body,
 };

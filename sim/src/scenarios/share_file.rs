@@ -17,6 +17,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     nodes: 3,
     least: 2,
     most: 6,
+    plan_text: include_str!("../../plans/scenarios/share-file.toml"),
     settings: |nodes| {
         let crumbs = FaultProfile {
             stream_delay: 0.05,

@@ -12,6 +12,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     nodes: 2,
     least: 2,
     most: 10,
+    plan_text: include_str!("../../plans/scenarios/simultaneous-start.toml"),
     settings: |nodes| Settings::default().nodes(nodes),
     body,
 };

@@ -82,6 +82,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             slow: None,
             disk: Disk::empty(delay),
             wants: BTreeSet::new(),
+            texts: BTreeSet::new(),
             left: false,
             disk_lost: false,
             sent: 0,

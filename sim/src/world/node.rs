@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use p2pnet_engine::{
-    ContentId, Engine, Interface, InterfaceAddr, InterfaceId, LinkId, PeerId, Timestamp,
-};
+use p2pnet_engine::{ContentId, Engine, Interface, InterfaceAddr, InterfaceId, LinkId, PeerId, Timestamp};
 
 use crate::stream_end::Side;
 
@@ -75,6 +73,8 @@ pub(super) struct Node {
     pub(super) disk: Disk,
     /// Contents that it is fetching.
     pub(super) wants: BTreeSet<ContentId>,
+    /// Texts of the plan that it got, in any of its runs.
+    pub(super) texts: BTreeSet<usize>,
     /// It said goodbye for good.
     pub(super) left: bool,
     /// Its disk was emptied once.

@@ -10,13 +10,13 @@ use super::checks::{Class, Seen};
 use super::faults::FaultTally;
 
 /// How often it is looked whether the core has converged.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long links that were doomed before the healing may take to be found out: twice `lost_after`.
-const SETTLE: Duration = Duration::from_secs(8);
+pub(crate) const SETTLE: Duration = Duration::from_secs(8);
 /// How long the others may take to drop a node that left.
-const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// How long nobody may hear of it again afterwards.
-const STAYS_GONE: Duration = Duration::from_secs(5);
+pub(crate) const STAYS_GONE: Duration = Duration::from_secs(5);
 
 /// What did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What checks ask of a [`World`].
 
+use std::collections::BTreeSet;
+
 use p2pnet_engine::{ContentId, PeerId};
 
 use super::World;
@@ -36,6 +38,15 @@ impl World {
     /// Links that are open on both sides.
     pub(crate) fn open_links(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.conns.values().filter_map(super::streams::Conn::open_between)
+    }
+
+    /// The texts of the plan that a node got, in any of its runs.
+    pub(crate) fn texts_of(&self, node: usize) -> &BTreeSet<usize> {
+        &self.nodes[node].texts
+    }
+
+    pub(crate) fn has_left(&self, node: usize) -> bool {
+        self.nodes[node].left
     }
 
     /// The number of a text in the plan, if it is exactly that text.

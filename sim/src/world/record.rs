@@ -47,11 +47,7 @@ pub(super) struct Moment {
 
 impl Record {
     pub(super) fn new(traced: bool) -> Self {
-        Record {
-            hasher: blake3::Hasher::new(),
-            pending: Vec::new(),
-            trace: traced.then(Trace::new),
-        }
+        Record { hasher: blake3::Hasher::new(), pending: Vec::new(), trace: traced.then(Trace::new) }
     }
 
     /// Mark, time, number, cause, node, length, bytes: all integers little-endian. Of many bytes the first and the last

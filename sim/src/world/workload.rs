@@ -8,17 +8,18 @@ use crate::draws::draw;
 use crate::trace::What;
 
 use super::checks::Seen;
+use super::plan::Plan;
 use super::record::Mark;
 use super::{Happening, World};
 
 /// The name of the custom step that a plan with `badge` asks for.
-pub(super) const BADGE: &str = "badge";
-const RIGHT_BADGE: &[u8] = b"the right badge";
-const WRONG_BADGE: &[u8] = b"a badge of paper";
+pub(crate) const BADGE: &str = "badge";
+pub(crate) const RIGHT_BADGE: &[u8] = b"the right badge";
+pub(crate) const WRONG_BADGE: &[u8] = b"a badge of paper";
 /// How long an application waits before it tries again what was refused.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it tries to send a text to a peer that it does not know.
-const TEXT_TRIES: u32 = 120;
+pub(crate) const TEXT_TRIES: u32 = 120;
 
 /// Something that an application does.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,29 @@ impl Work {
             | Work::Leave { node }
             | Work::Fetch { node, .. } => Some(*node),
         }
+    }
+}
+
+impl Plan {
+    /// The text of this number: no two are equal.
+    pub(crate) fn words(&self, index: usize) -> String {
+        let plan = &self.text[index];
+        let mut text = format!("text {index} from {} to {} ", plan.from, plan.to);
+        while text.len() < plan.bytes {
+            text.push(char::from(b'a' + (text.len() % 26) as u8));
+        }
+        text.truncate(p2pnet_engine::MAX_TEXT);
+        text
+    }
+
+    /// What the content of this number is.
+    pub(crate) fn bytes(&self, index: usize) -> Vec<u8> {
+        let mut bytes = vec![0; self.content[index].bytes];
+        for (i, word) in bytes.chunks_mut(8).enumerate() {
+            let drawn = draw(self.seed, u64::MAX, index as u64, i as u64).to_le_bytes();
+            word.copy_from_slice(&drawn[..word.len()]);
+        }
+        bytes
     }
 }
 
@@ -99,13 +123,7 @@ impl World {
 
     /// The text of this number in the plan: no two are equal.
     pub(super) fn text(&self, index: usize) -> String {
-        let plan = &self.plan.text[index];
-        let mut text = format!("text {index} from {} to {} ", plan.from, plan.to);
-        while text.len() < plan.bytes {
-            text.push(char::from(b'a' + (text.len() % 26) as u8));
-        }
-        text.truncate(p2pnet_engine::MAX_TEXT);
-        text
+        self.plan.words(index)
     }
 
     fn publish(&mut self, index: usize, node: usize) {
@@ -115,7 +133,7 @@ impl World {
         if !self.nodes[node].runs() {
             return self.after(PATIENCE, Happening::Work(Work::Publish { index, node }));
         }
-        let bytes = self.content(index);
+        let bytes = self.plan.bytes(index);
         let (manifest, list) =
             self.nodes[node].disk.store.publish(&format!("content {index}"), bytes.clone());
         self.published.insert(manifest.content, Published { node, index, bytes });
@@ -125,17 +143,6 @@ impl World {
         {
             self.drain(node);
         }
-    }
-
-    /// What the content of this number in the plan is.
-    fn content(&self, index: usize) -> Vec<u8> {
-        let length = self.plan.content[index].bytes;
-        let mut bytes = vec![0; length];
-        for (i, word) in bytes.chunks_mut(8).enumerate() {
-            let drawn = draw(self.plan.seed, u64::MAX, index as u64, i as u64).to_le_bytes();
-            word.copy_from_slice(&drawn[..word.len()]);
-        }
-        bytes
     }
 
     /// After a restart an application offers again what is on its disk.
@@ -185,6 +192,11 @@ impl World {
             Event::ContentFailed { manifest, .. } => {
                 let again = Work::Fetch { node, starts, content: manifest.content };
                 self.after(PATIENCE * 2, Happening::Work(again));
+            }
+            Event::Text { text, .. } => {
+                if let Some(index) = self.text_index(&text) {
+                    self.nodes[node].texts.insert(index);
+                }
             }
             Event::ContentReceived { manifest, .. } => {
                 self.nodes[node].wants.remove(&manifest.content);

@@ -1,12 +1,18 @@
 //! `p2pnet-sim`: runs scenarios, plans and sweeps. The same command gives the same output, every time and everywhere.
 
+mod drivers;
 mod worlds;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use p2pnet_sim::world::plan::Plan;
 use p2pnet_sim::{Detail, FaultProfile, Report, Scenario, all, find, nearest};
+
+use drivers::{Driver, driver, show_on_turmoil};
+use worlds::{read_plan, show};
 
 /// A world takes a few megabytes and gives them back, a hundred times a second: the system's allocator returns them to
 /// the kernel each time, which takes a seventh of a sweep.
@@ -30,7 +36,6 @@ struct Args {
 enum Command {
     /// Lists the scenarios
     List,
-    /// Runs a scenario: prints its trace, its checks and the hash of the run; exits with 11 if a check fails
     Run(Run),
     Sweep(worlds::Sweep),
     Replay(worlds::Replay),
@@ -40,23 +45,33 @@ enum Command {
     Diff(worlds::Diff),
 }
 
+/// Runs a scenario or a plan: prints its trace, its checks and the hash of the run; exits with 11 if a check fails
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  p2pnet-sim run lossy-lan --seed 7
+  p2pnet-sim run lossy-lan --driver world
+  p2pnet-sim run plan.toml --detail events
+  p2pnet-sim plan 7 --driver turmoil > plan.toml && p2pnet-sim run plan.toml --driver turmoil")]
 struct Run {
-    /// Which one; `list` shows them
+    /// Which scenario, `list` shows them; or the path of a plan
     scenario: String,
-    /// The seed of everything that is drawn
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// What runs it: `world`, engines alone, by default for plans; `turmoil`, whole nodes, by default for scenarios
+    #[arg(long, value_parser = driver)]
+    driver: Option<Driver>,
+    /// The seed of everything that is drawn; by default 1, or what the plan says
+    #[arg(long)]
+    seed: Option<u64>,
     /// How to print the trace
     #[arg(long, value_enum, default_value_t = Style::Text)]
     trace: Style,
     /// How much of the trace to print as text; the hash covers everything
     #[arg(long, value_enum, default_value_t = Amount::Links)]
     detail: Amount,
-    /// How many nodes
+    /// How many nodes, for a scenario on turmoil
     #[arg(long)]
     nodes: Option<usize>,
-    /// The share of datagrams that is lost, 0.0 to 1.0, instead of what the scenario says
+    /// The share of datagrams that is lost, 0.0 to 1.0, instead of what a scenario on turmoil says
     #[arg(long)]
     loss: Option<f64>,
 }
@@ -101,12 +116,22 @@ fn list() -> io::Result<()> {
 impl Run {
     fn run(&self) -> io::Result<ExitCode> {
         let Some(scenario) = find(&self.scenario) else {
+            let path = Path::new(&self.scenario);
+            if path.extension().is_some_and(|extension| extension == "toml") || path.is_file() {
+                return match read_plan(path) {
+                    Ok(plan) => self.run_plan(plan, self.driver.unwrap_or(Driver::World)),
+                    Err(message) => bad_input(&message),
+                };
+            }
             return bad_input(&format!(
                 "there is no scenario `{}`; did you mean `{}`?",
                 self.scenario.escape_debug(),
                 nearest(&self.scenario, all().iter().map(|scenario| scenario.name)).unwrap_or_default()
             ));
         };
+        if self.driver == Some(Driver::World) {
+            return self.run_plan(scenario.plan(self.seed.unwrap_or(1)), Driver::World);
+        }
         let nodes = self.nodes.unwrap_or(scenario.nodes);
         if !(scenario.least..=scenario.most).contains(&nodes) {
             let (name, least, most) = (scenario.name, scenario.least, scenario.most);
@@ -119,7 +144,7 @@ impl Run {
             }
             settings = settings.change_faults(|faults: FaultProfile| faults.loss(loss));
         }
-        let report = scenario.run_with(self.seed, settings);
+        let report = scenario.run_with(self.seed.unwrap_or(1), settings);
         match self.trace {
             Style::Text => self.print_text(&report)?,
             Style::Json => self.print_json(&report)?,
@@ -130,6 +155,20 @@ impl Run {
                 eprintln!("failed {failed}\nreplay: {}", self.replay(&report));
                 Ok(ExitCode::from(FAILED))
             }
+        }
+    }
+
+    /// Runs a plan, which says itself how many nodes there are and what is lost.
+    fn run_plan(&self, mut plan: Plan, driver: Driver) -> io::Result<ExitCode> {
+        if self.nodes.is_some() || self.loss.is_some() {
+            return bad_input(
+                "a plan says itself how many nodes there are and what is lost; change the plan",
+            );
+        }
+        plan.seed = self.seed.unwrap_or(plan.seed);
+        match driver {
+            Driver::World => show(plan, self.trace, self.detail),
+            Driver::Turmoil => show_on_turmoil(&plan, self.trace, self.detail),
         }
     }
 

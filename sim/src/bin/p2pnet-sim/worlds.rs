@@ -10,42 +10,54 @@ use std::time::{Duration, Instant};
 use p2pnet_sim::world::checks::SENTENCES;
 use p2pnet_sim::world::plan::Plan;
 use p2pnet_sim::world::sweep::{Summary, keep_failure, run_plan, sweep};
-use p2pnet_sim::{Crypto, Detail, Outcome, Profile, expand, nearest};
+use p2pnet_sim::{Crypto, Detail, LogicalState, Outcome, Profile, expand, nearest};
 
+use crate::drivers::{Driver, driver, print_plan, sweep_on_turmoil};
 use crate::{Amount, Style, bad_input};
 
 /// The same plan gave two runs.
 const NOT_DETERMINISTIC: u8 = 13;
 /// The sweep did not reach what it must.
-const COVERAGE: u8 = 14;
+pub(crate) const COVERAGE: u8 = 14;
 
 /// Runs many seeds and reports what failed
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  p2pnet-sim sweep --seeds 200 --profile lan
+  p2pnet-sim sweep --seeds 1000..2000 --profile hostile --keep-going --json
+  p2pnet-sim sweep --driver turmoil --seeds 50 --profile lan
+
+With `--driver turmoil` each seed runs in both drivers, without what turmoil cannot do, and what it comes to is
+compared: who trusts whom, who holds what, which texts arrived. Exits with 15 if that is not the same.")]
 pub(crate) struct Sweep {
     /// How many seeds, from 0; or which, as A..B (B not included)
     #[arg(long, default_value = "1000", value_parser = seeds)]
-    seeds: Range<u64>,
+    pub(crate) seeds: Range<u64>,
+    /// What runs them: `world`, engines alone; or `turmoil`, whole nodes, compared with the World
+    #[arg(long, default_value = "world", value_parser = driver)]
+    pub(crate) driver: Driver,
     /// How many at a time; as many as there are processors by default
     #[arg(long)]
     jobs: Option<usize>,
     /// Stop after so long, such as 180s or 3m
     #[arg(long, value_parser = budget)]
-    budget: Option<Duration>,
+    pub(crate) budget: Option<Duration>,
     /// What kind of network
     #[arg(long, default_value = "lan", value_parser = profile)]
-    profile: Profile,
+    pub(crate) profile: Profile,
     /// Whether keys and ciphers are real, or cheap ones of the same sizes and failures
     #[arg(long, default_value = "real", value_parser = crypto)]
-    crypto: Crypto,
+    pub(crate) crypto: Crypto,
     /// Go on after a failure
     #[arg(long)]
-    keep_going: bool,
+    pub(crate) keep_going: bool,
     /// Where failing seeds leave their folders
     #[arg(long, default_value = "sim-failures")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
     /// One JSON object for each seed, and one that sums up
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// Runs one seed or plan again, with its trace
@@ -72,6 +84,9 @@ pub(crate) struct Replay {
 pub(crate) struct PlanOf {
     /// The seed
     seed: u64,
+    /// What is to run it: for `turmoil` without what that cannot do, which is named in comments
+    #[arg(long, default_value = "world", value_parser = driver)]
+    driver: Driver,
     /// What kind of network
     #[arg(long, default_value = "lan", value_parser = profile)]
     profile: Profile,
@@ -111,8 +126,16 @@ pub(crate) struct Diff {
 }
 
 impl Sweep {
+    /// How many seeds run at a time.
+    pub(crate) fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
     pub(crate) fn run(&self) -> io::Result<ExitCode> {
-        let jobs = self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        if self.driver == Driver::Turmoil {
+            return sweep_on_turmoil(self);
+        }
+        let jobs = self.jobs();
         let started = now();
         let total = self.seeds.end.saturating_sub(self.seeds.start);
         let shows = io::stderr().is_terminal();
@@ -234,7 +257,7 @@ pub(crate) fn show(plan: Plan, style: Style, detail: Amount) -> io::Result<ExitC
             for (name, count) in outcome.faults.by_name().filter(|(_, count)| *count > 0) {
                 writeln!(out, "{count:>10}  {name}")?;
             }
-            writeln!(out, "\nhash  {}", outcome.hash)?;
+            writeln!(out, "\nstate\n{}\nhash  {}", LogicalState::of_world(&world), outcome.hash)?;
         }
         Style::Json => {
             out.write_all(trace.json().as_bytes())?;
@@ -258,9 +281,7 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, String> {
 
 impl PlanOf {
     pub(crate) fn run(&self) -> io::Result<ExitCode> {
-        let plan = Plan { crypto: self.crypto, ..expand(self.seed, self.profile) };
-        io::stdout().lock().write_all(plan.to_toml().as_bytes())?;
-        Ok(ExitCode::SUCCESS)
+        print_plan(Plan { crypto: self.crypto, ..expand(self.seed, self.profile) }, self.driver)
     }
 }
 
@@ -363,7 +384,7 @@ impl Diff {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a person wants to know how long a sweep took; no run sees it")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
