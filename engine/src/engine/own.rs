@@ -1,6 +1,6 @@
 //! Our own record: signed again when something in it changes, and the farewell that is kept sealed.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -20,6 +20,10 @@ use super::Engine;
 /// How many copies of this identity are remembered; a record of a further one is ignored.
 const MAX_CLONES: usize = 8;
 
+/// How often one copy is outranked. A run that is over may have jumped itself, and its records come to light one after
+/// the other; two that both live stop after so many rounds.
+const MAX_JUMPS: u8 = 8;
+
 /// The most addresses in a record.
 const MAX_ADDRESSES: usize = 8;
 
@@ -29,8 +33,8 @@ pub(crate) struct OwnRecord {
     gone: SignedRecord,
     /// The counter of the farewell beacon: from the top, so that it is newer than any beacon sent before.
     farewell_counter: u64,
-    /// Other instances under our key that we have already outranked once.
-    clones: BTreeSet<Instance>,
+    /// Other instances under our key, and how often we have outranked each.
+    clones: BTreeMap<Instance, u8>,
 }
 
 impl OwnRecord {
@@ -62,7 +66,7 @@ impl OwnRecord {
         let gone =
             SignedRecord::sign(identity, PeerRecord { kind: RecordKind::Gone, ..record.clone() }).ok()?;
         let record = SignedRecord::sign(identity, record).ok()?;
-        Some(OwnRecord { record, gone, farewell_counter: u64::MAX, clones: BTreeSet::new() })
+        Some(OwnRecord { record, gone, farewell_counter: u64::MAX, clones: BTreeMap::new() })
     }
 
     pub(crate) fn record(&self) -> &SignedRecord {
@@ -119,16 +123,20 @@ impl Engine {
     }
 
     /// Meets a record that bears our own signature. One of another instance that is not older than ours outranks
-    /// us everywhere: jump above it, once for each such instance, or nobody would believe us.
+    /// us everywhere: jump above it, or nobody would believe us.
     pub(super) fn met_own_record(&mut self, foreign: &SignedRecord) {
         let theirs = foreign.record();
         if theirs.instance == self.own.instance()
             || theirs.incarnation < self.own.incarnation()
-            || self.own.clones.len() >= MAX_CLONES
-            || !self.own.clones.insert(theirs.instance)
+            || (self.own.clones.len() >= MAX_CLONES && !self.own.clones.contains_key(&theirs.instance))
         {
             return;
         }
+        let jumps = self.own.clones.entry(theirs.instance).or_default();
+        if *jumps >= MAX_JUMPS {
+            return;
+        }
+        *jumps += 1;
         let Some(incarnation) = theirs.incarnation.checked_add(1) else { return };
         let record = PeerRecord { incarnation, ..self.own.record.record().clone() };
         let gone = PeerRecord { kind: RecordKind::Gone, ..record.clone() };

@@ -55,6 +55,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
     for node in &plan.node {
         let host = plan.host(&node.host).unwrap_or(0);
         let identity = seed_bytes(plan.seed, &format!("identity {}", node.name));
+        let peer = plan.crypto.identity(identity).peer_id();
         let delay = Duration::from_micros(plan.host[host].disk_delay_us);
         nodes.push(Node {
             name: node.name.clone(),
@@ -65,8 +66,8 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             takes_offers: node.takes_offers,
             identity,
             crypto: plan.crypto,
-            peer: plan.crypto.identity(identity).peer_id(),
-            identities: 1,
+            peer,
+            identities: vec![peer],
             engine: None,
             starts: 0,
             started_at: Timestamp::ZERO,

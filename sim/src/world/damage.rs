@@ -303,7 +303,7 @@ impl World {
 
     fn become_somebody_else(&mut self, node: usize) {
         self.empty_disk(node);
-        let label = format!("identity {} {}", self.nodes[node].name, self.nodes[node].identities);
+        let label = format!("identity {} {}", self.nodes[node].name, self.nodes[node].identities.len());
         let seed = seed_bytes(self.plan.seed, &label);
         self.nodes[node].take_identity(seed);
         let (name, peer) = (format!("{}'", self.nodes[node].name), self.nodes[node].peer);

@@ -49,8 +49,8 @@ pub(super) struct Node {
     pub(super) crypto: Crypto,
     pub(super) identity: [u8; 32],
     pub(super) peer: PeerId,
-    /// How many identities it has had.
-    pub(super) identities: u64,
+    /// Every identity that it has had, in order.
+    pub(super) identities: Vec<PeerId>,
     pub(super) engine: Option<Engine>,
     /// How often it was started; tells happenings of an earlier run apart.
     pub(super) starts: u64,
@@ -130,7 +130,7 @@ impl Node {
     pub(super) fn take_identity(&mut self, seed: [u8; 32]) {
         self.identity = seed;
         self.peer = self.crypto.identity(seed).peer_id();
-        self.identities += 1;
+        self.identities.push(self.peer);
     }
 
     pub(super) fn runs(&self) -> bool {

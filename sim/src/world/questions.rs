@@ -73,9 +73,14 @@ impl World {
     /// Whether somebody of this identity may have held a content: clones share one, and a disk that was lost since
     /// tells nothing.
     pub(crate) fn may_have_held(&self, peer: &PeerId, content: &ContentId) -> bool {
-        let lost = |node: usize| self.nodes[node].identities > 1 || self.nodes[node].disk_lost;
-        let mut of_peer = (0..self.nodes.len()).filter(|&node| self.nodes[node].peer == *peer).peekable();
+        let lost = |node: usize| self.nodes[node].identities.len() > 1 || self.nodes[node].disk_lost;
+        let mut of_peer = (0..self.nodes.len()).filter(|&node| self.ever_was(node, peer)).peekable();
         of_peer.peek().is_none() || of_peer.any(|node| self.holds(node, content) || lost(node))
+    }
+
+    /// Whether a node has, or had before, this identity.
+    pub(crate) fn ever_was(&self, node: usize, peer: &PeerId) -> bool {
+        self.nodes[node].identities.contains(peer)
     }
 
     /// Whether what a node received is what was published, byte for byte.

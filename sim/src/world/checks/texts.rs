@@ -83,10 +83,7 @@ impl Texts {
         let Some(author) = author else {
             return Err(Broken::on(node, format!("text {index} arrived before it was sent")));
         };
-        if world
-            .node_of(from)
-            .is_some_and(|from| from != author && world.peer_id(author) != world.peer_id(from))
-        {
+        if !world.ever_was(author, from) {
             return Err(Broken::on(
                 node,
                 format!("text {index} is from {}, not from {}", world.name(author), from.short()),
