@@ -44,6 +44,7 @@ impl BlockStore {
         self.arriving.len()
     }
 
+    #[cfg(feature = "turmoil")]
     pub(crate) fn withdraw(&mut self, content: &ContentId) {
         self.published.remove(content);
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::logical_state::{LogicalState, NodeState, Relation, core};
-use crate::turmoil_driver::{Beyond, TurmoilOutcome, run_on_turmoil};
+use crate::whole_nodes::turmoil_driver::{Beyond, TurmoilOutcome, run_on_turmoil};
 use crate::world::plan::Plan;
 use crate::world::sweep::run_plan;
 use crate::world::{Outcome, SETTLE};

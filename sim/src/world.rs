@@ -43,6 +43,7 @@ use workload::Published;
 
 pub use expand::{Profile, expand};
 pub use phases::{Failure, Outcome};
+#[cfg(feature = "turmoil")]
 pub(crate) use phases::{LEAVE_WITHIN, LOOK_EVERY, SETTLE, STAYS_GONE};
 pub use plan::Crypto;
 

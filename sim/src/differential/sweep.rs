@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Both, run_both};
 use crate::seeds::run_seeds;
 use crate::trace::{Detail, Trace};
-use crate::turmoil_driver::{Beyond, reduce};
+use crate::whole_nodes::turmoil_driver::{Beyond, reduce};
 use crate::world::{Failure, Profile, expand};
 
 /// The share of seeds that must complete a transfer on turmoil, in percent: a sweep in which nothing connects must fail.

@@ -40,6 +40,7 @@ impl What {
     /// The entry for an event of a node, with aliases from `trace`; `None` for one newer than this code, and for
     /// `Listening`, which [`Started`](What::Started) stands for.
     #[must_use]
+    #[cfg(feature = "turmoil")]
     pub fn from_node(event: &p2pnet::Event, trace: &Trace) -> Option<What> {
         use p2pnet::Event;
         Some(match event {

@@ -215,7 +215,7 @@ fn millis(time: Option<Duration>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use p2pnet_sim::Difference;
+    use p2pnet_sim::{Difference, Profile};
     use p2pnet_sim::world::Failure;
     use p2pnet_sim::world::checks::Class;
 

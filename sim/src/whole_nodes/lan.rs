@@ -15,10 +15,10 @@ use p2pnet_engine::{BlockRef, ContentId, PeerId};
 pub(crate) use self::application::{Application, Badge};
 use self::seat::{Order, Seat, run_node};
 pub use self::settings::Settings;
-use crate::faults::{FaultCounts, FaultProfile, Faults};
-use crate::panics::Panics;
 use crate::trace::{Recorder, Trace, What};
-use crate::traced_net::Pen;
+use crate::whole_nodes::faults::{FaultCounts, FaultProfile, Faults};
+use crate::whole_nodes::panics::Panics;
+use crate::whole_nodes::traced_net::Pen;
 
 /// Some hosts on one flat LAN, each with one node: the very node that runs on real sockets.
 ///

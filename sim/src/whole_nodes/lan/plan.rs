@@ -7,8 +7,8 @@ use turmoil::{Protocol, SentRef};
 
 use super::Lan;
 use super::seat::Order;
-use crate::faults::FaultProfile;
 use crate::trace::What;
+use crate::whole_nodes::faults::FaultProfile;
 
 impl Lan {
     // ---- faults

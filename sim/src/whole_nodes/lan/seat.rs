@@ -10,13 +10,13 @@ use p2pnet_engine::{ContentId, PeerId};
 use tokio::sync::mpsc;
 
 use super::Settings;
-use crate::faults::Faults;
-use crate::faulty_net::FaultyNet;
-use crate::memory_store::MemoryStore;
-use crate::sim_host::SimHost;
 use crate::trace::{Recorder, What};
-use crate::traced_net::{Pen, TracedNet};
-use crate::turmoil_net::TurmoilNet;
+use crate::whole_nodes::faults::Faults;
+use crate::whole_nodes::faulty_net::FaultyNet;
+use crate::whole_nodes::memory_store::MemoryStore;
+use crate::whole_nodes::sim_host::SimHost;
+use crate::whole_nodes::traced_net::{Pen, TracedNet};
+use crate::whole_nodes::turmoil_net::TurmoilNet;
 
 /// One host: what outlives its node, and what is known of it from outside.
 #[derive(Clone)]

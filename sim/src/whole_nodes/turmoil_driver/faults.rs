@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Run;
 use super::schedule::Item;
-use crate::faults::FaultProfile;
 use crate::logical_state::core;
+use crate::whole_nodes::faults::FaultProfile;
 use crate::world::faults::{Fault, Restart};
 use crate::world::plan::LinkPlan;
 

@@ -10,8 +10,8 @@ use p2pnet::seam::{Listener, Net, Stream, Udp};
 use p2pnet_engine::Interface;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::faults::Faults;
 use crate::trace::{Recorder, What};
+use crate::whole_nodes::faults::Faults;
 
 /// A network that records what passes the seam on a host. The outermost wrapper: it sees what the node sees.
 #[derive(Debug)]

@@ -15,10 +15,10 @@ use p2pnet_engine::{CipherSuite, ContentId, Step};
 
 use self::faults::Between;
 use self::schedule::Schedule;
-use crate::faults::FaultCounts;
-use crate::lan::{Application, Badge, Lan, Settings};
 use crate::logical_state::{LogicalState, NodeState, Relation, contents, core, held, others};
 use crate::trace::Trace;
+use crate::whole_nodes::faults::FaultCounts;
+use crate::whole_nodes::lan::{Application, Badge, Lan, Settings};
 use crate::world::checks::Class;
 use crate::world::plan::{LinkPlan, Plan};
 use crate::world::sweep::panic_message;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::draws::Draws;
-use crate::faults::{FaultCounts, FaultProfile, Faults};
+use crate::whole_nodes::faults::{FaultCounts, FaultProfile, Faults};
 
 /// A network that loses, duplicates, corrupts and reorders datagrams, and delays, splits, stalls, resets and
 /// corrupts streams.

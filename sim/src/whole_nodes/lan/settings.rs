@@ -7,7 +7,7 @@ use std::time::Duration;
 use p2pnet_engine::Config;
 
 use super::Application;
-use crate::faults::FaultProfile;
+use crate::whole_nodes::faults::FaultProfile;
 
 /// Changes the configuration of a node.
 type Configure = Arc<dyn Fn(usize, &mut Config) + Send + Sync>;

@@ -1,9 +1,9 @@
 //! Scenarios: a LAN, what happens to it, and what must hold. Ready ones by name, and anyone's own.
 
-use crate::faults::FaultCounts;
-use crate::lan::{Failed, Lan, Settings};
-use crate::scenarios;
 use crate::trace::{Detail, Trace};
+use crate::whole_nodes::faults::FaultCounts;
+use crate::whole_nodes::lan::{Failed, Lan, Settings};
+use crate::whole_nodes::scenarios;
 use crate::world::plan::Plan;
 
 /// A scenario that the `p2pnet-sim` program knows by its name.

@@ -7,7 +7,7 @@ use p2pnet_engine::ContentId;
 
 use super::seat::Seat;
 use crate::trace::What;
-use crate::traced_net::Pen;
+use crate::whole_nodes::traced_net::Pen;
 
 /// What the application on a node does by itself.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::lan::{Failed, Lan, Settings};
-use crate::scenario::Scenario;
+use crate::whole_nodes::lan::{Failed, Lan, Settings};
+use crate::whole_nodes::scenario::Scenario;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "crash-restart",
@@ -11,7 +11,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     nodes: 3,
     least: 2,
     most: 8,
-    plan_text: include_str!("../../plans/scenarios/crash-restart.toml"),
+    plan_text: include_str!("../../../plans/scenarios/crash-restart.toml"),
     settings: |nodes| Settings::default().nodes(nodes),
     body,
 };

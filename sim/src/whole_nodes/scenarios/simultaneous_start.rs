@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::lan::{Failed, Lan, Settings};
-use crate::scenario::Scenario;
 use crate::trace::What;
+use crate::whole_nodes::lan::{Failed, Lan, Settings};
+use crate::whole_nodes::scenario::Scenario;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "simultaneous-start",
@@ -12,7 +12,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     nodes: 2,
     least: 2,
     most: 10,
-    plan_text: include_str!("../../plans/scenarios/simultaneous-start.toml"),
+    plan_text: include_str!("../../../plans/scenarios/simultaneous-start.toml"),
     settings: |nodes| Settings::default().nodes(nodes),
     body,
 };

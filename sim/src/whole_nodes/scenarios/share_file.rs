@@ -5,9 +5,9 @@ use std::time::Duration;
 use p2pnet_engine::{BLOCK_SIZE, BlockRef};
 
 use crate::draws::seed_bytes;
-use crate::faults::FaultProfile;
-use crate::lan::{Failed, Lan, Settings};
-use crate::scenario::Scenario;
+use crate::whole_nodes::faults::FaultProfile;
+use crate::whole_nodes::lan::{Failed, Lan, Settings};
+use crate::whole_nodes::scenario::Scenario;
 
 const SIZE: usize = 3 * BLOCK_SIZE + 7;
 
@@ -17,7 +17,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     nodes: 3,
     least: 2,
     most: 6,
-    plan_text: include_str!("../../plans/scenarios/share-file.toml"),
+    plan_text: include_str!("../../../plans/scenarios/share-file.toml"),
     settings: |nodes| {
         let crumbs = FaultProfile {
             stream_delay: 0.05,

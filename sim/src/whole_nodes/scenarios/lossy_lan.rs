@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use p2pnet_engine::Cadence;
 
-use crate::faults::FaultProfile;
-use crate::lan::{Failed, Lan, Settings};
-use crate::scenario::Scenario;
+use crate::whole_nodes::faults::FaultProfile;
+use crate::whole_nodes::lan::{Failed, Lan, Settings};
+use crate::whole_nodes::scenario::Scenario;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "lossy-lan",
@@ -14,7 +14,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     nodes: 3,
     least: 2,
     most: 10,
-    plan_text: include_str!("../../plans/scenarios/lossy-lan.toml"),
+    plan_text: include_str!("../../../plans/scenarios/lossy-lan.toml"),
     settings: |nodes| {
         Settings::default()
             .nodes(nodes)
