@@ -26,8 +26,8 @@ fn idle(nodes: usize) -> String {
     plan
 }
 
-/// What a LAN with a little of everything does: in each ten seconds ten texts, a content of 100 kB for everybody, a
-/// crash and a restart; a cut of five seconds in each minute; one datagram in a hundred lost.
+/// A LAN with a little of everything: in each minute fifty texts, two contents of 100 kB for everybody, two crashes and
+/// restarts, and a cut of five seconds; one datagram in a hundred is lost.
 fn mixed() -> String {
     let mut plan = idle(NODES).replace("name = \"lan\"\n", "name = \"lan\"\nlink = \"usual\"\n");
     plan.push_str("[[link]]\nname = \"usual\"\nloss = 0.01\nduplication = 0.01\nreordering = 0.01\n");
@@ -37,11 +37,11 @@ fn mixed() -> String {
         if from != to {
             let _ = write!(plan, "[[text]]\nat_ms = {at}\nfrom = \"n{from}\"\nto = \"n{to}\"\nbytes = 200\n");
         }
-        if second % 10 == 3 {
+        if second % 30 == 3 {
             let _ = write!(plan, "[[content]]\nat_ms = {at}\nfrom = \"n{from}\"\nbytes = 100000\n");
         }
-        if second % 10 == 7 {
-            let node = second as usize / 10 % NODES;
+        if second % 30 == 17 {
+            let node = second as usize / 30 % NODES;
             let _ = write!(
                 plan,
                 "[[fault]]\nkind = \"crash\"\nat_ms = {at}\nfor_ms = 1500\nnode = \"n{node}\"\npower = false\nrestart = \"same\"\n"
