@@ -160,10 +160,18 @@ catalogue! {
     DepartureKept: "A peer left the table before the application was told that it went.",
 }
 
-/// How often each mark was taken by one engine.
+/// How often each mark was taken, by one engine or by several.
 #[cfg(feature = "marks")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marks([u64; Mark::ALL.len()]);
+
+#[cfg(feature = "marks")]
+impl Default for Marks {
+    /// None was taken.
+    fn default() -> Self {
+        Marks::new()
+    }
+}
 
 #[cfg(feature = "marks")]
 impl Marks {
@@ -174,6 +182,13 @@ impl Marks {
     pub(crate) fn hit(&mut self, mark: Mark) {
         if let Some(count) = self.0.get_mut(mark as usize) {
             *count = count.saturating_add(1);
+        }
+    }
+
+    /// Adds what another engine, or an earlier run, has counted.
+    pub fn add(&mut self, other: &Marks) {
+        for (sum, more) in self.0.iter_mut().zip(other.0) {
+            *sum = sum.saturating_add(more);
         }
     }
 

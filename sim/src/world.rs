@@ -3,6 +3,7 @@
 mod build;
 pub mod checks;
 mod clock;
+pub mod coverage;
 mod damage;
 mod disk;
 mod expand;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use p2pnet_engine::{
     CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, Identity, InterfaceId, LinkId, LinkInput,
-    Network, PeerId, Restored, Seeds, Step, Timestamp,
+    Marks, Network, PeerId, Restored, Seeds, Step, Timestamp,
 };
 
 use crate::draws::seed_bytes;
@@ -93,6 +94,8 @@ pub struct World {
     published: BTreeMap<ContentId, (usize, usize)>,
     completed: u64,
     tally: FaultTally,
+    /// Coverage marks of engines that do not run any more.
+    marks: Marks,
     record: Record,
     checks: Vec<Box<dyn Check>>,
     failure: Option<Failure>,
@@ -199,6 +202,7 @@ impl World {
             published: BTreeMap::new(),
             completed: 0,
             tally: FaultTally::default(),
+            marks: Marks::default(),
             record: Record::new(traced),
             checks: checks::all(),
             failure: None,
@@ -462,7 +466,9 @@ impl World {
         if !self.nodes[i].runs() {
             return;
         }
-        self.nodes[i].engine = None;
+        if let Some(engine) = self.nodes[i].engine.take() {
+            self.marks.add(engine.marks());
+        }
         self.nodes[i].wake = None;
         self.nodes[i].wake_number += 1;
         self.nodes[i].paused = false;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use p2pnet_engine::{Cadence, Config, Network, Timestamp};
+use p2pnet_engine::{Cadence, Config, Marks, Network, Timestamp};
 
 use super::World;
 use super::checks::{Class, Seen};
@@ -48,6 +48,8 @@ pub struct Outcome {
     pub transfers: u64,
     /// How often each fault happened.
     pub faults: FaultTally,
+    /// How often each coverage mark was taken, by all engines.
+    pub marks: Marks,
     /// How long the core took to converge after it was healed.
     pub converged_after: Option<Duration>,
 }
@@ -93,6 +95,7 @@ impl World {
             happened: self.happened,
             transfers: self.completed,
             faults: self.tally.clone(),
+            marks: self.marks(),
             converged_after,
         }
     }

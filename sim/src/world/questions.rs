@@ -1,10 +1,18 @@
 //! What checks ask of a [`World`].
 
-use p2pnet_engine::{ContentId, PeerId};
+use p2pnet_engine::{ContentId, Marks, PeerId};
 
 use super::World;
 
 impl World {
+    /// How often each coverage mark was taken so far, by engines that run and by those that did.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        let mut sum = self.marks.clone();
+        self.nodes.iter().filter_map(|node| node.engine.as_ref()).for_each(|engine| sum.add(engine.marks()));
+        sum
+    }
+
     pub(crate) fn starts(&self, node: usize) -> u64 {
         self.nodes[node].starts
     }

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
+use p2pnet_engine::Marks;
+
 use super::checks::Class;
+use super::coverage;
 use super::faults::{FaultKind, FaultTally};
 use super::plan::Plan;
 use super::{Failure, Outcome, Profile, World, expand};
@@ -119,6 +122,14 @@ impl Summary {
         sum
     }
 
+    /// How often each coverage mark was taken.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        let mut sum = Marks::default();
+        self.outcomes.values().for_each(|outcome| sum.add(&outcome.marks));
+        sum
+    }
+
     /// How many seeds completed a transfer.
     #[must_use]
     pub fn with_transfer(&self) -> u64 {
@@ -149,11 +160,14 @@ impl Summary {
         let faults = self.faults();
         let rare = |kind: &&(FaultKind, &str)| faults.of(kind.0) * 1000 < LEAST_FAULTS * seeds;
         let rarest =
-            FaultKind::ALL.iter().filter(|_| profile == Profile::Hostile && seeds >= 1000).find(rare)?;
-        let (name, count) = (rarest.1, faults.of(rarest.0));
-        Some(format!(
-            "fault {name} happened {count} times in {seeds} seeds; {LEAST_FAULTS} in 1000 are the least"
-        ))
+            FaultKind::ALL.iter().filter(|_| profile == Profile::Hostile && seeds >= 1000).find(rare);
+        if let Some(&(kind, name)) = rarest {
+            let count = faults.of(kind);
+            return Some(format!(
+                "fault {name} happened {count} times in {seeds} seeds; {LEAST_FAULTS} in 1000 are the least"
+            ));
+        }
+        coverage::gap(&self.marks(), seeds, profile)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `p2pnet-sim`: runs scenarios, plans and sweeps. The same command gives the same output, every time and everywhere.
 
+mod marks;
 mod worlds;
 
 use std::io::{self, Write};

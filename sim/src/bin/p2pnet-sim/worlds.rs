@@ -158,6 +158,7 @@ impl Sweep {
         for (name, count) in summary.faults().by_name() {
             writeln!(out, "{count:>10}  {name}")?;
         }
+        crate::marks::print(&mut out, &summary.marks())?;
         writeln!(out, "\nhash  {}", summary.hash())
     }
 
@@ -177,6 +178,7 @@ impl Sweep {
             "node_seconds": summary.node_seconds(),
             "with_transfer": summary.with_transfer(),
             "faults": faults,
+            "marks": crate::marks::json(&summary.marks()),
             "not_covered": gap,
             "hash": summary.hash(),
         });
