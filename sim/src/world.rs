@@ -7,11 +7,15 @@ pub mod coverage;
 mod damage;
 mod disk;
 mod expand;
+mod expand_more;
 pub mod faults;
+mod intruders;
 mod network;
 mod node;
 mod phases;
 pub mod plan;
+#[cfg(feature = "planted")]
+pub mod planting;
 mod questions;
 mod record;
 mod streams;
@@ -33,8 +37,10 @@ use crate::draws::seed_bytes;
 use crate::schedule::Schedule;
 use crate::trace::{Trace, What};
 use checks::{Check, Seen};
+use build::make_small;
 use disk::{Done, Job};
 use faults::FaultTally;
+use intruders::Intruders;
 use network::{Lan, Path};
 use node::{Host, NetworkInterface, Node, SOCKET_QUEUE, place};
 use plan::{LinkPlan, Plan};
@@ -94,6 +100,8 @@ pub struct World {
     published: BTreeMap<ContentId, (usize, usize)>,
     completed: u64,
     tally: FaultTally,
+    /// What insiders and strangers can use, and have.
+    intruders: Intruders,
     /// Coverage marks of engines that do not run any more.
     marks: Marks,
     record: Record,
@@ -202,6 +210,7 @@ impl World {
             published: BTreeMap::new(),
             completed: 0,
             tally: FaultTally::default(),
+            intruders: Intruders::of(&plan),
             marks: Marks::default(),
             record: Record::new(traced),
             checks: checks::all(),
@@ -380,7 +389,9 @@ impl World {
                 idle = false;
                 self.send_datagram(i, transmit, std::mem::take(&mut buffer));
             }
-            while let Some(event) = self.poll(i, Engine::poll_event) {
+            while !self.nodes[i].deaf
+                && let Some(event) = self.poll(i, Engine::poll_event)
+            {
                 idle = false;
                 self.take_event(i, event);
             }
@@ -443,6 +454,11 @@ impl World {
         if self.plan.badge {
             config.verification.push(Step::Custom(workload::BADGE.to_owned()));
         }
+        if node.small {
+            make_small(&mut config);
+        }
+        #[cfg(feature = "planted")]
+        planting::plant(&self.plan, &node.name, &mut config);
         let label = |kind: &str| format!("{kind} {} {}", node.name, node.starts);
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));

@@ -34,6 +34,7 @@ use crate::identity::{Identity, PeerId};
 use crate::input::{Interface, LinkEnd, LinkId, LinkInput, StoreReply};
 use crate::marks::mark;
 use crate::output::{Action, LinkOutput, Timeout, Transmit};
+use crate::planted::planted;
 use crate::random::{Seeds, Stream};
 use crate::record::SignedRecord;
 use crate::stats::Stats;
@@ -344,6 +345,9 @@ impl Engine {
                 TimerKey::Transfer(content) => self.transfer_due(content),
                 TimerKey::Verification(peer) => self.verification_due(peer, stalled),
                 TimerKey::Gone(peer) => self.peer_gone(peer),
+            }
+            if planted!(self, OneDeadlineAtATime) {
+                break;
             }
         }
         self.pump_links();

@@ -168,6 +168,11 @@ impl Engine {
             return Accepted::Known(id);
         }
         let held = self.peers.get(&id).map(|peer| &peer.record);
+        if planted!(self, NewerRecordIgnored)
+            && held.is_some_and(|held| held.record().incarnation == record.incarnation)
+        {
+            return Accepted::Known(id);
+        }
         if held.is_some_and(|held| !unverified.supersedes(held) || unverified.rivals(held)) {
             mark!(self, RecordStale);
             self.stats.records_stale += 1;
@@ -211,6 +216,9 @@ impl Engine {
         let from = if let Origin::Link(from) = origin { Some(from) } else { None };
         self.share_record(&record, age, from);
         if record.record().kind == RecordKind::Gone {
+            if planted!(self, LeaverKept) {
+                return;
+            }
             if !planted!(self, FloorsForgotten) {
                 self.remember_floor(record);
             }

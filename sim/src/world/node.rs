@@ -47,6 +47,11 @@ pub(super) struct Node {
     pub(super) aes: bool,
     pub(super) impostor: bool,
     pub(super) takes_offers: bool,
+    pub(super) declines: bool,
+    pub(super) small: bool,
+    /// Its application takes no events now, or did not for a while.
+    pub(super) deaf: bool,
+    pub(super) was_deaf: bool,
     pub(super) identity: [u8; 32],
     pub(super) peer: PeerId,
     /// How many identities it has had.

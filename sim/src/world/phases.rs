@@ -141,7 +141,8 @@ impl World {
             Cadence::Sine { slowest, .. } => slowest,
             _ => Duration::from_secs(300),
         };
-        let crowd = u32::try_from(self.nodes.len().div_ceil(8)).unwrap_or(1);
+        let known = self.nodes.len() + self.passers();
+        let crowd = u32::try_from(known.div_ceil(8)).unwrap_or(1);
         let beacon = (slowest * crowd).min(Duration::from_secs(300)) * 11 / 10;
         // The longest hold-off after a rejection, the longest gap between two dials (engine/redial.rs, links.rs).
         let (hold_off, redial) = (Duration::from_secs(60), Duration::from_secs(33));

@@ -21,6 +21,11 @@ impl World {
         self.nodes[node].impostor && self.plan.badge
     }
 
+    /// Whether the node's application ever took no events.
+    pub(crate) fn was_deaf(&self, node: usize) -> bool {
+        self.nodes[node].was_deaf
+    }
+
     pub(crate) fn is_healed(&self) -> bool {
         self.healed
     }

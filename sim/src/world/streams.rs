@@ -139,6 +139,11 @@ pub(super) enum StreamEvent {
 }
 
 impl Conn {
+    /// The process that somebody dialled, if there is one.
+    pub(super) fn dialled(&self) -> Option<usize> {
+        self.acceptor.node
+    }
+
     fn party(&self, side: Side) -> Party {
         match side {
             Side::Dialler => self.dialler,
@@ -231,6 +236,7 @@ impl World {
         while let Some(kind) =
             self.nodes[node].engine.as_mut().and_then(|engine| engine.poll_link(link, &mut bytes))
         {
+            self.overhear(node, link, kind, &bytes);
             self.note(Mark::Wrote, Some(node), &bytes, |_| What::Wrote {
                 to: format!("{link}"),
                 bytes: bytes.len(),

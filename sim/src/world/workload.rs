@@ -1,5 +1,6 @@
 //! What applications do: send texts, publish, take what is offered, show badges, leave.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use p2pnet_engine::{ContentId, Event, Timestamp};
@@ -8,6 +9,7 @@ use crate::draws::draw;
 use crate::trace::What;
 
 use super::checks::Seen;
+use super::node::NetworkInterface;
 use super::record::Mark;
 use super::{Happening, World};
 
@@ -25,6 +27,9 @@ const TEXT_TRIES: u32 = 120;
 pub(super) enum Work {
     Text { index: usize, node: usize, tries: u32 },
     Publish { index: usize, node: usize },
+    Withdraw { index: usize, node: usize },
+    Dial { node: usize, to: usize },
+    Part { node: usize, from: usize },
     Leave { node: usize },
     Fetch { node: usize, starts: u64, content: ContentId },
 }
@@ -34,6 +39,9 @@ impl Work {
         match self {
             Work::Text { node, .. }
             | Work::Publish { node, .. }
+            | Work::Withdraw { node, .. }
+            | Work::Dial { node, .. }
+            | Work::Part { node, .. }
             | Work::Leave { node }
             | Work::Fetch { node, .. } => Some(*node),
         }
@@ -50,6 +58,22 @@ impl World {
         for (index, content) in self.plan.content.iter().enumerate() {
             let node = self.plan.node(&content.from).unwrap_or(0);
             work.push((content.at_ms, Work::Publish { index, node }));
+            if let Some(twin) = content.twin.as_ref().and_then(|twin| self.plan.node(twin)) {
+                work.push((content.at_ms, Work::Publish { index, node: twin }));
+            }
+            if let Some(at_ms) = content.withdraw_ms {
+                work.push((at_ms, Work::Withdraw { index, node }));
+            }
+        }
+        for dial in &self.plan.dial {
+            if let (Some(node), Some(to)) = (self.plan.node(&dial.from), self.plan.node(&dial.to)) {
+                work.push((dial.at_ms, Work::Dial { node, to }));
+            }
+        }
+        for part in &self.plan.part {
+            if let (Some(node), Some(from)) = (self.plan.node(&part.node), self.plan.node(&part.from)) {
+                work.push((part.at_ms, Work::Part { node, from }));
+            }
         }
         for leave in &self.plan.leave {
             work.push((leave.at_ms, Work::Leave { node: self.plan.node(&leave.node).unwrap_or(0) }));
@@ -64,6 +88,15 @@ impl World {
             Work::Text { index, node, tries } => self.send_text(index, node, tries),
             Work::Publish { index, node } => self.publish(index, node),
             Work::Leave { node } => self.leave(node),
+            Work::Withdraw { index, node } => self.withdraw(index, node),
+            Work::Dial { node, to } => self.dial_by_hand(node, to),
+            Work::Part { node, from } => {
+                let (now, peer) = (self.local(node), self.nodes[from].peer);
+                if let Some(engine) = &mut self.nodes[node].engine {
+                    engine.disconnect(now, peer);
+                    self.drain(node);
+                }
+            }
             Work::Fetch { node, starts, content } => {
                 if self.nodes[node].starts == starts && self.nodes[node].wants.contains(&content) {
                     self.fetch(node, content);
@@ -109,10 +142,38 @@ impl World {
         }
         let bytes = self.content(index);
         let (manifest, list) = self.nodes[node].disk.store.publish(&format!("content {index}"), bytes);
-        self.published.insert(manifest.content, (node, index));
+        // Of twins the one that the plan names first counts as the publisher.
+        let first = self.plan.node(&self.plan.content[index].from) == Some(node);
+        if first || !self.published.contains_key(&manifest.content) {
+            self.published.insert(manifest.content, (node, index));
+        }
         let now = self.local(node);
         if let Some(engine) = &mut self.nodes[node].engine
             && engine.publish(now, manifest, list).is_ok()
+        {
+            self.drain(node);
+        }
+    }
+
+    fn withdraw(&mut self, index: usize, node: usize) {
+        let mut of_index = self.published.iter().filter(|(_, published)| **published == (node, index));
+        let Some(content) = of_index.next().map(|(&content, _)| content) else { return };
+        self.nodes[node].disk.store.withdraw(&content);
+        let now = self.local(node);
+        if let Some(engine) = &mut self.nodes[node].engine {
+            engine.withdraw(now, content);
+            self.drain(node);
+        }
+    }
+
+    /// Somebody gives a node the address that another has now.
+    fn dial_by_hand(&mut self, node: usize, to: usize) {
+        let Some(ip) = self.hosts[self.nodes[to].host].interfaces.first().map(NetworkInterface::ip) else {
+            return;
+        };
+        let (now, address) = (self.local(node), SocketAddr::new(ip, self.nodes[to].port));
+        if let Some(engine) = &mut self.nodes[node].engine
+            && engine.dial(now, address).is_ok()
         {
             self.drain(node);
         }
@@ -170,6 +231,11 @@ impl World {
             Event::ContentOffered { manifest, .. } if self.nodes[node].takes_offers => {
                 self.nodes[node].wants.insert(manifest.content);
                 self.fetch(node, manifest.content);
+            }
+            Event::ContentOffered { manifest, .. } if self.nodes[node].declines => {
+                if let Some(engine) = &mut self.nodes[node].engine {
+                    engine.decline(now, manifest.content);
+                }
             }
             Event::ContentFailed { manifest, .. } => {
                 let again = Work::Fetch { node, starts, content: manifest.content };
