@@ -5,7 +5,7 @@ use crate::draws::Draws;
 
 use super::Profile;
 use super::faults::{Fault, Traffic};
-use super::plan::{DialPlan, PartPlan, Plan, TextPlan};
+use super::plan::{ContentPlan, DialPlan, PartPlan, Plan, TextPlan};
 
 /// Adds to a plan what its seed has of each.
 pub(super) fn corners(plan: &mut Plan, profile: Profile, seed: u64) {
@@ -16,6 +16,7 @@ pub(super) fn corners(plan: &mut Plan, profile: Profile, seed: u64) {
     contents(plan, &mut draws("contents"));
     by_hand(plan, &mut draws("by hand"));
     slow_applications(plan, &mut draws("slow applications"));
+    slow_disks(plan, &mut draws("slow disks"));
     if profile >= Profile::Wifi {
         small_nodes(plan, &mut draws("small nodes"));
         many_texts(plan, &mut draws("many texts"));
@@ -75,8 +76,18 @@ fn by_hand(plan: &mut Plan, draws: &mut Draws) {
 fn slow_applications(plan: &mut Plan, draws: &mut Draws) {
     if draws.chance(0.25) {
         let (at_ms, for_ms) = time(plan, draws);
+        // One that hangs for longer than any verification lasts.
+        let for_ms = if draws.chance(0.3) { 60_000 } else { for_ms };
         let node = name(plan, draws);
         plan.fault.push(Fault::SlowApplication { at_ms, for_ms, node });
+    }
+}
+
+/// A disk that takes longer for a request than a source may stay silent.
+fn slow_disks(plan: &mut Plan, draws: &mut Draws) {
+    if draws.chance(0.1) {
+        let ((at_ms, for_ms), node) = (time(plan, draws), name(plan, draws));
+        plan.fault.push(Fault::DiskSlow { at_ms, for_ms, node, delay_ms: 4_000 + draws.below(10_000) });
     }
 }
 
@@ -111,6 +122,13 @@ fn insiders(plan: &mut Plan, draws: &mut Draws) {
         let (at_ms, for_ms) = time(plan, draws);
         let per_second = [1, 10, 100][draws.below(3) as usize];
         let altered = draws.chance(0.5);
+        if altered {
+            let (at_ms, bytes) = (at_ms + 100, 1_100_000 + draws.below(2_000_000) as usize);
+            plan.content.push(ContentPlan { at_ms, from: node.clone(), bytes, twin: None, withdraw_ms: None });
+        }
+        if draws.chance(0.5) {
+            plan.fault.push(Fault::SlowApplication { at_ms, for_ms, node: name(plan, draws) });
+        }
         plan.fault.push(Fault::Insider { at_ms, for_ms, node: node.clone(), per_second, altered });
     }
 }

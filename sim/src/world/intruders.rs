@@ -23,6 +23,9 @@ use super::{Domain, Happening, World};
 const FRAMES_OF_A_KIND: usize = 4;
 /// Longer frames are not worth their memory.
 const LONGEST_FRAME: usize = 4096;
+/// The kinds of frame that carry records, and a part of a block list (PROTOCOL.md, section 7).
+const RECORDS: u8 = 5;
+const LIST_PART: u8 = 11;
 /// First messages of dials that are remembered.
 const HANDSHAKES: usize = 32;
 /// How many of a crowd are there at a time, and how many come in all.
@@ -76,10 +79,17 @@ impl World {
         self.intruders.passers.len()
     }
 
-    /// Notes what an engine says on a link, if somebody may use it.
-    pub(super) fn overhear(&mut self, node: usize, link: LinkId, kind: LinkOutput, bytes: &[u8]) {
+    /// Notes what an engine says on a link, if somebody may use it. An insider alters the block lists that it gives.
+    pub(super) fn overhear(&mut self, node: usize, link: LinkId, kind: LinkOutput, bytes: &mut [u8]) {
         match kind {
-            LinkOutput::Frames if self.intruders.keeps_frames => self.overhear_frames(bytes),
+            LinkOutput::Frames if self.intruders.keeps_frames => {
+                self.overhear_frames(bytes);
+                if bytes.get(4) == Some(&LIST_PART) && self.alters(node) {
+                    alter(&mut bytes[5..], draw(self.plan.seed, Domain::Stranger as u64, link.0, self.happened));
+                    self.intruders.insiders.insert(self.nodes[node].peer);
+                    self.tally.count(FaultKind::InsiderFrame);
+                }
+            }
             LinkOutput::Raw if self.intruders.keeps_handshakes => {
                 let Some(&(conn, Side::Dialler)) = self.nodes[node].links.get(&link) else { return };
                 let Some(to) = self.conns.get(&conn).and_then(super::streams::Conn::dialled) else { return };
@@ -90,6 +100,18 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// Whether a node is an insider that alters frames now.
+    fn alters(&self, node: usize) -> bool {
+        let now = self.elapsed();
+        self.plan.fault.iter().any(|fault| match fault {
+            Fault::Insider { at_ms, for_ms, node: name, altered: true, .. } if *name == self.nodes[node].name => {
+                let (begins, lasts) = (Duration::from_millis(*at_ms), Duration::from_millis(*for_ms));
+                !self.healed && begins <= now && now < begins + lasts
+            }
+            _ => false,
+        })
     }
 
     fn overhear_frames(&mut self, mut rest: &[u8]) {
@@ -124,6 +146,10 @@ impl World {
         let Some(mut frame) = of_kind.get(pick(1, of_kind.len())).cloned() else { return };
         if altered {
             alter(&mut frame[4..], roll(2));
+        }
+        if altered && frame[4] == RECORDS && roll(4) % 2 == 0 {
+            // A record is made older than it is.
+            frame.get_mut(6).into_iter().for_each(|age| *age |= 0x80);
         }
         let links: Vec<LinkId> = self.nodes[node].links.keys().copied().collect();
         let Some(&link) = links.get(pick(3, links.len())) else { return };

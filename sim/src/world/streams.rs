@@ -236,7 +236,7 @@ impl World {
         while let Some(kind) =
             self.nodes[node].engine.as_mut().and_then(|engine| engine.poll_link(link, &mut bytes))
         {
-            self.overhear(node, link, kind, &bytes);
+            self.overhear(node, link, kind, &mut bytes);
             self.note(Mark::Wrote, Some(node), &bytes, |_| What::Wrote {
                 to: format!("{link}"),
                 bytes: bytes.len(),

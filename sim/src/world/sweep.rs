@@ -65,6 +65,17 @@ pub fn sweep(
     profile: Profile,
     jobs: usize,
     keep_going: bool,
+    seen: impl FnMut(u64, &Outcome) -> bool,
+) -> Summary {
+    sweep_plans(seeds, jobs, keep_going, |seed| expand(seed, profile), seen)
+}
+
+/// Like [`sweep`], with plans of `plan_of` for the seeds.
+pub fn sweep_plans(
+    seeds: Range<u64>,
+    jobs: usize,
+    keep_going: bool,
+    plan_of: impl Fn(u64) -> Plan + Sync,
     mut seen: impl FnMut(u64, &Outcome) -> bool,
 ) -> Summary {
     let next = AtomicU64::new(seeds.start);
@@ -74,13 +85,14 @@ pub fn sweep(
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             let (next, stop, end, sender) = (&next, &stop, seeds.end, sender.clone());
+            let plan_of = &plan_of;
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end {
                         return;
                     }
-                    let (_, outcome) = run_plan(expand(seed, profile), false);
+                    let (_, outcome) = run_plan(plan_of(seed), false);
                     if sender.send((seed, outcome)).is_err() {
                         return;
                     }

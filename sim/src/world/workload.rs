@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use p2pnet_engine::{ContentId, Event, Timestamp};
+use p2pnet_engine::{ContentId, Event, PeerId, Timestamp};
 
 use crate::draws::draw;
 use crate::trace::What;
@@ -15,7 +15,6 @@ use super::{Happening, World};
 
 /// The name of the custom step that a plan with `badge` asks for.
 pub(super) const BADGE: &str = "badge";
-const RIGHT_BADGE: &[u8] = b"the right badge";
 const WRONG_BADGE: &[u8] = b"a badge of paper";
 /// How long an application waits before it tries again what was refused.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +45,14 @@ impl Work {
             | Work::Fetch { node, .. } => Some(*node),
         }
     }
+}
+
+/// What a node shows to another: of no use to anybody else who has seen it.
+fn right_badge(from: &PeerId, to: &PeerId) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new_derive_key("p2pnet-sim badge");
+    hasher.update(from.as_bytes());
+    hasher.update(to.as_bytes());
+    hasher.finalize().as_bytes().to_vec()
 }
 
 impl World {
@@ -246,16 +253,21 @@ impl World {
                 self.completed += 1;
             }
             Event::StepMessage { peer, step, message, .. } => {
-                let badge = if self.nodes[node].impostor { WRONG_BADGE } else { RIGHT_BADGE };
+                let own = self.nodes[node].peer;
+                let impostor = self.nodes[node].impostor;
+                let badge = if impostor { WRONG_BADGE.to_vec() } else { right_badge(&own, &peer) };
                 if let Some(engine) = &mut self.nodes[node].engine {
                     let over = match message {
                         None => true,
-                        Some(shown) => engine.step_conclude(now, peer, &step, shown == RIGHT_BADGE).is_err(),
+                        Some(shown) => {
+                            let right = shown == right_badge(&peer, &own);
+                            engine.step_conclude(now, peer, &step, right).is_err()
+                        }
                     };
                     // A peer that verifies us anew on another link asks for our badge once more. A step that is
                     // over on both sides refuses it.
                     if over {
-                        let _ = engine.step_send(now, peer, &step, badge);
+                        let _ = engine.step_send(now, peer, &step, &badge);
                     }
                 }
             }

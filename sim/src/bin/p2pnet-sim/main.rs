@@ -1,6 +1,8 @@
 //! `p2pnet-sim`: runs scenarios, plans and sweeps. The same command gives the same output, every time and everywhere.
 
 mod marks;
+#[cfg(feature = "planted")]
+mod planted;
 mod worlds;
 
 use std::io::{self, Write};
@@ -34,6 +36,8 @@ enum Command {
     CheckDeterminism(worlds::CheckDeterminism),
     Explain(worlds::Explain),
     Diff(worlds::Diff),
+    #[cfg(feature = "planted")]
+    Planted(planted::Planted),
 }
 
 #[derive(clap::Args)]
@@ -80,6 +84,8 @@ fn main() -> ExitCode {
         Command::CheckDeterminism(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Diff(diff) => diff.run(),
+        #[cfg(feature = "planted")]
+        Command::Planted(planted) => planted.run(),
     };
     // The only error is a reader that has seen enough.
     done.unwrap_or(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use p2pnet_sim::world::checks::SENTENCES;
 use p2pnet_sim::world::plan::Plan;
-use p2pnet_sim::world::sweep::{Summary, keep_failure, run_plan, sweep};
+use p2pnet_sim::world::sweep::{Summary, keep_failure, run_plan, sweep_plans};
 use p2pnet_sim::{Detail, Outcome, Profile, expand, nearest};
 
 use crate::{Amount, Style, bad_input};
@@ -17,7 +17,7 @@ use crate::{Amount, Style, bad_input};
 /// The same plan gave two runs.
 const NOT_DETERMINISTIC: u8 = 13;
 /// The sweep did not reach what it must.
-const COVERAGE: u8 = 14;
+pub(crate) const COVERAGE: u8 = 14;
 
 /// Runs many seeds and reports what failed
 #[derive(clap::Args)]
@@ -43,6 +43,10 @@ pub(crate) struct Sweep {
     /// One JSON object for each seed, and one that sums up
     #[arg(long)]
     json: bool,
+    /// A bug that nodes have
+    #[cfg(feature = "planted")]
+    #[arg(long, value_parser = crate::planted::bug)]
+    plant: Option<p2pnet_sim::world::planting::Plant>,
 }
 
 /// Runs one seed or plan again, with its trace
@@ -105,7 +109,8 @@ impl Sweep {
         let total = self.seeds.end.saturating_sub(self.seeds.start);
         let shows = io::stderr().is_terminal();
         let (mut done, mut failed) = (0u64, 0u64);
-        let summary = sweep(self.seeds.clone(), self.profile, jobs, self.keep_going, |_, outcome| {
+        let plan_of = |seed| self.plan_of(seed);
+        let summary = sweep_plans(self.seeds.clone(), jobs, self.keep_going, plan_of, |_, outcome| {
             done += 1;
             failed += u64::from(outcome.failure.is_some());
             if shows && (done.is_multiple_of(10) || done == total) {
@@ -120,7 +125,7 @@ impl Sweep {
         }
         let wall = started.elapsed();
         for (seed, failure) in summary.failures() {
-            let folder = keep_failure(&self.out, expand(seed, self.profile))?;
+            let folder = keep_failure(&self.out, self.plan_of(seed))?;
             let (profile, folder) = (self.profile.name(), folder.display());
             eprintln!(
                 "seed {seed}: {failure}\n  replay: p2pnet-sim replay {seed} --profile {profile}\n  see {folder}"
@@ -140,6 +145,17 @@ impl Sweep {
             return Ok(ExitCode::from(COVERAGE));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The plan of a seed, with the planted bug if one was asked for.
+    fn plan_of(&self, seed: u64) -> Plan {
+        #[allow(unused_mut, reason = "without the feature nothing is planted")]
+        let mut plan = expand(seed, self.profile);
+        #[cfg(feature = "planted")]
+        if let Some(plant) = &self.plant {
+            plant.plant(&mut plan);
+        }
+        plan
     }
 
     fn print_text(&self, summary: &Summary, wall: Duration) -> io::Result<()> {
@@ -355,7 +371,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn seeds(text: &str) -> Result<Range<u64>, String> {
+pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
     let number = |text: &str| {
         text.parse::<u64>()
             .map_err(|_| format!("`{}` is no number of seeds and no range A..B", text.escape_debug()))
@@ -367,7 +383,7 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     if range.is_empty() { Err(format!("there is no seed in {text}")) } else { Ok(range) }
 }
 
-fn profile(name: &str) -> Result<Profile, String> {
+pub(crate) fn profile(name: &str) -> Result<Profile, String> {
     Profile::find(name).ok_or_else(|| {
         let near = nearest(name, Profile::ALL.iter().map(|(name, _)| *name)).unwrap_or_default();
         format!("there is no profile `{}`; did you mean `{near}`?", name.escape_debug())

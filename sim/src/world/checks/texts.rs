@@ -42,10 +42,10 @@ impl Check for Texts {
                 self.sent.push(Sent { index, from, to, starts, healed: world.is_healed() });
                 Ok(())
             }
-            // What an insider says is others' words, and what it acknowledges it may not have.
-            Seen::Event { event: Event::Text { from: peer, .. }, .. }
-            | Seen::Event { event: Event::TextDelivered { to: peer, .. }, .. }
-                if world.is_insider(peer) =>
+            // What an insider says is others' words, what it acknowledges it may not have, and its own texts may be
+            // taken for words that it has said before.
+            Seen::Event { node, event: Event::Text { from: peer, .. } | Event::TextDelivered { to: peer, .. } }
+                if world.is_insider(peer) || world.is_insider(&world.peer_id(node)) =>
             {
                 Ok(())
             }
