@@ -62,6 +62,8 @@ pub use link::{
     Channel, CipherSuite, LinkCodec, MAX_CONTROL_FRAME, OpenError, Opened, Opener, Sealer, block_header,
 };
 #[cfg(feature = "marks")]
+pub use engine::Table;
+#[cfg(feature = "marks")]
 pub use marks::{Mark, Marks};
 pub use network::{Network, NetworkNameError};
 pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};

@@ -62,6 +62,14 @@ impl Discovery {
     }
 }
 
+#[cfg(feature = "marks")]
+impl Discovery {
+    /// How many instances were heard.
+    pub(super) fn heard(&self) -> usize {
+        self.heard.len()
+    }
+}
+
 impl Engine {
     // ---- Sending ----
 

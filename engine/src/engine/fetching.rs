@@ -26,7 +26,7 @@ const ACTIVE: usize = 4;
 const STRIKES: u32 = 3;
 
 /// Contents remembered as complete, in multiples of `max_contents`.
-const COMPLETED_FACTOR: usize = 4;
+pub(super) const COMPLETED_FACTOR: usize = 4;
 
 impl Engine {
     /// Fetches content that some trusted peer offers, and goes on until it is complete, no peer that offers it is

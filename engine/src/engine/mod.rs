@@ -17,6 +17,8 @@ mod redial;
 mod rivalry;
 mod share;
 mod strangers;
+#[cfg(feature = "marks")]
+mod tables;
 mod texts;
 mod transfer;
 mod trust;
@@ -57,6 +59,8 @@ pub use self::links::LinkRefused;
 pub use self::peer::Level;
 pub use self::peers::PeerView;
 pub use self::redial::DialError;
+#[cfg(feature = "marks")]
+pub use self::tables::Table;
 pub use self::texts::TextError;
 pub use self::trust::StepError;
 

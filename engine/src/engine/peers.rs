@@ -169,6 +169,7 @@ impl Engine {
         }
         let held = self.peers.get(&id).map(|peer| &peer.record);
         if planted!(self, NewerRecordIgnored)
+            && record.kind == RecordKind::Alive
             && held.is_some_and(|held| held.record().incarnation == record.incarnation)
         {
             return Accepted::Known(id);

@@ -20,7 +20,7 @@ use super::peer::Redial;
 const LIVE: Duration = Duration::from_secs(5);
 
 /// Addresses given by hand.
-const MAX_TARGETS: usize = 64;
+pub(super) const MAX_TARGETS: usize = 64;
 
 /// How often it is looked whether an address given by hand, whose peer is linked by another way, is needed.
 const CHECK_TARGET: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ const CHECK_TARGET: Duration = Duration::from_secs(2);
 const SHORTEST_GAP: Duration = Duration::from_millis(250);
 
 /// Dials in flight, to all peers together.
-const MAX_DIALLING: usize = 64;
+pub(super) const MAX_DIALLING: usize = 64;
 
 /// A dial that the driver has not answered by then is given up.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -108,15 +108,15 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(taint::Taint),
         Box::new(provenance::Provenance::default()),
         Box::new(resurrection::NoResurrection::default()),
-        Box::new(texts::Texts::default()),
         Box::new(bounds::Bounds),
         Box::new(traffic::Traffic::default()),
-        Box::new(one_link::OneLink),
+        Box::new(one_link::OneLink::default()),
         Box::new(quiet::Quiet::default()),
         Box::new(discovery::Discovery),
         Box::new(links::Links),
         Box::new(records::Records),
         Box::new(transfers::Transfers::default()),
+        Box::new(texts::Texts::default()),
     ]
 }
 

@@ -13,6 +13,11 @@ impl World {
         sum
     }
 
+    /// What happened so far, in number.
+    pub(crate) fn happenings(&self) -> u64 {
+        self.happened
+    }
+
     pub(crate) fn starts(&self, node: usize) -> u64 {
         self.nodes[node].starts
     }
@@ -21,9 +26,9 @@ impl World {
         self.nodes[node].impostor && self.plan.badge
     }
 
-    /// Whether the node's application ever took no events.
-    pub(crate) fn was_deaf(&self, node: usize) -> bool {
-        self.nodes[node].was_deaf
+    /// Whether the application of a node of this identity ever took no events; clones share one.
+    pub(crate) fn was_deaf(&self, peer: &PeerId) -> bool {
+        self.nodes.iter().any(|node| node.peer == *peer && node.was_deaf)
     }
 
     pub(crate) fn is_healed(&self) -> bool {
@@ -47,8 +52,13 @@ impl World {
     }
 
     /// Links that are open on both sides.
-    pub(crate) fn open_links(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.conns.values().filter_map(super::streams::Conn::open_between)
+    /// Each with the number of its stream, which no other ever has.
+    pub(crate) fn open_links(&self) -> impl Iterator<Item = (u64, usize, usize)> + '_ {
+        let open = |(id, conn): (&super::streams::ConnId, &super::streams::Conn)| {
+            let (a, b) = conn.open_between()?;
+            Some((id.0, a, b))
+        };
+        self.conns.iter().filter_map(open)
     }
 
     /// The number of a text in the plan, if it is exactly that text.
