@@ -12,6 +12,8 @@ pub(crate) struct BlockStore {
     published: BTreeMap<ContentId, Vec<u8>>,
     arriving: BTreeMap<ContentId, BTreeMap<u32, Vec<u8>>>,
     received: BTreeMap<ContentId, Vec<u8>>,
+    /// What a crash left of contents that were arriving: it has no name and is begun anew.
+    leftovers: BTreeMap<ContentId, Vec<u8>>,
 }
 
 impl BlockStore {
@@ -39,16 +41,13 @@ impl BlockStore {
         self.published.contains_key(content)
     }
 
-    /// How many contents are arriving.
-    pub(crate) fn arriving(&self) -> usize {
-        self.arriving.len()
-    }
-
     pub(crate) fn withdraw(&mut self, content: &ContentId) {
         self.published.remove(content);
     }
 
     pub(crate) fn open(&mut self, content: ContentId) {
+        // As in the runtime: a transfer begins with its first block, whatever an earlier run has left.
+        self.leftovers.remove(&content);
         self.arriving.entry(content).or_default();
     }
 
@@ -79,9 +78,30 @@ impl BlockStore {
         self.arriving.remove(content);
     }
 
+    /// Tears what was not made durable: of each content that is arriving the last block is written in half. Says how
+    /// many are torn. `named` when they have their final names already, as on a disk that does not wait for its sync.
+    pub(crate) fn tear(&mut self, named: bool) -> u64 {
+        let mut torn = 0;
+        for (content, mut blocks) in std::mem::take(&mut self.arriving) {
+            let Some(mut last) = blocks.last_entry() else { continue };
+            let half = last.get().len() / 2;
+            last.get_mut().truncate(half);
+            torn += 1;
+            let file = blocks.into_values().flatten().collect();
+            let place = if named { &mut self.received } else { &mut self.leftovers };
+            place.insert(content, file);
+        }
+        torn
+    }
+
     /// Loses what was not made durable.
     pub(crate) fn crash(&mut self) {
-        self.arriving.clear();
+        self.tear(false);
+    }
+
+    /// Every content that has its final name.
+    pub(crate) fn all_received(&self) -> impl Iterator<Item = &ContentId> {
+        self.received.keys()
     }
 
     pub(crate) fn received(&self, content: &ContentId) -> Option<&[u8]> {

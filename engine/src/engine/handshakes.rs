@@ -123,6 +123,9 @@ impl Engine {
             return;
         }
         let peer = believed.peer;
+        if let Some(hoped_for) = hoped_for {
+            self.found_another(hoped_for, address, peer);
+        }
         // A peer that restarted does not profit from what its earlier run has proven.
         let goes_on =
             self.session_of(peer).is_some_and(|current| current.incarnation >= believed.incarnation);

@@ -28,6 +28,9 @@ const CHECK_TARGET: Duration = Duration::from_secs(2);
 /// Two dials to one peer are at least this far apart, however often it is heard.
 const SHORTEST_GAP: Duration = Duration::from_millis(250);
 
+/// Addresses of a peer that are remembered because another answered there; beyond it the oldest goes.
+const MAX_MISTAKEN: usize = 16;
+
 /// Dials in flight, to all peers together.
 pub(super) const MAX_DIALLING: usize = 64;
 
@@ -198,12 +201,15 @@ impl Engine {
         let own_port = self.config.private_port;
         let own_addrs = self.own.record().record().addrs.clone();
         // Where another peer answers now, this one is not: its host has another identity, or its address moved on.
-        let taken: Vec<SocketAddr> = self
+        let mut taken: Vec<SocketAddr> = self
             .peers
             .iter()
             .filter(|(id, other)| **id != peer && other.link.is_some())
             .filter_map(|(_, other)| other.heard.map(|heard| heard.address))
             .collect();
+        let is_linked = |other: &PeerId| self.peers.get(other).is_some_and(|other| other.link.is_some());
+        let mistaken = self.peers.get(&peer).into_iter().flat_map(|known| &known.mistaken);
+        taken.extend(mistaken.filter(|(_, other)| is_linked(other)).map(|(address, _)| *address));
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if now < known.redial.hold_until {
             mark!(self, DialHeldOff);
@@ -238,6 +244,17 @@ impl Engine {
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let delay = self.jittered(millis);
         self.set_timer(TimerKey::Dial(peer), delay);
+    }
+
+    /// Another peer answered where this one was hoped for.
+    pub(super) fn found_another(&mut self, hoped_for: PeerId, address: SocketAddr, found: PeerId) {
+        let Some(known) = self.peers.get_mut(&hoped_for).filter(|_| hoped_for != found) else { return };
+        mark!(self, AnotherAnswered);
+        known.mistaken.retain(|(there, _)| *there != address);
+        if known.mistaken.len() >= MAX_MISTAKEN {
+            known.mistaken.pop_front();
+        }
+        known.mistaken.push_back((address, found));
     }
 
     fn start_dial(

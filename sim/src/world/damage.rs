@@ -287,7 +287,12 @@ impl World {
             }
             self.tally.count(if power { FaultKind::PowerLoss } else { FaultKind::Crash });
             self.stop(victim, power);
-            if self.nodes[victim].disk.crash() {
+            #[cfg(feature = "planted")]
+            {
+                let hasty = super::planting::disk_is_hasty(&self.plan, &self.nodes[victim].name);
+                self.nodes[victim].disk.hasty = hasty;
+            }
+            for _ in 0..self.nodes[victim].disk.crash() {
                 self.tally.count(FaultKind::TornWrite);
             }
         }

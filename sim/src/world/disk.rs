@@ -18,6 +18,8 @@ pub(super) struct Disk {
     pub(super) incarnation: u64,
     pub(super) full: bool,
     pub(super) rotten: bool,
+    /// It names files before they are durable: a planted bug.
+    pub(super) hasty: bool,
     /// The share of requests that fails.
     pub(super) errors: f64,
     /// What each request takes.
@@ -112,12 +114,10 @@ impl Disk {
         (done, fault)
     }
 
-    /// Keeps only what was synced. Whether something was being written and is torn.
-    pub(super) fn crash(&mut self) -> bool {
-        let torn = self.store.arriving() > 0;
-        self.store.crash();
+    /// The power goes: what was not synced is torn. Says how many contents are.
+    pub(super) fn crash(&mut self) -> u64 {
         self.busy_until = Timestamp::ZERO;
-        torn
+        self.store.tear(self.hasty)
     }
 
     /// Everything works again.

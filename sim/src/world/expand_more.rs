@@ -4,7 +4,7 @@
 use crate::draws::Draws;
 
 use super::Profile;
-use super::faults::{Fault, Traffic};
+use super::faults::{Fault, Restart, Traffic};
 use super::plan::{ContentPlan, DialPlan, PartPlan, Plan, TextPlan};
 
 /// Adds to a plan what its seed has of each.
@@ -17,6 +17,7 @@ pub(super) fn corners(plan: &mut Plan, profile: Profile, seed: u64) {
     by_hand(plan, &mut draws("by hand"));
     slow_applications(plan, &mut draws("slow applications"));
     slow_disks(plan, &mut draws("slow disks"));
+    torn_writes(plan, &mut draws("torn writes"));
     if profile >= Profile::Wifi {
         small_nodes(plan, &mut draws("small nodes"));
         many_texts(plan, &mut draws("many texts"));
@@ -89,6 +90,17 @@ fn slow_disks(plan: &mut Plan, draws: &mut Draws) {
         let ((at_ms, for_ms), node) = (time(plan, draws), name(plan, draws));
         plan.fault.push(Fault::DiskSlow { at_ms, for_ms, node, delay_ms: 4_000 + draws.below(10_000) });
     }
+}
+
+/// The power goes while content is arriving on a slow disk.
+fn torn_writes(plan: &mut Plan, draws: &mut Draws) {
+    let during: Vec<u64> =
+        plan.content.iter().filter(|content| content.bytes > 2 << 20).map(|content| content.at_ms).collect();
+    let Some(&begins) = during.first().filter(|&&begins| begins < plan.chaos_ms) else { return };
+    let node = name(plan, draws);
+    plan.fault.push(Fault::DiskSlow { at_ms: begins, for_ms: 3_000, node: node.clone(), delay_ms: 200 });
+    let (at_ms, for_ms) = (begins + 300 + draws.below(700), 500 + draws.below(2_000));
+    plan.fault.push(Fault::Crash { at_ms, for_ms, node, power: true, restart: Restart::Same });
 }
 
 fn small_nodes(plan: &mut Plan, draws: &mut Draws) {

@@ -13,6 +13,17 @@ impl World {
         sum
     }
 
+    /// How many identities a node had before the one that it has.
+    pub(crate) fn earlier_identities(&self, node: usize) -> u64 {
+        self.nodes[node].identities.saturating_sub(1)
+    }
+
+    /// A content that a node has under its final name, though it is not what was published.
+    pub(crate) fn torn_content(&self, node: usize) -> Option<ContentId> {
+        let mut received = self.nodes[node].disk.store.all_received();
+        received.find(|content| !self.received_rightly(node, content)).copied()
+    }
+
     /// What happened so far, in number.
     pub(crate) fn happenings(&self) -> u64 {
         self.happened

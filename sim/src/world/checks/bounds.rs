@@ -13,6 +13,9 @@ const LINKS_OF_A_PEER: usize = 8;
 /// Dials in flight to peers, and to addresses by hand (engine/redial.rs).
 const DIALS: usize = 64 + 64;
 
+/// Streams whose last words are being said: as many as strangers may open within a second (engine/strangers.rs).
+const CLOSING: usize = 512;
+
 impl Check for Bounds {
     fn id(&self) -> &'static str {
         "bounds"
@@ -27,8 +30,7 @@ impl Check for Bounds {
             }
             let streams = world.streams_of(node);
             let config = engine.config();
-            // Each peer in the table may have all its links, whether one of them is used or not.
-            let most = config.max_half_open + config.max_peers.min(world.len()) * LINKS_OF_A_PEER + DIALS;
+            let most = config.max_half_open + world.len() * LINKS_OF_A_PEER + DIALS + CLOSING;
             if streams > most {
                 return Err(Broken::on(node, format!("{streams} streams, {most} at most")));
             }

@@ -10,11 +10,13 @@ use crate::world::World;
 /// The streams of each pair, the smaller node first.
 type Links = BTreeMap<(usize, usize), Vec<u64>>;
 
-/// Looks when the quiet window begins, and compares when it is over.
+/// Looks when the quiet window begins and ends, and compares once a second in between.
 #[derive(Debug, Default)]
 pub(super) struct OneLink {
-    before: Links,
+    before: Option<Links>,
     jumps: Vec<u64>,
+    /// How often the link of each pair changed in the window.
+    changes: BTreeMap<(usize, usize), u64>,
 }
 
 impl Check for OneLink {
@@ -25,26 +27,52 @@ impl Check for OneLink {
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
             Seen::QuietBegins => {
-                self.before = links(world);
+                let now = links(world);
                 self.jumps = jumps(world);
-                look(world, &self.before)
+                look(world, &now)?;
+                self.before = Some(now);
+                Ok(())
+            }
+            Seen::Second => {
+                self.compare(world);
+                Ok(())
             }
             Seen::QuietEnds => {
-                let (now, jumps) = (links(world), jumps(world));
-                look(world, &now)?;
-                // Who met its own old record in the window began anew, with new links.
-                let anew = |node: usize| self.jumps.get(node) != jumps.get(node);
-                let changed = core_pairs(world)
-                    .filter(|&(a, b)| a < b && !anew(a) && !anew(b))
-                    .find(|pair| self.before.get(pair) != now.get(pair));
-                match changed {
-                    Some((a, b)) => {
-                        Err(Broken::on(a, format!("the link with {} is another than before", world.name(b))))
-                    }
-                    None => Ok(()),
-                }
+                self.compare(world);
+                look(world, &links(world))?;
+                self.before = None;
+                self.judge(world)
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl OneLink {
+    fn compare(&mut self, world: &World) {
+        let Some(before) = &self.before else { return };
+        let now = links(world);
+        for pair in core_pairs(world).filter(|(a, b)| a < b) {
+            if before.get(&pair) != now.get(&pair) {
+                *self.changes.entry(pair).or_default() += 1;
+            }
+        }
+        self.before = Some(now);
+    }
+
+    fn judge(&self, world: &World) -> Result<(), Broken> {
+        let jumps = jumps(world);
+        // Who met its own old record in the window began anew, with new links.
+        let anew = |node: usize| self.jumps.get(node) != jumps.get(node);
+        // Who looks for somebody under an earlier identity finds the present one, once for each.
+        let earlier = |node: usize| world.earlier_identities(node);
+        let churned =
+            self.changes.iter().find(|&(&(a, b), &changes)| !anew(a) && !anew(b) && changes > earlier(a) + earlier(b));
+        match churned {
+            Some((&(a, b), changes)) => {
+                Err(Broken::on(a, format!("the link with {} changed {changes} times", world.name(b))))
+            }
+            None => Ok(()),
         }
     }
 }

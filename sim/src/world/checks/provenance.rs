@@ -23,6 +23,12 @@ impl Check for Provenance {
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         match *seen {
             Seen::Turn { node } | Seen::Started { node } => {
+                // What a crash has left on the disk is whole or has no name.
+                let started = matches!(seen, Seen::Started { .. });
+                if let Some(content) = world.torn_content(node).filter(|_| started) {
+                    let message = format!("{content:?} is on the disk and not what was published");
+                    return Err(Broken::on(node, message));
+                }
                 let Some(engine) = world.engine(node) else { return Ok(()) };
                 let record = engine.record();
                 let number = (record.record().incarnation, record.record().seq);
