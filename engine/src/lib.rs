@@ -48,6 +48,8 @@ pub use content::{
     BLOCK_SIZE, BlockCheck, BlockList, BlockRef, BlockVerifier, ContentHasher, ContentId, ContentKind,
     MAX_BLOCKS, Manifest, ManifestError, TooLarge, Verdict,
 };
+#[cfg(feature = "marks")]
+pub use engine::Table;
 pub use engine::{
     DialError, Engine, FetchError, Level, LinkRefused, PeerView, Progress, PublishError, Restored, StepError,
     TextError,
@@ -61,8 +63,6 @@ pub use input::{
 pub use link::{
     Channel, CipherSuite, LinkCodec, MAX_CONTROL_FRAME, OpenError, Opened, Opener, Sealer, block_header,
 };
-#[cfg(feature = "marks")]
-pub use engine::Table;
 #[cfg(feature = "marks")]
 pub use marks::{Mark, Marks};
 pub use network::{Network, NetworkNameError};

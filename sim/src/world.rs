@@ -36,8 +36,8 @@ use p2pnet_engine::{
 use crate::draws::seed_bytes;
 use crate::schedule::Schedule;
 use crate::trace::{Trace, What};
-use checks::{Check, Seen};
 use build::make_small;
+use checks::{Check, Seen};
 use disk::{Done, Job};
 use faults::FaultTally;
 use intruders::Intruders;
@@ -491,6 +491,7 @@ impl World {
         self.nodes[i].backlog.clear();
         self.nodes[i].backlog_datagrams = 0;
         self.nodes[i].wants.clear();
+        self.nodes[i].shown.clear();
         self.end_streams_of(i, silently);
         self.note(Mark::Stopped, Some(i), &[], |_| What::Stopped);
     }
@@ -498,6 +499,7 @@ impl World {
     fn disk(&mut self, i: usize, job: Job) {
         let now = self.now;
         let node = &mut self.nodes[i];
+        node.disk.begin(&job);
         let (at, starts) = (node.disk.done_at(now), node.starts);
         self.at(at, Happening::Disk { node: i, starts, job });
     }

@@ -215,7 +215,11 @@ impl Engine {
     /// Holds a record that was found good and new.
     fn take_record(&mut self, id: PeerId, record: SignedRecord, age: Duration, origin: Origin) {
         let from = if let Origin::Link(from) = origin { Some(from) } else { None };
-        self.share_record(&record, age, from);
+        // Without floors a goodbye would be news again and again, and go round for ever.
+        let echo = record.record().kind == RecordKind::Gone && !self.peers.contains_key(&id);
+        if !(planted!(self, FloorsForgotten) && echo) {
+            self.share_record(&record, age, from);
+        }
         if record.record().kind == RecordKind::Gone {
             if planted!(self, LeaverKept) {
                 return;

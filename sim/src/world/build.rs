@@ -95,6 +95,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             slow: None,
             disk: Disk::empty(delay),
             wants: BTreeSet::new(),
+            shown: BTreeSet::new(),
             left: false,
             disk_lost: false,
             sent: 0,

@@ -61,6 +61,13 @@ impl Disk {
         self.busy_until
     }
 
+    /// Takes note of a request that begins: a write that is under way can be torn.
+    pub(super) fn begin(&mut self, job: &Job) {
+        if let Job::Write(block, data) = job {
+            self.store.begin_write(*block, data);
+        }
+    }
+
     /// Does what was asked. Also which fault came in between.
     pub(super) fn work(&mut self, seed: u64, node: usize, job: Job) -> (Done, Option<FaultKind>) {
         self.requests += 1;

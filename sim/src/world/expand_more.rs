@@ -10,11 +10,12 @@ use super::plan::{ContentPlan, DialPlan, PartPlan, Plan, TextPlan};
 /// Adds to a plan what its seed has of each.
 pub(super) fn corners(plan: &mut Plan, profile: Profile, seed: u64) {
     let draws = |what: &str| Draws::new(seed, &format!("plan {what} {}", profile.name()));
+    by_hand(plan, &mut draws("by hand"));
     if profile == Profile::Calm {
         return;
     }
+    part(plan, &mut draws("part"));
     contents(plan, &mut draws("contents"));
-    by_hand(plan, &mut draws("by hand"));
     slow_applications(plan, &mut draws("slow applications"));
     slow_disks(plan, &mut draws("slow disks"));
     torn_writes(plan, &mut draws("torn writes"));
@@ -56,16 +57,23 @@ fn contents(plan: &mut Plan, draws: &mut Draws) {
     }
 }
 
-/// Somebody types addresses, or parts from a peer.
+/// Somebody types addresses: two nodes that dial each other at once have two links.
 fn by_hand(plan: &mut Plan, draws: &mut Draws) {
     if draws.chance(0.3) {
         for _ in 0..=draws.below(4) {
             let (from, to, at_ms) = (name(plan, draws), name(plan, draws), draws.below(plan.chaos_ms));
+            if from != to && draws.chance(0.5) {
+                plan.dial.push(DialPlan { at_ms, from: to.clone(), to: from.clone() });
+            }
             if from != to {
                 plan.dial.push(DialPlan { at_ms, from, to });
             }
         }
     }
+}
+
+/// An application parts from a peer.
+fn part(plan: &mut Plan, draws: &mut Draws) {
     if draws.chance(0.15) {
         let (node, from, at_ms) = (name(plan, draws), name(plan, draws), draws.below(plan.chaos_ms));
         if node != from {
@@ -95,11 +103,11 @@ fn slow_disks(plan: &mut Plan, draws: &mut Draws) {
 /// The power goes while content is arriving on a slow disk.
 fn torn_writes(plan: &mut Plan, draws: &mut Draws) {
     let during: Vec<u64> =
-        plan.content.iter().filter(|content| content.bytes > 2 << 20).map(|content| content.at_ms).collect();
+        plan.content.iter().filter(|content| content.bytes > 50_000).map(|content| content.at_ms).collect();
     let Some(&begins) = during.first().filter(|&&begins| begins < plan.chaos_ms) else { return };
     let node = name(plan, draws);
-    plan.fault.push(Fault::DiskSlow { at_ms: begins, for_ms: 3_000, node: node.clone(), delay_ms: 200 });
-    let (at_ms, for_ms) = (begins + 300 + draws.below(700), 500 + draws.below(2_000));
+    plan.fault.push(Fault::DiskSlow { at_ms: begins, for_ms: 3_000, node: node.clone(), delay_ms: 400 });
+    let (at_ms, for_ms) = (begins + 400 + draws.below(500), 500 + draws.below(2_000));
     plan.fault.push(Fault::Crash { at_ms, for_ms, node, power: true, restart: Restart::Same });
 }
 
@@ -126,17 +134,27 @@ fn many_texts(plan: &mut Plan, draws: &mut Draws) {
 fn insiders(plan: &mut Plan, draws: &mut Draws) {
     let outside: Vec<String> =
         plan.node.iter().map(|node| node.name.clone()).filter(|name| !plan.core.contains(name)).collect();
-    if outside.is_empty() || !draws.chance(0.5) {
+    let impostors: Vec<String> =
+        plan.node.iter().filter(|node| node.impostor).map(|node| node.name.clone()).collect();
+    // Best one that nobody may trust.
+    let (from, chance) = if impostors.is_empty() { (outside, 0.4) } else { (impostors, 0.9) };
+    if from.is_empty() || !draws.chance(chance) {
         return;
     }
-    let node = outside[draws.below(outside.len() as u64) as usize].clone();
+    let node = from[draws.below(from.len() as u64) as usize].clone();
     for _ in 0..=draws.below(2) {
         let (at_ms, for_ms) = time(plan, draws);
         let per_second = [1, 10, 100][draws.below(3) as usize];
         let altered = draws.chance(0.5);
         if altered {
             let (at_ms, bytes) = (at_ms + 100, 1_100_000 + draws.below(2_000_000) as usize);
-            plan.content.push(ContentPlan { at_ms, from: node.clone(), bytes, twin: None, withdraw_ms: None });
+            plan.content.push(ContentPlan {
+                at_ms,
+                from: node.clone(),
+                bytes,
+                twin: None,
+                withdraw_ms: None,
+            });
         }
         if draws.chance(0.5) {
             plan.fault.push(Fault::SlowApplication { at_ms, for_ms, node: name(plan, draws) });

@@ -85,7 +85,10 @@ impl World {
             LinkOutput::Frames if self.intruders.keeps_frames => {
                 self.overhear_frames(bytes);
                 if bytes.get(4) == Some(&LIST_PART) && self.alters(node) {
-                    alter(&mut bytes[5..], draw(self.plan.seed, Domain::Stranger as u64, link.0, self.happened));
+                    alter(
+                        &mut bytes[5..],
+                        draw(self.plan.seed, Domain::Stranger as u64, link.0, self.happened),
+                    );
                     self.intruders.insiders.insert(self.nodes[node].peer);
                     self.tally.count(FaultKind::InsiderFrame);
                 }
@@ -106,7 +109,9 @@ impl World {
     fn alters(&self, node: usize) -> bool {
         let now = self.elapsed();
         self.plan.fault.iter().any(|fault| match fault {
-            Fault::Insider { at_ms, for_ms, node: name, altered: true, .. } if *name == self.nodes[node].name => {
+            Fault::Insider { at_ms, for_ms, node: name, altered: true, .. }
+                if *name == self.nodes[node].name =>
+            {
                 let (begins, lasts) = (Duration::from_millis(*at_ms), Duration::from_millis(*for_ms));
                 !self.healed && begins <= now && now < begins + lasts
             }
@@ -116,7 +121,9 @@ impl World {
 
     fn overhear_frames(&mut self, mut rest: &[u8]) {
         while let Some((length, after)) = rest.split_first_chunk::<4>() {
-            let Some((body, after)) = after.split_at_checked(u32::from_le_bytes(*length) as usize) else { return };
+            let Some((body, after)) = after.split_at_checked(u32::from_le_bytes(*length) as usize) else {
+                return;
+            };
             if let Some(&kind) = body.first().filter(|_| body.len() <= LONGEST_FRAME) {
                 let known = self.intruders.frames.entry(kind).or_default();
                 if known.len() == FRAMES_OF_A_KIND {

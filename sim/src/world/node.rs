@@ -78,6 +78,8 @@ pub(super) struct Node {
     pub(super) disk: Disk,
     /// Contents that it is fetching.
     pub(super) wants: BTreeSet<ContentId>,
+    /// To whom, and on which link, it has shown its badge in this run.
+    pub(super) shown: BTreeSet<(PeerId, [u8; 32])>,
     /// It said goodbye for good.
     pub(super) left: bool,
     /// Its disk was emptied once.

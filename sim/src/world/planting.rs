@@ -61,8 +61,8 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
     use Profile::{Calm, Hostile, Lan, Wifi};
     match bug {
         Bug::KeepBothLinks => (&["one-link"], Lan),
-        Bug::CutTheWinner => (&["one-link", "quiet", "links"], Lan),
-        Bug::EachKeepsItsOwn => (&["one-link", "quiet", "links"], Lan),
+        Bug::CutTheWinner => (&["quiet"], Calm),
+        Bug::EachKeepsItsOwn => (&["links", "quiet"], Lan),
         Bug::EventsDoNotAlternate => (&["alternate"], Lan),
         Bug::UntrustedTextAsTrusted => (&["taint"], Hostile),
         Bug::EnhancedBeforeTrust => (&["taint"], Hostile),
@@ -75,7 +75,7 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::NoReoffer => (&["transfers"], Lan),
         Bug::UnboundedTable => (&["bounds"], Hostile),
         Bug::DeafToSilence => (&["links", "records", "texts", "transfers"], Wifi),
-        Bug::RestlessLinks => (&["quiet", "one-link", "links"], Calm),
+        Bug::RestlessLinks => (&["quiet"], Calm),
         Bug::PanicOnFrame => (&["no-panic"], Hostile),
         Bug::OneDeadlineAtATime => (&["deadlines"], Lan),
         Bug::Amplifier => (&["traffic"], Hostile),

@@ -13,6 +13,13 @@ impl World {
         sum
     }
 
+    /// Whether nothing of the plan can break a link.
+    pub(crate) fn never_breaks(&self) -> bool {
+        let plan = &self.plan;
+        let loses = plan.link.iter().any(|link| link.loss > 0.0 && link.name != "awful");
+        plan.fault.is_empty() && plan.part.is_empty() && plan.path.is_empty() && !loses
+    }
+
     /// How many identities a node had before the one that it has.
     pub(crate) fn earlier_identities(&self, node: usize) -> u64 {
         self.nodes[node].identities.saturating_sub(1)

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    Action, BlockRef, DialFailure, InterfaceId, LinkEnd, LinkId, LinkInput, LinkOutput, Opened,
-    StoreRequest, Timestamp, Verdict, block_header,
+    Action, BlockRef, DialFailure, InterfaceId, LinkEnd, LinkId, LinkInput, LinkOutput, Opened, StoreRequest,
+    Timestamp, Verdict, block_header,
 };
 
 use crate::draws::{comes_true, draw, scale};

@@ -252,23 +252,25 @@ impl World {
                 self.nodes[node].wants.remove(&manifest.content);
                 self.completed += 1;
             }
-            Event::StepMessage { peer, step, message, .. } => {
+            Event::StepMessage { peer, step, message, transcript } => {
                 let own = self.nodes[node].peer;
                 let impostor = self.nodes[node].impostor;
                 let badge = if impostor { WRONG_BADGE.to_vec() } else { right_badge(&own, &peer) };
-                if let Some(engine) = &mut self.nodes[node].engine {
-                    let over = match message {
-                        None => true,
-                        Some(shown) => {
-                            let right = shown == right_badge(&peer, &own);
-                            engine.step_conclude(now, peer, &step, right).is_err()
-                        }
-                    };
-                    // A peer that verifies us anew on another link asks for our badge once more. A step that is
-                    // over on both sides refuses it.
-                    if over {
-                        let _ = engine.step_send(now, peer, &step, &badge);
+                let Some(engine) = &mut self.nodes[node].engine else { return };
+                let asks = match message {
+                    None => true,
+                    Some(shown) => {
+                        let right = shown == right_badge(&peer, &own);
+                        engine.step_conclude(now, peer, &step, right).is_err()
                     }
+                };
+                // A peer that verifies us anew on another link asks for our badge once more. Once on each link is
+                // enough: two that answer each other's answers would never end.
+                if asks
+                    && self.nodes[node].shown.insert((peer, transcript))
+                    && let Some(engine) = &mut self.nodes[node].engine
+                {
+                    let _ = engine.step_send(now, peer, &step, &badge);
                 }
             }
             Event::Left => self.stop(node, false),

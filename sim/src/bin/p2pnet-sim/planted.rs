@@ -42,7 +42,11 @@ impl Planted {
             let (id, name, tried) = (plant.id, profile.name(), search.tried);
             writeln!(out, "{id:26} {check:16} {name:8} {seed:>10} {tried:>6}")?;
             if !plant.checks.contains(&check) {
-                missed.push(format!("{id} ({}): expected {}, not {check}", plant.sentence, plant.checks.join(" or ")));
+                missed.push(format!(
+                    "{id} ({}): expected {}, not {check}",
+                    plant.sentence,
+                    plant.checks.join(" or ")
+                ));
             }
         }
         missed.iter().for_each(|missed| eprintln!("not found: {missed}"));

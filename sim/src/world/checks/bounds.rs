@@ -25,7 +25,8 @@ impl Check for Bounds {
         let Seen::Second = seen else { return Ok(()) };
         for node in 0..world.len() {
             let Some(engine) = world.engine(node) else { continue };
-            if let Some((name, size, most)) = engine.tables().into_iter().find(|(_, size, most)| size > most) {
+            if let Some((name, size, most)) = engine.tables().into_iter().find(|(_, size, most)| size > most)
+            {
                 return Err(Broken::on(node, format!("{name}: {size}, {most} at most")));
             }
             let streams = world.streams_of(node);

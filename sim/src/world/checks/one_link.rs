@@ -66,8 +66,10 @@ impl OneLink {
         let anew = |node: usize| self.jumps.get(node) != jumps.get(node);
         // Who looks for somebody under an earlier identity finds the present one, once for each.
         let earlier = |node: usize| world.earlier_identities(node);
-        let churned =
-            self.changes.iter().find(|&(&(a, b), &changes)| !anew(a) && !anew(b) && changes > earlier(a) + earlier(b));
+        let churned = self
+            .changes
+            .iter()
+            .find(|&(&(a, b), &changes)| !anew(a) && !anew(b) && changes > earlier(a) + earlier(b));
         match churned {
             Some((&(a, b), changes)) => {
                 Err(Broken::on(a, format!("the link with {} changed {changes} times", world.name(b))))

@@ -25,7 +25,7 @@ impl Check for Provenance {
             Seen::Turn { node } | Seen::Started { node } => {
                 // What a crash has left on the disk is whole or has no name.
                 let started = matches!(seen, Seen::Started { .. });
-                if let Some(content) = world.torn_content(node).filter(|_| started) {
+                if started && let Some(content) = world.torn_content(node) {
                     let message = format!("{content:?} is on the disk and not what was published");
                     return Err(Broken::on(node, message));
                 }

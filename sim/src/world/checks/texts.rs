@@ -44,11 +44,10 @@ impl Check for Texts {
             }
             // What an insider says is others' words, what it acknowledges it may not have, and its own texts may be
             // taken for words that it has said before.
-            Seen::Event { node, event: Event::Text { from: peer, .. } | Event::TextDelivered { to: peer, .. } }
-                if world.is_insider(peer) || world.is_insider(&world.peer_id(node)) =>
-            {
-                Ok(())
-            }
+            Seen::Event {
+                node,
+                event: Event::Text { from: peer, .. } | Event::TextDelivered { to: peer, .. },
+            } if world.is_insider(peer) || world.is_insider(&world.peer_id(node)) => Ok(()),
             Seen::Event { node, event: Event::Text { from, text, .. } } => {
                 self.arrives(world, node, from, text)
             }
