@@ -75,7 +75,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             declines: node.declines,
             small: node.small,
             deaf: false,
-            was_deaf: false,
+            deaf_as: BTreeSet::new(),
             takes_offers: node.takes_offers,
             identity,
             peer: Identity::from_seed(identity).peer_id(),

@@ -17,8 +17,8 @@ const DEMANDS: &str = include_str!("../../coverage.toml");
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Demand {
-    /// Why no run of a World can reach it; such a mark is not required anywhere.
-    pub unreachable: Option<String>,
+    /// Why no profile must reach it: no World can, or hardly ever does.
+    pub not_required: Option<String>,
     calm: Option<u64>,
     lan: Option<u64>,
     wifi: Option<u64>,
@@ -58,9 +58,9 @@ pub fn demands() -> Result<BTreeMap<String, Demand>, String> {
             return Err(format!("coverage.toml: `{name}` is missing"));
         };
         let required = Profile::ALL.iter().any(|&(_, profile)| demand.least(profile) > 0);
-        if required == demand.unreachable.is_some() {
+        if required == demand.not_required.is_some() {
             return Err(format!(
-                "coverage.toml: `{name}` needs either its least hits or why it is unreachable"
+                "coverage.toml: `{name}` needs either its least hits or why it is not required"
             ));
         }
     }

@@ -88,7 +88,7 @@ impl World {
             Fault::SlowApplication { node, .. } => {
                 if let Some(node) = self.plan.node(node) {
                     self.tally.count(FaultKind::SlowApplication);
-                    (self.nodes[node].deaf, self.nodes[node].was_deaf) = (true, true);
+                    self.nodes[node].become_deaf();
                 }
             }
             Fault::Insider { .. } | Fault::Stranger { .. } => self.strange(index, 0),
@@ -348,6 +348,7 @@ impl World {
         self.nodes[clone].disk = self.nodes[node].disk.clone();
         self.nodes[clone].disk.crash();
         self.nodes[clone].take_identity(identity);
+        self.note_clone(self.nodes[clone].peer);
         self.start(clone);
     }
 

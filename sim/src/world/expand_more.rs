@@ -85,16 +85,21 @@ fn part(plan: &mut Plan, draws: &mut Draws) {
 fn slow_applications(plan: &mut Plan, draws: &mut Draws) {
     if draws.chance(0.25) {
         let (at_ms, for_ms) = time(plan, draws);
-        // One that hangs for longer than any verification lasts.
-        let for_ms = if draws.chance(0.3) { 60_000 } else { for_ms };
         let node = name(plan, draws);
         plan.fault.push(Fault::SlowApplication { at_ms, for_ms, node });
+    }
+    // One that hangs from the beginning, for longer than any verification lasts; a peer that is stopped meanwhile.
+    let outside = plan.node.iter().map(|node| node.name.clone()).find(|name| !plan.core.contains(name));
+    if let Some(node) = outside.filter(|_| plan.badge && draws.chance(0.5)) {
+        plan.fault.push(Fault::SlowApplication { at_ms: draws.below(1_000), for_ms: 60_000, node });
+        let (at_ms, for_ms) = (5_000 + draws.below(10_000), 1_500 + draws.below(3_000));
+        plan.fault.push(Fault::Pause { at_ms, for_ms, node: plan.core[0].clone() });
     }
 }
 
 /// A disk that takes longer for a request than a source may stay silent.
 fn slow_disks(plan: &mut Plan, draws: &mut Draws) {
-    if draws.chance(0.1) {
+    if draws.chance(0.3) {
         let ((at_ms, for_ms), node) = (time(plan, draws), name(plan, draws));
         plan.fault.push(Fault::DiskSlow { at_ms, for_ms, node, delay_ms: 4_000 + draws.below(10_000) });
     }
@@ -120,11 +125,14 @@ fn small_nodes(plan: &mut Plan, draws: &mut Draws) {
 
 /// More texts at once than wait anywhere.
 fn many_texts(plan: &mut Plan, draws: &mut Draws) {
-    if !draws.chance(0.1) {
+    if !draws.chance(0.2) {
         return;
     }
     let (from, to, at_ms) = (name(plan, draws), name(plan, draws), draws.below(plan.chaos_ms));
     let bytes = if draws.chance(0.5) { 20 } else { 16_000 };
+    if draws.chance(0.5) {
+        plan.fault.push(Fault::SlowApplication { at_ms, for_ms: 3_000, node: to.clone() });
+    }
     for _ in 0..70 * u64::from(from != to) {
         plan.text.push(TextPlan { at_ms, from: from.clone(), to: to.clone(), bytes });
     }
@@ -144,8 +152,8 @@ fn insiders(plan: &mut Plan, draws: &mut Draws) {
     let node = from[draws.below(from.len() as u64) as usize].clone();
     for _ in 0..=draws.below(2) {
         let (at_ms, for_ms) = time(plan, draws);
-        let per_second = [1, 10, 100][draws.below(3) as usize];
-        let altered = draws.chance(0.5);
+        let per_second = [5, 50, 100][draws.below(3) as usize];
+        let altered = draws.chance(0.6);
         if altered {
             let (at_ms, bytes) = (at_ms + 100, 1_100_000 + draws.below(2_000_000) as usize);
             plan.content.push(ContentPlan {

@@ -23,7 +23,8 @@ use super::{Domain, Happening, World};
 const FRAMES_OF_A_KIND: usize = 4;
 /// Longer frames are not worth their memory.
 const LONGEST_FRAME: usize = 4096;
-/// The kinds of frame that carry records, and a part of a block list (PROTOCOL.md, section 7).
+/// The kinds of frame that carry a message of a step, records, a part of a block list (PROTOCOL.md, section 7).
+const STEP: u8 = 4;
 const RECORDS: u8 = 5;
 const LIST_PART: u8 = 11;
 /// First messages of dials that are remembered.
@@ -42,6 +43,8 @@ pub(super) struct Intruders {
     handshakes: VecDeque<(usize, Vec<u8>)>,
     /// Every identity that spoke with others' words.
     insiders: BTreeSet<PeerId>,
+    /// Identities that two machines had.
+    cloned: BTreeSet<PeerId>,
     /// The records of those who passed by.
     passers: BTreeMap<PeerId, Vec<u8>>,
     /// Their farewells, of those who are still there.
@@ -57,6 +60,7 @@ impl Intruders {
             frames: BTreeMap::new(),
             handshakes: VecDeque::new(),
             insiders: BTreeSet::new(),
+            cloned: BTreeSet::new(),
             passers: BTreeMap::new(),
             farewells: VecDeque::new(),
         }
@@ -67,6 +71,16 @@ impl World {
     /// Whether this identity has spoken with others' words: what it says of itself proves nothing.
     pub(crate) fn is_insider(&self, peer: &PeerId) -> bool {
         self.intruders.insiders.contains(peer)
+    }
+
+    /// Whether two machines had this identity: each may leave, and the other be there all the same.
+    pub(crate) fn is_cloned(&self, peer: &PeerId) -> bool {
+        self.intruders.cloned.contains(peer)
+    }
+
+    /// Notes that two machines have this identity now.
+    pub(super) fn note_clone(&mut self, peer: PeerId) {
+        self.intruders.cloned.insert(peer);
     }
 
     /// Whether this is the record of somebody who passed by.
@@ -152,11 +166,11 @@ impl World {
         let Some(of_kind) = frames.values().nth(pick(0, frames.len())) else { return };
         let Some(mut frame) = of_kind.get(pick(1, of_kind.len())).cloned() else { return };
         if altered {
-            alter(&mut frame[4..], roll(2));
-        }
-        if altered && frame[4] == RECORDS && roll(4) % 2 == 0 {
-            // A record is made older than it is.
-            frame.get_mut(6).into_iter().for_each(|age| *age |= 0x80);
+            if roll(5) % 2 == 0 {
+                alter(&mut frame[4..], roll(2));
+            } else {
+                aim(&mut frame, roll(4));
+            }
         }
         let links: Vec<LinkId> = self.nodes[node].links.keys().copied().collect();
         let Some(&link) = links.get(pick(3, links.len())) else { return };
@@ -229,6 +243,19 @@ impl World {
     fn speak(&mut self, lan: usize, source: SocketAddr, bytes: Arc<[u8]>) {
         let everybody = SocketAddr::new(address(lan, u16::MAX), DESIGNATED_PORTS[0]);
         self.spread(None, lan, source, everybody, bytes);
+    }
+}
+
+/// Changes what a check of its own must find: the age of a record, its signature, the name of a step.
+fn aim(frame: &mut [u8], bits: u64) {
+    let (place, mask) = match (frame[4], bits % 3) {
+        (RECORDS, 0) => (6, 0x80),
+        (RECORDS, 1) => (frame.len() - 1, 1),
+        (STEP, 0) => (6, 1),
+        _ => return,
+    };
+    if let Some(byte) = frame.get_mut(place) {
+        *byte ^= mask;
     }
 }
 

@@ -49,9 +49,9 @@ pub(super) struct Node {
     pub(super) takes_offers: bool,
     pub(super) declines: bool,
     pub(super) small: bool,
-    /// Its application takes no events now, or did not for a while.
+    /// Its application takes no events now; the identities that it had while that was so.
     pub(super) deaf: bool,
-    pub(super) was_deaf: bool,
+    pub(super) deaf_as: BTreeSet<PeerId>,
     pub(super) identity: [u8; 32],
     pub(super) peer: PeerId,
     /// How many identities it has had.
@@ -136,6 +136,15 @@ impl Node {
         self.identity = seed;
         self.peer = Identity::from_seed(seed).peer_id();
         self.identities += 1;
+        if self.deaf {
+            self.deaf_as.insert(self.peer);
+        }
+    }
+
+    /// Its application stops taking events.
+    pub(super) fn become_deaf(&mut self) {
+        self.deaf = true;
+        self.deaf_as.insert(self.peer);
     }
 
     pub(super) fn runs(&self) -> bool {

@@ -46,7 +46,7 @@ impl World {
 
     /// Whether the application of a node of this identity ever took no events; clones share one.
     pub(crate) fn was_deaf(&self, peer: &PeerId) -> bool {
-        self.nodes.iter().any(|node| node.peer == *peer && node.was_deaf)
+        self.nodes.iter().any(|node| node.deaf_as.contains(peer))
     }
 
     pub(crate) fn is_healed(&self) -> bool {
