@@ -102,6 +102,14 @@ impl Engine {
             let session = known.session;
             self.send_frame(id, &Frame::Verified { session });
         }
+        // What was shared on a link that had stalled is lost with it.
+        let replaced = before.is_some_and(|before| before != id) && !replaced_older;
+        if replaced && self.peers.get(&peer).is_some_and(|known| known.is_trusted()) {
+            self.share_everything_with(peer);
+            if !planted!(self, NoReoffer) {
+                self.offer_everything_to(peer);
+            }
+        }
         self.resend_texts(peer);
         self.transfers_moved(peer);
     }

@@ -166,7 +166,7 @@ impl World {
         let Some(of_kind) = frames.values().nth(pick(0, frames.len())) else { return };
         let Some(mut frame) = of_kind.get(pick(1, of_kind.len())).cloned() else { return };
         if altered {
-            if roll(5) % 2 == 0 {
+            if roll(5).is_multiple_of(2) {
                 alter(&mut frame[4..], roll(2));
             } else {
                 aim(&mut frame, roll(4));
@@ -262,7 +262,7 @@ fn aim(frame: &mut [u8], bits: u64) {
 /// Flips some bits, more often in front, where a frame's fields are.
 fn alter(body: &mut [u8], bits: u64) {
     for change in 0..=scale(draw(bits, 0, 0, 0), 3) {
-        let in_front = draw(bits, 1, 0, change) % 2 == 0;
+        let in_front = draw(bits, 1, 0, change).is_multiple_of(2);
         let bytes = if in_front { body.len().min(8) } else { body.len() };
         let bit = scale(draw(bits, 2, 0, change), bytes as u64 * 8) as usize;
         if let Some(byte) = body.get_mut(bit / 8) {

@@ -48,7 +48,7 @@ impl Check for Provenance {
                 }
             }
             Seen::Event { node, event: Event::ContentDelivered { content, to } } => {
-                match world.may_have_held(to, content) || world.is_insider(&to) {
+                match world.may_have_held(to, content) || world.is_insider(to) {
                     true => Ok(()),
                     false => Err(Broken::on(node, format!("{content:?} counts as delivered, and is not"))),
                 }

@@ -16,12 +16,15 @@ const BURST: u64 = 3;
 /// What may happen in a second for each node, several times what the busiest healthy run needs: an echo never ends.
 const HAPPENINGS: u64 = 10_000;
 
+/// What each node has sent, and how often it jumped above a record of its own.
+type Totals = BTreeMap<usize, (u64, u64)>;
+
 /// What each node had sent a second ago, and when the quiet window began.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     sent: BTreeMap<usize, (u64, u64)>,
     /// Also the incarnation jumps of each node: each begins with a beacon.
-    quiet: Option<(f64, BTreeMap<usize, (u64, u64)>)>,
+    quiet: Option<(f64, Totals)>,
     happened: u64,
 }
 
