@@ -50,6 +50,8 @@ pub use content::{
     BLOCK_SIZE, BlockCheck, BlockList, BlockRef, BlockVerifier, ContentHasher, ContentId, ContentKind,
     MAX_BLOCKS, Manifest, ManifestError, TooLarge, Verdict,
 };
+#[cfg(feature = "marks")]
+pub use engine::Table;
 pub use engine::{
     DialError, Engine, FetchError, Level, LinkRefused, PeerView, Progress, PublishError, Restored, StepError,
     TextError,

@@ -84,6 +84,7 @@ catalogue! {
     DialUnneeded: "A dial was dropped because its peer is linked by another way.",
     TargetLinked: "An address by hand was left alone because its peer is linked.",
     TargetLost: "A confirmed link to an address by hand was lost and the address is dialled again.",
+    AnotherAnswered: "A dial to a peer was answered by another one.",
     RedialLate: "A dial was repeated after the first minute, at growing intervals.",
     NetworkChanged: "Peers without a link are dialled anew because the network may be another.",
     // Handshakes.
@@ -150,6 +151,7 @@ catalogue! {
     SourceGivenUp: "A source is not asked for a content any more.",
     SourceSwitched: "A transfer that had lost its source goes on with one.",
     SourceAbsent: "A transfer has no source now but hopes for one.",
+    SourceForgiven: "A transfer that waits for a source in vain asks again those whom it had given up.",
     NoSourceLeft: "A transfer failed because nobody is left to serve it.",
     WindowRefilled: "A block was written and more were asked for.",
     StoreSlow: "The store was slow and the source was not blamed.",
@@ -160,10 +162,18 @@ catalogue! {
     DepartureKept: "A peer left the table before the application was told that it went.",
 }
 
-/// How often each mark was taken by one engine.
+/// How often each mark was taken, by one engine or by several.
 #[cfg(feature = "marks")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marks([u64; Mark::ALL.len()]);
+
+#[cfg(feature = "marks")]
+impl Default for Marks {
+    /// None was taken.
+    fn default() -> Self {
+        Marks::new()
+    }
+}
 
 #[cfg(feature = "marks")]
 impl Marks {
@@ -174,6 +184,13 @@ impl Marks {
     pub(crate) fn hit(&mut self, mark: Mark) {
         if let Some(count) = self.0.get_mut(mark as usize) {
             *count = count.saturating_add(1);
+        }
+    }
+
+    /// Adds what another engine, or an earlier run, has counted.
+    pub fn add(&mut self, other: &Marks) {
+        for (sum, more) in self.0.iter_mut().zip(other.0) {
+            *sum = sum.saturating_add(more);
         }
     }
 

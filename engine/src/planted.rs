@@ -73,4 +73,12 @@ catalogue! {
     NoReoffer = "no-reoffer": "Contents are offered to a peer once and not after a reconnect.",
     UnboundedTable = "unbounded-table": "The table of peers grows beyond its limit.",
     DeafToSilence = "deaf-to-silence": "A link is never lost however long it is silent.",
+    RestlessLinks = "restless-links": "A link that is well is dropped when it has been silent for a second, and dialled anew.",
+    PanicOnFrame = "panic-on-frame": "A withdrawal of content that is being fetched causes a panic.",
+    OneDeadlineAtATime = "one-deadline-at-a-time": "Of all that is due only the first is handled.",
+    Amplifier = "amplifier": "A datagram that is no beacon is answered ten times.",
+    SilentAfterBurst = "silent-after-burst": "After the first three beacons none follows.",
+    NewerRecordIgnored = "newer-record-ignored": "A record that is newer within its run is not taken.",
+    LeaverKept = "leaver-kept": "A goodbye is heard and does not end anything.",
+    TextsNotResent = "texts-not-resent": "A text is sent once, whether it is acknowledged or not.",
 }

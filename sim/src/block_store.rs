@@ -12,6 +12,10 @@ pub(crate) struct BlockStore {
     published: BTreeMap<ContentId, Vec<u8>>,
     arriving: BTreeMap<ContentId, BTreeMap<u32, Vec<u8>>>,
     received: BTreeMap<ContentId, Vec<u8>>,
+    /// The first half of each block that is being written: what a crash leaves of it.
+    halves: BTreeMap<ContentId, BTreeMap<u32, Vec<u8>>>,
+    /// What a crash left of contents that were arriving: it has no name and is begun anew.
+    leftovers: BTreeMap<ContentId, Vec<u8>>,
 }
 
 impl BlockStore {
@@ -39,21 +43,24 @@ impl BlockStore {
         self.published.contains_key(content)
     }
 
-    /// How many contents are arriving.
-    pub(crate) fn arriving(&self) -> usize {
-        self.arriving.len()
-    }
-
     #[cfg(feature = "turmoil")]
     pub(crate) fn withdraw(&mut self, content: &ContentId) {
         self.published.remove(content);
     }
 
     pub(crate) fn open(&mut self, content: ContentId) {
+        // As in the runtime: a transfer begins with its first block, whatever an earlier run has left.
+        self.leftovers.remove(&content);
         self.arriving.entry(content).or_default();
     }
 
+    /// A block is being written; until [`write`](Self::write) it may be torn.
+    pub(crate) fn begin_write(&mut self, block: BlockRef, data: &[u8]) {
+        self.halves.entry(block.content).or_default().insert(block.index, data[..data.len() / 2].to_vec());
+    }
+
     pub(crate) fn write(&mut self, block: BlockRef, data: Vec<u8>) -> Result<(), StoreFailure> {
+        self.halves.get_mut(&block.content).map(|halves| halves.remove(&block.index));
         let blocks = self.arriving.get_mut(&block.content).ok_or(StoreFailure::Io)?;
         blocks.insert(block.index, data);
         Ok(())
@@ -80,9 +87,40 @@ impl BlockStore {
         self.arriving.remove(content);
     }
 
+    /// Tears what was not made durable: a block that is being written is there in half, and so is the last one that
+    /// was written and not synced. Says how many contents are torn. `named` when they have their final names already,
+    /// as on a disk that does not wait for its sync.
+    pub(crate) fn tear(&mut self, named: bool) -> u64 {
+        let mut halves = std::mem::take(&mut self.halves);
+        let mut torn = 0;
+        for (content, mut blocks) in std::mem::take(&mut self.arriving) {
+            let half_written = halves.remove(&content).unwrap_or_default();
+            if half_written.is_empty()
+                && let Some(mut last) = blocks.last_entry()
+            {
+                let half = last.get().len() / 2;
+                last.get_mut().truncate(half);
+            }
+            blocks.extend(half_written);
+            if blocks.is_empty() {
+                continue;
+            }
+            torn += 1;
+            let file = blocks.into_values().flatten().collect();
+            let place = if named { &mut self.received } else { &mut self.leftovers };
+            place.insert(content, file);
+        }
+        torn
+    }
+
     /// Loses what was not made durable.
     pub(crate) fn crash(&mut self) {
-        self.arriving.clear();
+        self.tear(false);
+    }
+
+    /// Every content that has its final name.
+    pub(crate) fn all_received(&self) -> impl Iterator<Item = &ContentId> {
+        self.received.keys()
     }
 
     pub(crate) fn received(&self, content: &ContentId) -> Option<&[u8]> {

@@ -15,7 +15,6 @@ mod logical_state;
 mod nearest;
 mod pair;
 mod schedule;
-#[cfg(feature = "turmoil")]
 mod seeds;
 mod stream_end;
 mod trace;

@@ -3,14 +3,19 @@
 mod build;
 pub mod checks;
 mod clock;
+pub mod coverage;
 mod damage;
 mod disk;
 mod expand;
+mod expand_more;
 pub mod faults;
+mod intruders;
 mod network;
 mod node;
 mod phases;
 pub mod plan;
+#[cfg(feature = "planted")]
+pub mod planting;
 mod questions;
 mod record;
 mod streams;
@@ -24,16 +29,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, InterfaceId, LinkId, LinkInput, PeerId,
-    Restored, Seeds, Step, Timestamp,
+    CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, InterfaceId, LinkId, LinkInput, Marks,
+    PeerId, Restored, Seeds, Step, Timestamp,
 };
 
 use crate::draws::seed_bytes;
 use crate::schedule::Schedule;
 use crate::trace::{Trace, What};
+use build::make_small;
 use checks::{Check, Seen};
 use disk::{Done, Job};
 use faults::FaultTally;
+use intruders::Intruders;
 use network::{Lan, Path};
 use node::{Host, NetworkInterface, Node, SOCKET_QUEUE, place};
 use plan::{LinkPlan, Plan};
@@ -97,6 +104,10 @@ pub struct World {
     published: BTreeMap<ContentId, Published>,
     completed: u64,
     tally: FaultTally,
+    /// What insiders and strangers can use, and have.
+    intruders: Intruders,
+    /// Coverage marks of engines that do not run any more.
+    marks: Marks,
     record: Record,
     checks: Vec<Box<dyn Check>>,
     failure: Option<Failure>,
@@ -203,6 +214,8 @@ impl World {
             published: BTreeMap::new(),
             completed: 0,
             tally: FaultTally::default(),
+            intruders: Intruders::of(&plan),
+            marks: Marks::default(),
             record: Record::new(traced),
             checks: checks::all(),
             failure: None,
@@ -380,7 +393,9 @@ impl World {
                 idle = false;
                 self.send_datagram(i, transmit, std::mem::take(&mut buffer));
             }
-            while let Some(event) = self.poll(i, Engine::poll_event) {
+            while !self.nodes[i].deaf
+                && let Some(event) = self.poll(i, Engine::poll_event)
+            {
                 idle = false;
                 self.take_event(i, event);
             }
@@ -439,6 +454,11 @@ impl World {
         if self.plan.badge {
             config.verification.push(Step::Custom(workload::BADGE.to_owned()));
         }
+        if node.small {
+            make_small(&mut config);
+        }
+        #[cfg(feature = "planted")]
+        planting::plant(&self.plan, &node.name, &mut config);
         let label = |kind: &str| format!("{kind} {} {}", node.name, node.starts);
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
@@ -462,13 +482,16 @@ impl World {
         if !self.nodes[i].runs() {
             return;
         }
-        self.nodes[i].engine = None;
+        if let Some(engine) = self.nodes[i].engine.take() {
+            self.marks.add(engine.marks());
+        }
         self.nodes[i].wake = None;
         self.nodes[i].wake_number += 1;
         self.nodes[i].paused = false;
         self.nodes[i].backlog.clear();
         self.nodes[i].backlog_datagrams = 0;
         self.nodes[i].wants.clear();
+        self.nodes[i].shown.clear();
         self.end_streams_of(i, silently);
         self.note(Mark::Stopped, Some(i), &[], |_| What::Stopped);
     }
@@ -476,6 +499,7 @@ impl World {
     fn disk(&mut self, i: usize, job: Job) {
         let now = self.now;
         let node = &mut self.nodes[i];
+        node.disk.begin(&job);
         let (at, starts) = (node.disk.done_at(now), node.starts);
         self.at(at, Happening::Disk { node: i, starts, job });
     }

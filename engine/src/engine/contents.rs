@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
+use crate::planted::planted;
 use crate::wire::{Frame, VALUES_PER_PART};
 
 use super::Engine;
@@ -318,6 +319,9 @@ impl Engine {
     pub(super) fn offer_withdrawn(&mut self, peer: PeerId, content: ContentId) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.offers.remove(&content);
+        }
+        if planted!(self, PanicOnFrame) && self.transfers.contains_key(&content) {
+            panic!("planted");
         }
         self.outputs.forget(Slot::Offer(peer, content));
         self.source_lost(peer, content);

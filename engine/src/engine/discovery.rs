@@ -62,6 +62,14 @@ impl Discovery {
     }
 }
 
+#[cfg(feature = "marks")]
+impl Discovery {
+    /// How many instances were heard.
+    pub(super) fn heard(&self) -> usize {
+        self.heard.len()
+    }
+}
+
 impl Engine {
     // ---- Sending ----
 
@@ -89,6 +97,9 @@ impl Engine {
                 self.jittered(stretched)
             }
         };
+        if planted!(self, SilentAfterBurst) && self.discovery.burst_left == 0 {
+            return;
+        }
         self.set_timer(TimerKey::Beacon, gap);
     }
 
@@ -176,6 +187,9 @@ impl Engine {
             }
             Err(_) => {
                 self.stats.datagrams_malformed += 1;
+                if planted!(self, Amplifier) {
+                    self.amplify(datagram);
+                }
                 return;
             }
         };
@@ -206,6 +220,14 @@ impl Engine {
         self.stats.beacons_accepted += 1;
         self.remember_instance(header.instance, header.counter);
         self.heard_beacon(peer, datagram, &beacon, last.is_none());
+    }
+
+    /// Only for the planted bug: what is no beacon must never be answered.
+    fn amplify(&mut self, datagram: Datagram<'_>) {
+        for _ in 0..10 {
+            let transmit = Transmit { interface: datagram.interface, destination: datagram.source };
+            self.transmit(transmit, datagram.bytes.to_vec());
+        }
     }
 
     fn remember_instance(&mut self, instance: Instance, counter: u64) {

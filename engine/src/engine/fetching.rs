@@ -25,8 +25,11 @@ const ACTIVE: usize = 4;
 /// Wrong or missing answers after which a source is not asked for this content any more.
 const STRIKES: u32 = 3;
 
+/// A transfer without a source asks again those whom it has given up after this many times `source_timeout`.
+const FORGIVEN_AFTER: u32 = 4;
+
 /// Contents remembered as complete, in multiples of `max_contents`.
-const COMPLETED_FACTOR: usize = 4;
+pub(super) const COMPLETED_FACTOR: usize = 4;
 
 impl Engine {
     /// Fetches content that some trusted peer offers, and goes on until it is complete, no peer that offers it is
@@ -386,6 +389,10 @@ impl Engine {
             self.peers.iter().any(|(id, known)| known.offers.contains_key(&content) && !bad.contains(id));
         if hope {
             mark!(self, SourceAbsent);
+            // Those who are hoped for may never come back, while one that was given up has it intact again.
+            if !bad.is_empty() {
+                self.set_timer(TimerKey::Transfer(content), self.config.source_timeout * FORGIVEN_AFTER);
+            }
             self.start_transfers();
         } else {
             mark!(self, NoSourceLeft);
@@ -428,7 +435,13 @@ impl Engine {
     }
 
     pub(super) fn transfer_due(&mut self, content: ContentId) {
-        let Some(transfer) = self.transfers.get(&content) else { return };
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if transfer.source.is_none() {
+            mark!(self, SourceForgiven);
+            transfer.bad.clear();
+            self.source_found(content);
+            return;
+        }
         if transfer.stage == TransferStage::Fetching && !transfer.blocks.contains(&BlockState::Requested) {
             // The store is slow, not the source.
             mark!(self, StoreSlow);

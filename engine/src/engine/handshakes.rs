@@ -25,13 +25,13 @@ use super::peers::{Accepted, Origin};
 use super::verification::step_name;
 
 /// Links to one peer, whatever their stage. Beyond it the oldest that is not used is dropped.
-const LINKS_PER_PEER: usize = 8;
+pub(super) const LINKS_PER_PEER: usize = 8;
 
 /// The most verification steps that a peer may ask for.
 const MAX_STEPS: usize = 8;
 
 /// Places whose version we do not speak that are told to the application.
-const MAX_INCOMPATIBLE: usize = 32;
+pub(super) const MAX_INCOMPATIBLE: usize = 32;
 
 /// Who a handshake has proven.
 struct Believed {
@@ -123,6 +123,9 @@ impl Engine {
             return;
         }
         let peer = believed.peer;
+        if let Some(hoped_for) = hoped_for {
+            self.found_another(hoped_for, address, peer);
+        }
         // A peer that restarted does not profit from what its earlier run has proven.
         let goes_on =
             self.session_of(peer).is_some_and(|current| current.incarnation >= believed.incarnation);

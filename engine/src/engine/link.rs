@@ -158,6 +158,12 @@ impl LinkQueue {
         }
     }
 
+    /// How many bytes of frames wait.
+    #[cfg(feature = "marks")]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// Takes over what waits on a link that is given up.
     pub(crate) fn adopt(&mut self, other: &mut LinkQueue) {
         self.waiting_bytes += core::mem::take(&mut other.waiting_bytes);

@@ -43,6 +43,10 @@ impl Engine {
                 if planted!(self, DeafToSilence) {
                     link.last_heard = now;
                 }
+                if planted!(self, RestlessLinks) {
+                    self.drop_link(id);
+                    return;
+                }
                 if now.since(link.last_heard) >= lost_after {
                     self.stats.links_lost += 1;
                     mark!(self, LinkLostToSilence);

@@ -17,6 +17,8 @@ mod redial;
 mod rivalry;
 mod share;
 mod strangers;
+#[cfg(feature = "marks")]
+mod tables;
 mod texts;
 mod transfer;
 mod trust;
@@ -34,6 +36,7 @@ use crate::identity::{Identity, PeerId};
 use crate::input::{Interface, LinkEnd, LinkId, LinkInput, StoreReply};
 use crate::marks::mark;
 use crate::output::{Action, LinkOutput, Timeout, Transmit};
+use crate::planted::planted;
 use crate::random::{Seeds, Stream};
 use crate::record::SignedRecord;
 use crate::stats::Stats;
@@ -56,6 +59,8 @@ pub use self::links::LinkRefused;
 pub use self::peer::Level;
 pub use self::peers::PeerView;
 pub use self::redial::DialError;
+#[cfg(feature = "marks")]
+pub use self::tables::Table;
 pub use self::texts::TextError;
 pub use self::trust::StepError;
 
@@ -344,6 +349,9 @@ impl Engine {
                 TimerKey::Transfer(content) => self.transfer_due(content),
                 TimerKey::Verification(peer) => self.verification_due(peer, stalled),
                 TimerKey::Gone(peer) => self.peer_gone(peer),
+            }
+            if planted!(self, OneDeadlineAtATime) {
+                break;
             }
         }
         self.pump_links();

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use crate::content::{ContentId, Manifest};
 use crate::event::LeaveReason;
+use crate::identity::PeerId;
 use crate::input::{InterfaceId, LinkId};
 use crate::record::{Instance, SignedRecord};
 use crate::time::Timestamp;
@@ -30,6 +31,8 @@ pub(crate) struct Peer {
     /// All its links, whatever their stage, pending dials included.
     pub(crate) links: Vec<LinkId>,
     pub(crate) redial: Redial,
+    /// Where others answered when it was dialled, and who: an old identity of a host, or an address that moved on.
+    pub(crate) mistaken: VecDeque<(SocketAddr, PeerId)>,
     /// How often we connected to it.
     pub(crate) session: u64,
     /// How often this incarnation of it says that it connected to us.
@@ -128,6 +131,7 @@ impl Peer {
             link: None,
             links: Vec::new(),
             redial: Redial::new(now),
+            mistaken: VecDeque::new(),
             session,
             their_session: (0, 0),
             verification: None,

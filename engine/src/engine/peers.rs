@@ -168,6 +168,12 @@ impl Engine {
             return Accepted::Known(id);
         }
         let held = self.peers.get(&id).map(|peer| &peer.record);
+        if planted!(self, NewerRecordIgnored)
+            && record.kind == RecordKind::Alive
+            && held.is_some_and(|held| held.record().incarnation == record.incarnation)
+        {
+            return Accepted::Known(id);
+        }
         if held.is_some_and(|held| !unverified.supersedes(held) || unverified.rivals(held)) {
             mark!(self, RecordStale);
             self.stats.records_stale += 1;
@@ -209,8 +215,15 @@ impl Engine {
     /// Holds a record that was found good and new.
     fn take_record(&mut self, id: PeerId, record: SignedRecord, age: Duration, origin: Origin) {
         let from = if let Origin::Link(from) = origin { Some(from) } else { None };
-        self.share_record(&record, age, from);
+        // Without floors a goodbye would be news again and again, and go round for ever.
+        let echo = record.record().kind == RecordKind::Gone && !self.peers.contains_key(&id);
+        if !(planted!(self, FloorsForgotten) && echo) {
+            self.share_record(&record, age, from);
+        }
         if record.record().kind == RecordKind::Gone {
+            if planted!(self, LeaverKept) {
+                return;
+            }
             if !planted!(self, FloorsForgotten) {
                 self.remember_floor(record);
             }

@@ -20,7 +20,7 @@ use super::peer::{Peer, Redial};
 const LIVE: Duration = Duration::from_secs(5);
 
 /// Addresses given by hand.
-const MAX_TARGETS: usize = 64;
+pub(super) const MAX_TARGETS: usize = 64;
 
 /// How often it is looked whether an address given by hand, whose peer is linked by another way, is needed.
 const CHECK_TARGET: Duration = Duration::from_secs(2);
@@ -28,8 +28,11 @@ const CHECK_TARGET: Duration = Duration::from_secs(2);
 /// Two dials to one peer are at least this far apart, however often it is heard.
 const SHORTEST_GAP: Duration = Duration::from_millis(250);
 
+/// Addresses of a peer that are remembered because another answered there; beyond it the oldest goes.
+const MAX_MISTAKEN: usize = 16;
+
 /// Dials in flight, to all peers together.
-const MAX_DIALLING: usize = 64;
+pub(super) const MAX_DIALLING: usize = 64;
 
 /// A dial that the driver has not answered by then is given up.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -241,7 +244,22 @@ impl Engine {
         addresses.retain(|(address, _)| {
             !self.peers.iter().any(|(id, other)| *id != peer && answers(other) == Some(*address))
         });
+        let is_linked = |other: &PeerId| self.peers.get(other).is_some_and(|other| other.link.is_some());
+        addresses.retain(|(address, _)| {
+            !known.mistaken.iter().any(|(there, other)| there == address && is_linked(other))
+        });
         addresses
+    }
+
+    /// Another peer answered where this one was hoped for.
+    pub(super) fn found_another(&mut self, hoped_for: PeerId, address: SocketAddr, found: PeerId) {
+        let Some(known) = self.peers.get_mut(&hoped_for).filter(|_| hoped_for != found) else { return };
+        mark!(self, AnotherAnswered);
+        known.mistaken.retain(|(there, _)| *there != address);
+        if known.mistaken.len() >= MAX_MISTAKEN {
+            known.mistaken.pop_front();
+        }
+        known.mistaken.push_back((address, found));
     }
 
     fn start_dial(

@@ -68,6 +68,15 @@ impl Strangers {
         bucket.take(now, 1) && self.links.take(now, 1)
     }
 
+    /// How full its tables are.
+    #[cfg(feature = "marks")]
+    pub(crate) fn tables(&self) -> [super::tables::Table; 2] {
+        [
+            ("addresses with a bucket", self.sources.len(), SOURCES),
+            ("handshakes remembered", self.ephemerals.len(), EPHEMERALS),
+        ]
+    }
+
     /// Notes the ephemeral key of a first handshake message; says whether it is new.
     pub(crate) fn is_fresh(&mut self, ephemeral: [u8; 32]) -> bool {
         if !self.ephemerals.insert(ephemeral) {

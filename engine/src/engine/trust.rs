@@ -19,7 +19,7 @@ use super::outputs::Slot;
 use super::verification::{Verification, union};
 
 /// Messages of custom steps that wait for the application, for each peer. A peer that sends more is rejected.
-const MAX_STEP_EVENTS: usize = 16;
+pub(super) const MAX_STEP_EVENTS: usize = 16;
 
 /// Why a message or verdict of a custom step was not taken. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -22,7 +22,7 @@ use crate::whole_nodes::lan::{Application, Badge, Lan, Settings};
 use crate::world::checks::Class;
 use crate::world::plan::{LinkPlan, Plan};
 use crate::world::sweep::panic_message;
-use crate::world::workload::{BADGE, PATIENCE, RIGHT_BADGE, WRONG_BADGE};
+use crate::world::workload::{BADGE, PATIENCE};
 use crate::world::{Failure, World};
 
 pub use self::beyond::{Beyond, reduce};
@@ -194,8 +194,7 @@ impl<'p> Run<'p> {
 /// The LAN of a plan.
 fn settings(plan: &Plan) -> Settings {
     let nodes = plan.node.iter().map(|node| {
-        let shown = if node.impostor { WRONG_BADGE } else { RIGHT_BADGE };
-        let badge = plan.badge.then_some(Badge { shown, wanted: RIGHT_BADGE });
+        let badge = plan.badge.then_some(Badge { impostor: node.impostor });
         let application = Application { takes_offers: node.takes_offers, patience: Some(PATIENCE), badge };
         (node.name.clone(), application)
     });

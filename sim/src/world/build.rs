@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use p2pnet_engine::Timestamp;
+use p2pnet_engine::{Config, Timestamp};
 
 use crate::draws::seed_bytes;
 
@@ -16,6 +16,16 @@ use super::plan::{HostPlan, LanPlan, Plan};
 
 /// The private port of the first node of a host; the others follow.
 const FIRST_PORT: u16 = 7000;
+
+/// How long the record of a small node is good for.
+const SMALL_TTL: Duration = Duration::from_secs(6);
+
+/// The limits of a node that is small: others run into them.
+pub(super) fn make_small(config: &mut Config) {
+    config.record_ttl = SMALL_TTL;
+    (config.max_peers, config.max_links, config.max_half_open, config.max_dials) = (2, 1, 2, 1);
+    (config.max_queued, config.max_texts, config.max_contents, config.window) = (256 * 1024, 1, 1, 1);
+}
 
 pub(super) fn hosts(plan: &Plan) -> Vec<Host> {
     let host = |(i, host): (usize, &HostPlan)| Host {
@@ -63,6 +73,10 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             port: ports[host],
             aes: node.aes,
             impostor: node.impostor,
+            declines: node.declines,
+            small: node.small,
+            deaf: false,
+            deaf_as: BTreeSet::new(),
             takes_offers: node.takes_offers,
             identity,
             crypto: plan.crypto,
@@ -84,6 +98,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             disk: Disk::empty(delay),
             wants: BTreeSet::new(),
             texts: BTreeSet::new(),
+            shown: BTreeSet::new(),
             left: false,
             disk_lost: false,
             sent: 0,

@@ -108,15 +108,15 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(taint::Taint),
         Box::new(provenance::Provenance::default()),
         Box::new(resurrection::NoResurrection::default()),
-        Box::new(texts::Texts::default()),
         Box::new(bounds::Bounds),
         Box::new(traffic::Traffic::default()),
-        Box::new(one_link::OneLink),
+        Box::new(one_link::OneLink::default()),
         Box::new(quiet::Quiet::default()),
         Box::new(discovery::Discovery),
         Box::new(links::Links),
         Box::new(records::Records),
         Box::new(transfers::Transfers::default()),
+        Box::new(texts::Texts::default()),
     ]
 }
 
@@ -145,7 +145,7 @@ pub const SENTENCES: [(&str, Class, &str); 16] = [
     (
         "provenance",
         Class::Safety,
-        "Every record that is held is one that its subject signed, and every content that arrives is one that its publisher published, byte for byte.",
+        "Every record that is held is one that its subject signed, and every content that arrives is one that its publisher published, byte for byte, and so is every file on a disk after a crash.",
     ),
     (
         "no-resurrection",
@@ -157,18 +157,26 @@ pub const SENTENCES: [(&str, Class, &str); 16] = [
         Class::Safety,
         "A text arrives at most once in each run of its receiver, unchanged, from whom it says; none is reported as delivered that is not; and those sent after the network was healed arrive.",
     ),
-    ("bounds", Class::Safety, "Tables stay within the limits of the configuration."),
+    (
+        "bounds",
+        Class::Safety,
+        "Every table and queue of an engine, and its streams, stay within their limits.",
+    ),
     (
         "traffic",
         Class::Safety,
-        "A node sends no more datagrams than its beacons and a bounded number of replies take, whatever it receives.",
+        "A node sends no more datagrams than its beacons and a bounded number of replies take, whatever it receives, only beacons while it is quiet, and nothing goes round without end.",
     ),
     (
         "one-link",
         Class::Safety,
-        "Once the network is quiet every pair has exactly one link, and both sides use the two ends of it.",
+        "While the network is quiet every pair has exactly one link and keeps it, and both sides trust each other.",
     ),
-    ("quiet", Class::Safety, "When there is nothing to do no link comes or goes."),
+    (
+        "quiet",
+        Class::Safety,
+        "When there is nothing to do no peer comes or goes, and where nothing breaks none is ever lost.",
+    ),
     (
         "discovery",
         Class::Liveness,

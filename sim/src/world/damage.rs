@@ -85,7 +85,13 @@ impl World {
                     self.hosts[host].refuses = true;
                 }
             }
-            Fault::Stranger { .. } => self.strange(index, 0),
+            Fault::SlowApplication { node, .. } => {
+                if let Some(node) = self.plan.node(node) {
+                    self.tally.count(FaultKind::SlowApplication);
+                    self.nodes[node].become_deaf();
+                }
+            }
+            Fault::Insider { .. } | Fault::Stranger { .. } => self.strange(index, 0),
         }
     }
 
@@ -142,7 +148,14 @@ impl World {
                     self.hosts[host].refuses = false;
                 }
             }
+            Fault::SlowApplication { node, .. } => {
+                if let Some(node) = self.plan.node(node) {
+                    self.hear_again(node);
+                }
+            }
+            Fault::Stranger { traffic: Traffic::Crowd, .. } => self.send_off(0),
             Fault::AddressChange { .. }
+            | Fault::Insider { .. }
             | Fault::ClockJump { .. }
             | Fault::Reset { .. }
             | Fault::Stranger { .. } => {}
@@ -176,6 +189,7 @@ impl World {
         }
         for node in core {
             self.nodes[node].slow = None;
+            self.hear_again(node);
             self.nodes[node].disk.heal();
             self.resume(node);
             self.start(node);
@@ -185,14 +199,22 @@ impl World {
 
     /// Another round of a stranger.
     pub(super) fn strange(&mut self, index: usize, round: u64) {
-        let Fault::Stranger { at_ms, for_ms, lan, traffic, per_second } = self.plan.fault[index].clone()
-        else {
-            return;
+        let (at_ms, for_ms, lan, traffic, per_second) = match self.plan.fault[index].clone() {
+            Fault::Stranger { at_ms, for_ms, lan, traffic, per_second } => {
+                (at_ms, for_ms, lan, traffic, per_second)
+            }
+            Fault::Insider { node, altered, .. } => return self.betray(index, round, &node, altered),
+            _ => return,
         };
         let over = self.elapsed() >= Duration::from_millis(at_ms.saturating_add(for_ms));
         let Some(lan) = self.plan.lan(&lan).filter(|_| !over) else { return };
         let seed = self.plan.seed;
         let roll = |purpose: u64| draw(seed, Domain::Stranger as u64, index as u64 * 16 + purpose, round);
+        match traffic {
+            Traffic::Handshakes => self.replay_handshake(lan, roll(0)),
+            Traffic::Crowd => self.pass_by(index, round, lan),
+            _ => {}
+        }
         let overheard = &self.lans[lan].overheard;
         let mut copy =
             overheard.get(scale(roll(0), overheard.len() as u64) as usize).map(|bytes| bytes.to_vec());
@@ -201,6 +223,7 @@ impl World {
                 let length = scale(roll(1), 1200);
                 (0..length).map(|i| draw(roll(2), 0, 0, i).to_le_bytes()[0]).collect()
             }
+            Traffic::Handshakes | Traffic::Crowd => Vec::new(),
             Traffic::Replay => copy.take().unwrap_or_default(),
             Traffic::Forged => {
                 let mut bytes = copy.take().unwrap_or_default();
@@ -217,10 +240,10 @@ impl World {
         let host = listeners.get(scale(roll(5), listeners.len() as u64) as usize).copied();
         let node = host.and_then(|host| self.hosts[host].nodes.first().copied());
         if let (true, Some(node)) = (matches!(traffic, Traffic::Garbage | Traffic::Silence), node) {
-            let said = if traffic == Traffic::Silence { vec![0] } else { bytes.clone() };
+            let said = if traffic == Traffic::Silence { Vec::new() } else { bytes.clone() };
             self.strange_stream(lan, node, said);
         }
-        if traffic != Traffic::Silence {
+        if matches!(traffic, Traffic::Garbage | Traffic::Replay | Traffic::Forged) {
             self.tally.count(FaultKind::StrangerDatagram);
             let source = SocketAddr::new(address(lan, u16::MAX - 1 - (round % 50) as u16), 9999);
             let destination = SocketAddr::new(address(lan, u16::MAX), DESIGNATED_PORTS[0]);
@@ -264,7 +287,12 @@ impl World {
             }
             self.tally.count(if power { FaultKind::PowerLoss } else { FaultKind::Crash });
             self.stop(victim, power);
-            if self.nodes[victim].disk.crash() {
+            #[cfg(feature = "planted")]
+            {
+                let hasty = super::planting::disk_is_hasty(&self.plan, &self.nodes[victim].name);
+                self.nodes[victim].disk.hasty = hasty;
+            }
+            for _ in 0..self.nodes[victim].disk.crash() {
                 self.tally.count(FaultKind::TornWrite);
             }
         }
@@ -320,6 +348,7 @@ impl World {
         self.nodes[clone].disk = self.nodes[node].disk.clone();
         self.nodes[clone].disk.crash();
         self.nodes[clone].take_identity(identity);
+        self.note_clone(self.nodes[clone].peer);
         self.start(clone);
     }
 
@@ -333,6 +362,13 @@ impl World {
         }
         self.read_everything(node);
         self.reschedule(node);
+    }
+
+    /// Its application takes events again.
+    fn hear_again(&mut self, node: usize) {
+        if std::mem::replace(&mut self.nodes[node].deaf, false) {
+            self.drain(node);
+        }
     }
 
     fn change_address(&mut self, host: &str, lan: &str) {

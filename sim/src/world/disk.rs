@@ -18,6 +18,8 @@ pub(super) struct Disk {
     pub(super) incarnation: u64,
     pub(super) full: bool,
     pub(super) rotten: bool,
+    /// It names files before they are durable: a planted bug.
+    pub(super) hasty: bool,
     /// The share of requests that fails.
     pub(super) errors: f64,
     /// What each request takes.
@@ -57,6 +59,13 @@ impl Disk {
     pub(super) fn done_at(&mut self, now: Timestamp) -> Timestamp {
         self.busy_until = self.busy_until.max(now) + self.delay + self.slowdown;
         self.busy_until
+    }
+
+    /// Takes note of a request that begins: a write that is under way can be torn.
+    pub(super) fn begin(&mut self, job: &Job) {
+        if let Job::Write(block, data) = job {
+            self.store.begin_write(*block, data);
+        }
     }
 
     /// Does what was asked. Also which fault came in between.
@@ -112,12 +121,10 @@ impl Disk {
         (done, fault)
     }
 
-    /// Keeps only what was synced. Whether something was being written and is torn.
-    pub(super) fn crash(&mut self) -> bool {
-        let torn = self.store.arriving() > 0;
-        self.store.crash();
+    /// The power goes: what was not synced is torn. Says how many contents are.
+    pub(super) fn crash(&mut self) -> u64 {
         self.busy_until = Timestamp::ZERO;
-        torn
+        self.store.tear(self.hasty)
     }
 
     /// Everything works again.

@@ -2,6 +2,7 @@
 
 use crate::draws::Draws;
 
+use super::expand_more;
 use super::faults::{Fault, Restart, Traffic};
 use super::plan::{
     ContentPlan, Crypto, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan, Plan,
@@ -72,12 +73,19 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         text: Vec::new(),
         content: Vec::new(),
         leave: Vec::new(),
+        dial: Vec::new(),
+        part: Vec::new(),
+        #[cfg(feature = "planted")]
+        bug: None,
+        #[cfg(feature = "planted")]
+        bug_in: Vec::new(),
     };
     links(&mut plan, profile, &mut draws);
     topology(&mut plan, profile, &mut draws);
     core(&mut plan, profile, &mut Draws::new(seed, "plan core"));
     workload(&mut plan, profile, &mut Draws::new(seed, "plan workload"));
     faults(&mut plan, profile, seed);
+    expand_more::corners(&mut plan, profile, seed);
     plan
 }
 
@@ -172,6 +180,8 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
             takes_offers: i == 0 || draws.chance(0.9),
             aes: draws.chance(0.5),
             impostor: false,
+            declines: false,
+            small: false,
         });
     }
     if profile >= Profile::Wifi && draws.chance(0.3) {
@@ -227,11 +237,19 @@ fn workload(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
             at_ms: draws.below(chaos),
             from: any(draws, &names),
             bytes: bytes(draws),
+            twin: None,
+            withdraw_ms: None,
         });
     }
     // What is sent after the network was healed must arrive.
     let core = plan.core.clone();
-    plan.content.push(ContentPlan { at_ms: chaos + 500, from: any(draws, &core), bytes: 1 + bytes(draws) });
+    plan.content.push(ContentPlan {
+        at_ms: chaos + 500,
+        from: any(draws, &core),
+        bytes: 1 + bytes(draws),
+        twin: None,
+        withdraw_ms: None,
+    });
     for pair in core.windows(2) {
         let (from, to) = (pair[0].clone(), pair[1].clone());
         plan.text.push(TextPlan { at_ms: chaos + draws.below(3_000), from, to, bytes: 20 });

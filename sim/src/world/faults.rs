@@ -62,6 +62,17 @@ pub enum Fault {
     Reset { at_ms: u64, a: String, b: String },
     /// The host refuses connections.
     Refuse { at_ms: u64, for_ms: u64, host: String },
+    /// The node's application takes no events.
+    SlowApplication { at_ms: u64, for_ms: u64, node: String },
+    /// The node puts frames that others sent on its own links, behind its own; with `altered` some bits are flipped.
+    Insider {
+        at_ms: u64,
+        for_ms: u64,
+        node: String,
+        per_second: u32,
+        #[serde(default)]
+        altered: bool,
+    },
     /// Somebody sends nonsense into a network.
     Stranger { at_ms: u64, for_ms: u64, lan: String, traffic: Traffic, per_second: u32 },
 }
@@ -92,6 +103,10 @@ pub enum Traffic {
     Forged,
     /// Streams that say nothing.
     Silence,
+    /// Streams that say what a dialler said first on another one.
+    Handshakes,
+    /// Genuine beacons of nodes that are gone again at once, some of them from another network.
+    Crowd,
 }
 
 /// Every kind of fault that a run counts, and its name.
@@ -138,11 +153,15 @@ pub enum FaultKind {
     TornWrite,
     StrangerDatagram,
     StrangerStream,
+    ReplayedHandshake,
+    PasserBy,
+    SlowApplication,
+    InsiderFrame,
 }
 
 impl FaultKind {
     /// All kinds, in order.
-    pub const ALL: [(FaultKind, &'static str); 39] = [
+    pub const ALL: [(FaultKind, &'static str); 43] = [
         (FaultKind::Loss, "loss"),
         (FaultKind::BurstLoss, "burst-loss"),
         (FaultKind::QueueLoss, "queue-loss"),
@@ -182,6 +201,10 @@ impl FaultKind {
         (FaultKind::TornWrite, "torn-write"),
         (FaultKind::StrangerDatagram, "stranger-datagram"),
         (FaultKind::StrangerStream, "stranger-stream"),
+        (FaultKind::ReplayedHandshake, "replayed-handshake"),
+        (FaultKind::PasserBy, "passer-by"),
+        (FaultKind::SlowApplication, "slow-application"),
+        (FaultKind::InsiderFrame, "insider-frame"),
     ];
 }
 
@@ -242,6 +265,8 @@ impl Fault {
             | Fault::BitRot { at_ms, .. }
             | Fault::Reset { at_ms, .. }
             | Fault::Refuse { at_ms, .. }
+            | Fault::SlowApplication { at_ms, .. }
+            | Fault::Insider { at_ms, .. }
             | Fault::Stranger { at_ms, .. } => *at_ms,
         }
     }
@@ -264,6 +289,8 @@ impl Fault {
             | Fault::DiskSlow { for_ms, .. }
             | Fault::BitRot { for_ms, .. }
             | Fault::Refuse { for_ms, .. }
+            | Fault::SlowApplication { for_ms, .. }
+            | Fault::Insider { for_ms, .. }
             | Fault::Stranger { for_ms, .. } => Some(*for_ms),
             Fault::AddressChange { .. } | Fault::ClockJump { .. } | Fault::Reset { .. } => None,
         }
@@ -311,7 +338,9 @@ impl Fault {
             | Fault::SlowReader { node, .. }
             | Fault::DiskFull { node, .. }
             | Fault::DiskSlow { node, .. }
-            | Fault::BitRot { node, .. } => known("node", node, nodes),
+            | Fault::BitRot { node, .. }
+            | Fault::SlowApplication { node, .. }
+            | Fault::Insider { node, .. } => known("node", node, nodes),
             Fault::AddressChange { host, lan, .. } | Fault::InterfaceDown { host, lan, .. } => {
                 known("host", host, hosts)?;
                 known("lan", lan, lans)

@@ -47,6 +47,11 @@ pub(super) struct Node {
     pub(super) impostor: bool,
     pub(super) takes_offers: bool,
     pub(super) crypto: Crypto,
+    pub(super) declines: bool,
+    pub(super) small: bool,
+    /// Its application takes no events now; the identities that it had while that was so.
+    pub(super) deaf: bool,
+    pub(super) deaf_as: BTreeSet<PeerId>,
     pub(super) identity: [u8; 32],
     pub(super) peer: PeerId,
     /// Every identity that it has had, in order.
@@ -75,6 +80,8 @@ pub(super) struct Node {
     pub(super) wants: BTreeSet<ContentId>,
     /// Texts of the plan that it got, in any of its runs.
     pub(super) texts: BTreeSet<usize>,
+    /// To whom, and on which link, it has shown its badge in this run.
+    pub(super) shown: BTreeSet<(PeerId, [u8; 32])>,
     /// It said goodbye for good.
     pub(super) left: bool,
     /// Its disk was emptied once.
@@ -131,6 +138,15 @@ impl Node {
         self.identity = seed;
         self.peer = self.crypto.identity(seed).peer_id();
         self.identities.push(self.peer);
+        if self.deaf {
+            self.deaf_as.insert(self.peer);
+        }
+    }
+
+    /// Its application stops taking events.
+    pub(super) fn become_deaf(&mut self) {
+        self.deaf = true;
+        self.deaf_as.insert(self.peer);
     }
 
     pub(super) fn runs(&self) -> bool {

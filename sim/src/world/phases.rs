@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use p2pnet_engine::{Cadence, Config, Network, Timestamp};
+use p2pnet_engine::{Cadence, Config, Marks, Network, Timestamp};
 
 use super::World;
 use super::checks::{Class, Seen};
@@ -48,6 +48,8 @@ pub struct Outcome {
     pub transfers: u64,
     /// How often each fault happened.
     pub faults: FaultTally,
+    /// How often each coverage mark was taken, by all engines.
+    pub marks: Marks,
     /// How long the core took to converge after it was healed.
     pub converged_after: Option<Duration>,
 }
@@ -93,6 +95,7 @@ impl World {
             happened: self.happened,
             transfers: self.completed,
             faults: self.tally.clone(),
+            marks: self.marks(),
             converged_after,
         }
     }
@@ -138,7 +141,8 @@ impl World {
             Cadence::Sine { slowest, .. } => slowest,
             _ => Duration::from_secs(300),
         };
-        let crowd = u32::try_from(self.nodes.len().div_ceil(8)).unwrap_or(1);
+        let known = self.nodes.len() + self.passers();
+        let crowd = u32::try_from(known.div_ceil(8)).unwrap_or(1);
         let beacon = (slowest * crowd).min(Duration::from_secs(300)) * 11 / 10;
         // The longest hold-off after a rejection, the longest gap between two dials (engine/redial.rs, links.rs).
         let (hold_off, redial) = (Duration::from_secs(60), Duration::from_secs(33));

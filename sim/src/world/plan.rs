@@ -68,6 +68,20 @@ pub struct Plan {
     /// Nodes that leave on the way.
     #[serde(default)]
     pub leave: Vec<LeavePlan>,
+    /// Addresses that somebody gives a node by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dial: Vec<DialPlan>,
+    /// Applications that part from a peer on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub part: Vec<PartPlan>,
+    /// The planted bug that the nodes of `bug_in` have, or all if there are none.
+    #[cfg(feature = "planted")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<String>,
+    /// See `bug`.
+    #[cfg(feature = "planted")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bug_in: Vec<String>,
 }
 
 /// What keys, signatures and ciphers are made of.
@@ -249,6 +263,12 @@ pub struct NodePlan {
     /// Whether it shows a wrong badge, so that nobody may trust it.
     #[serde(default)]
     pub impostor: bool,
+    /// Whether it declines what it does not take.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub declines: bool,
+    /// Whether its tables are tiny and its record is good for seconds only. None of the core is so.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub small: bool,
 }
 
 /// A text to send.
@@ -276,6 +296,36 @@ pub struct ContentPlan {
     pub from: String,
     /// How long it is.
     pub bytes: usize,
+    /// Another node that publishes the same content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin: Option<String>,
+    /// When it is withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdraw_ms: Option<u64>,
+}
+
+/// An address by hand: that of `to`, as it is then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DialPlan {
+    /// When.
+    pub at_ms: u64,
+    /// Who dials.
+    pub from: String,
+    /// Whom.
+    pub to: String,
+}
+
+/// An application that parts from a peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartPlan {
+    /// When.
+    pub at_ms: u64,
+    /// Who parts.
+    pub node: String,
+    /// From whom.
+    pub from: String,
 }
 
 /// A departure.
@@ -441,10 +491,24 @@ impl Plan {
         }
         for content in &self.content {
             known("node", &content.from, &nodes)?;
+            content.twin.iter().try_for_each(|twin| known("node", twin, &nodes))?;
             if content.bytes > 1 << 28 {
                 return Err("simulated content has 256 MiB at most".to_owned());
             }
         }
+        for dial in &self.dial {
+            known("node", &dial.from, &nodes)?;
+            known("node", &dial.to, &nodes)?;
+        }
+        for part in &self.part {
+            known("node", &part.node, &nodes)?;
+            known("node", &part.from, &nodes)?;
+        }
+        if let Some(small) = self.node.iter().find(|node| node.small && self.core.contains(&node.name)) {
+            return Err(format!("`{}` is small and cannot be of the core", small.name));
+        }
+        #[cfg(feature = "planted")]
+        super::planting::validate(self, &known, &nodes)?;
         self.leave.iter().try_for_each(|leave| known("node", &leave.node, &nodes))
     }
 }
@@ -471,6 +535,11 @@ impl LinkPlan {
         }
         Ok(())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_no(flag: &bool) -> bool {
+    !flag
 }
 
 const fn yes() -> bool {

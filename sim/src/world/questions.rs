@@ -2,17 +2,53 @@
 
 use std::collections::BTreeSet;
 
-use p2pnet_engine::{ContentId, PeerId};
+use p2pnet_engine::{ContentId, Marks, PeerId};
 
 use super::World;
 
 impl World {
+    /// How often each coverage mark was taken so far, by engines that run and by those that did.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        let mut sum = self.marks.clone();
+        self.nodes.iter().filter_map(|node| node.engine.as_ref()).for_each(|engine| sum.add(engine.marks()));
+        sum
+    }
+
+    /// Whether nothing of the plan can break a link.
+    pub(crate) fn never_breaks(&self) -> bool {
+        let plan = &self.plan;
+        let loses = plan.link.iter().any(|link| link.loss > 0.0 && link.name != "awful");
+        plan.fault.is_empty() && plan.part.is_empty() && plan.path.is_empty() && !loses
+    }
+
+    /// How many identities a node had before the one that it has.
+    pub(crate) fn earlier_identities(&self, node: usize) -> u64 {
+        self.nodes[node].identities.len().saturating_sub(1) as u64
+    }
+
+    /// A content that a node has under its final name, though it is not what was published.
+    pub(crate) fn torn_content(&self, node: usize) -> Option<ContentId> {
+        let mut received = self.nodes[node].disk.store.all_received();
+        received.find(|content| !self.received_rightly(node, content)).copied()
+    }
+
+    /// What happened so far, in number.
+    pub(crate) fn happenings(&self) -> u64 {
+        self.happened
+    }
+
     pub(crate) fn starts(&self, node: usize) -> u64 {
         self.nodes[node].starts
     }
 
     pub(crate) fn is_impostor(&self, node: usize) -> bool {
         self.nodes[node].impostor && self.plan.badge
+    }
+
+    /// Whether the application of a node of this identity ever took no events; clones share one.
+    pub(crate) fn was_deaf(&self, peer: &PeerId) -> bool {
+        self.nodes.iter().any(|node| node.deaf_as.contains(peer))
     }
 
     pub(crate) fn is_healed(&self) -> bool {
@@ -36,8 +72,13 @@ impl World {
     }
 
     /// Links that are open on both sides.
-    pub(crate) fn open_links(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.conns.values().filter_map(super::streams::Conn::open_between)
+    /// Each with the number of its stream, which no other ever has.
+    pub(crate) fn open_links(&self) -> impl Iterator<Item = (u64, usize, usize)> + '_ {
+        let open = |(id, conn): (&super::streams::ConnId, &super::streams::Conn)| {
+            let (a, b) = conn.open_between()?;
+            Some((id.0, a, b))
+        };
+        self.conns.iter().filter_map(open)
     }
 
     /// The texts of the plan that a node got, in any of its runs.

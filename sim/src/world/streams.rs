@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    Action, BLOCK_SIZE, BlockRef, DialFailure, InterfaceId, LinkEnd, LinkId, LinkInput, LinkOutput, Opened,
-    StoreRequest, Timestamp, Verdict, block_header,
+    Action, BlockRef, DialFailure, InterfaceId, LinkEnd, LinkId, LinkInput, LinkOutput, Opened, StoreRequest,
+    Timestamp, Verdict, block_header,
 };
 
 use crate::draws::{comes_true, draw, scale};
@@ -139,6 +139,11 @@ pub(super) enum StreamEvent {
 }
 
 impl Conn {
+    /// The process that somebody dialled, if there is one.
+    pub(super) fn dialled(&self) -> Option<usize> {
+        self.acceptor.node
+    }
+
     fn party(&self, side: Side) -> Party {
         match side {
             Side::Dialler => self.dialler,
@@ -210,8 +215,10 @@ impl World {
                 }
             }
             Action::SendBlock { link, block } => {
-                if let Some(end) = self.end_of(node, link) {
-                    end.queued += block.content.block_len(block.index).unwrap_or(BLOCK_SIZE);
+                if self.end_of(node, link).is_some() {
+                    // It is only a reference and the writer puts control before it: as in the runtime, the link is
+                    // granted its budget again, or the next frame would wait for the block's disk.
+                    self.nodes[node].written.insert(link);
                     self.disk(node, Job::Read(link, block));
                 }
             }
@@ -231,6 +238,7 @@ impl World {
         while let Some(kind) =
             self.nodes[node].engine.as_mut().and_then(|engine| engine.poll_link(link, &mut bytes))
         {
+            self.overhear(node, link, kind, &mut bytes);
             self.note(Mark::Wrote, Some(node), &bytes, |_| What::Wrote {
                 to: format!("{link}"),
                 bytes: bytes.len(),
@@ -255,7 +263,6 @@ impl World {
             let header = block_header(block);
             let mut bytes = header.to_vec();
             bytes.extend_from_slice(data);
-            end.queued += header.len();
             end.bulk.push_back((bytes, 0));
             self.write(conn, side);
         }
@@ -440,13 +447,14 @@ impl World {
                 way.blocked = true;
                 return;
             }
+            let control = !end.control.is_empty();
             let Some((sealed, taken)) = end.next_piece() else {
                 if end.closing {
                     self.hang_up(conn, side, LinkEnd::Eof);
                 }
                 return;
             };
-            end.queued = end.queued.saturating_sub(taken);
+            end.queued = end.queued.saturating_sub(if control { taken } else { 0 });
             let link = end.link;
             if let Some(node) = node {
                 self.nodes[node].written.insert(link);

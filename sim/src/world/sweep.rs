@@ -7,13 +7,15 @@ use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+
+use p2pnet_engine::Marks;
 
 use super::checks::Class;
+use super::coverage;
 use super::faults::{FaultKind, FaultTally};
 use super::plan::{Crypto, Plan};
 use super::{Failure, Outcome, Profile, World, expand};
+use crate::seeds::run_seeds;
 use crate::trace::Detail;
 
 /// The share of seeds that must complete a transfer, in percent: a sweep in which nothing connects must fail.
@@ -63,41 +65,23 @@ pub fn sweep(
     crypto: Crypto,
     jobs: usize,
     keep_going: bool,
-    mut seen: impl FnMut(u64, &Outcome) -> bool,
+    seen: impl FnMut(u64, &Outcome) -> bool,
 ) -> Summary {
-    let next = AtomicU64::new(seeds.start);
-    let stop = AtomicBool::new(false);
-    let (sender, receiver) = mpsc::channel();
-    let mut summary = Summary::default();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            let (next, stop, end, sender) = (&next, &stop, seeds.end, sender.clone());
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    let (_, outcome) = run_plan(Plan { crypto, ..expand(seed, profile) }, false);
-                    if sender.send((seed, outcome)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (seed, outcome) in receiver {
-            if !seen(seed, &outcome) || (outcome.failure.is_some() && !keep_going) {
-                stop.store(true, Ordering::Relaxed);
-            }
-            summary.outcomes.insert(seed, outcome);
-        }
-    });
-    let first = summary.failures().next().map(|(seed, _)| seed);
-    if let Some(first) = first.filter(|_| !keep_going) {
-        summary.outcomes.retain(|&seed, _| seed <= first);
-    }
-    summary
+    let plan_of = |seed| Plan { crypto, ..expand(seed, profile) };
+    sweep_plans(seeds, jobs, keep_going, plan_of, seen)
+}
+
+/// Like [`sweep`], with plans of `plan_of` for the seeds.
+pub fn sweep_plans(
+    seeds: Range<u64>,
+    jobs: usize,
+    keep_going: bool,
+    plan_of: impl Fn(u64) -> Plan + Sync,
+    seen: impl FnMut(u64, &Outcome) -> bool,
+) -> Summary {
+    let run = |seed| run_plan(plan_of(seed), false).1;
+    let failed = |outcome: &Outcome| outcome.failure.is_some();
+    Summary { outcomes: run_seeds(seeds, jobs, keep_going, run, failed, seen) }
 }
 
 impl Summary {
@@ -117,6 +101,14 @@ impl Summary {
     pub fn faults(&self) -> FaultTally {
         let mut sum = FaultTally::default();
         self.outcomes.values().for_each(|outcome| sum.add(&outcome.faults));
+        sum
+    }
+
+    /// How often each coverage mark was taken.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        let mut sum = Marks::default();
+        self.outcomes.values().for_each(|outcome| sum.add(&outcome.marks));
         sum
     }
 
@@ -150,11 +142,14 @@ impl Summary {
         let faults = self.faults();
         let rare = |kind: &&(FaultKind, &str)| faults.of(kind.0) * 1000 < LEAST_FAULTS * seeds;
         let rarest =
-            FaultKind::ALL.iter().filter(|_| profile == Profile::Hostile && seeds >= 1000).find(rare)?;
-        let (name, count) = (rarest.1, faults.of(rarest.0));
-        Some(format!(
-            "fault {name} happened {count} times in {seeds} seeds; {LEAST_FAULTS} in 1000 are the least"
-        ))
+            FaultKind::ALL.iter().filter(|_| profile == Profile::Hostile && seeds >= 1000).find(rare);
+        if let Some(&(kind, name)) = rarest {
+            let count = faults.of(kind);
+            return Some(format!(
+                "fault {name} happened {count} times in {seeds} seeds; {LEAST_FAULTS} in 1000 are the least"
+            ));
+        }
+        coverage::gap(&self.marks(), seeds, profile)
     }
 }
 

@@ -1,20 +1,21 @@
 //! What applications do: send texts, publish, take what is offered, show badges, leave.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use p2pnet_engine::{ContentId, Event, Timestamp};
+use p2pnet_engine::{ContentId, Event, PeerId, Timestamp};
 
 use crate::draws::draw;
 use crate::trace::What;
 
 use super::checks::Seen;
+use super::node::NetworkInterface;
 use super::plan::Plan;
 use super::record::Mark;
 use super::{Happening, World};
 
 /// The name of the custom step that a plan with `badge` asks for.
 pub(crate) const BADGE: &str = "badge";
-pub(crate) const RIGHT_BADGE: &[u8] = b"the right badge";
 pub(crate) const WRONG_BADGE: &[u8] = b"a badge of paper";
 /// How long an application waits before it tries again what was refused.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
@@ -26,6 +27,9 @@ pub(crate) const TEXT_TRIES: u32 = 120;
 pub(super) enum Work {
     Text { index: usize, node: usize, tries: u32 },
     Publish { index: usize, node: usize },
+    Withdraw { index: usize, node: usize },
+    Dial { node: usize, to: usize },
+    Part { node: usize, from: usize },
     Leave { node: usize },
     Fetch { node: usize, starts: u64, content: ContentId },
 }
@@ -43,6 +47,9 @@ impl Work {
         match self {
             Work::Text { node, .. }
             | Work::Publish { node, .. }
+            | Work::Withdraw { node, .. }
+            | Work::Dial { node, .. }
+            | Work::Part { node, .. }
             | Work::Leave { node }
             | Work::Fetch { node, .. } => Some(*node),
         }
@@ -72,6 +79,14 @@ impl Plan {
     }
 }
 
+/// What a node shows to another: of no use to anybody else who has seen it.
+pub(crate) fn right_badge(from: &PeerId, to: &PeerId) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new_derive_key("p2pnet-sim badge");
+    hasher.update(from.as_bytes());
+    hasher.update(to.as_bytes());
+    hasher.finalize().as_bytes().to_vec()
+}
+
 impl World {
     pub(super) fn schedule_work(&mut self) {
         let mut work = Vec::new();
@@ -82,6 +97,22 @@ impl World {
         for (index, content) in self.plan.content.iter().enumerate() {
             let node = self.plan.node(&content.from).unwrap_or(0);
             work.push((content.at_ms, Work::Publish { index, node }));
+            if let Some(twin) = content.twin.as_ref().and_then(|twin| self.plan.node(twin)) {
+                work.push((content.at_ms, Work::Publish { index, node: twin }));
+            }
+            if let Some(at_ms) = content.withdraw_ms {
+                work.push((at_ms, Work::Withdraw { index, node }));
+            }
+        }
+        for dial in &self.plan.dial {
+            if let (Some(node), Some(to)) = (self.plan.node(&dial.from), self.plan.node(&dial.to)) {
+                work.push((dial.at_ms, Work::Dial { node, to }));
+            }
+        }
+        for part in &self.plan.part {
+            if let (Some(node), Some(from)) = (self.plan.node(&part.node), self.plan.node(&part.from)) {
+                work.push((part.at_ms, Work::Part { node, from }));
+            }
         }
         for leave in &self.plan.leave {
             work.push((leave.at_ms, Work::Leave { node: self.plan.node(&leave.node).unwrap_or(0) }));
@@ -96,6 +127,15 @@ impl World {
             Work::Text { index, node, tries } => self.send_text(index, node, tries),
             Work::Publish { index, node } => self.publish(index, node),
             Work::Leave { node } => self.leave(node),
+            Work::Withdraw { index, node } => self.withdraw(index, node),
+            Work::Dial { node, to } => self.dial_by_hand(node, to),
+            Work::Part { node, from } => {
+                let (now, peer) = (self.local(node), self.nodes[from].peer);
+                if let Some(engine) = &mut self.nodes[node].engine {
+                    engine.disconnect(now, peer);
+                    self.drain(node);
+                }
+            }
             Work::Fetch { node, starts, content } => {
                 if self.nodes[node].starts == starts && self.nodes[node].wants.contains(&content) {
                     self.fetch(node, content);
@@ -136,10 +176,39 @@ impl World {
         let bytes = self.plan.bytes(index);
         let (manifest, list) =
             self.nodes[node].disk.store.publish(&format!("content {index}"), bytes.clone());
-        self.published.insert(manifest.content, Published { node, index, bytes });
+        // Of twins the one that the plan names first counts as the publisher.
+        let first = self.plan.node(&self.plan.content[index].from) == Some(node);
+        if first || !self.published.contains_key(&manifest.content) {
+            self.published.insert(manifest.content, Published { node, index, bytes });
+        }
         let now = self.local(node);
         if let Some(engine) = &mut self.nodes[node].engine
             && engine.publish(now, manifest, list).is_ok()
+        {
+            self.drain(node);
+        }
+    }
+
+    fn withdraw(&mut self, index: usize, node: usize) {
+        let mut of_index =
+            self.published.iter().filter(|(_, published)| (published.node, published.index) == (node, index));
+        let Some(content) = of_index.next().map(|(&content, _)| content) else { return };
+        self.nodes[node].disk.store.withdraw(&content);
+        let now = self.local(node);
+        if let Some(engine) = &mut self.nodes[node].engine {
+            engine.withdraw(now, content);
+            self.drain(node);
+        }
+    }
+
+    /// Somebody gives a node the address that another has now.
+    fn dial_by_hand(&mut self, node: usize, to: usize) {
+        let Some(ip) = self.hosts[self.nodes[to].host].interfaces.first().map(NetworkInterface::ip) else {
+            return;
+        };
+        let (now, address) = (self.local(node), SocketAddr::new(ip, self.nodes[to].port));
+        if let Some(engine) = &mut self.nodes[node].engine
+            && engine.dial(now, address).is_ok()
         {
             self.drain(node);
         }
@@ -189,6 +258,11 @@ impl World {
                 self.nodes[node].wants.insert(manifest.content);
                 self.fetch(node, manifest.content);
             }
+            Event::ContentOffered { manifest, .. } if self.nodes[node].declines => {
+                if let Some(engine) = &mut self.nodes[node].engine {
+                    engine.decline(now, manifest.content);
+                }
+            }
             Event::ContentFailed { manifest, .. } => {
                 let again = Work::Fetch { node, starts, content: manifest.content };
                 self.after(PATIENCE * 2, Happening::Work(again));
@@ -202,18 +276,25 @@ impl World {
                 self.nodes[node].wants.remove(&manifest.content);
                 self.completed += 1;
             }
-            Event::StepMessage { peer, step, message, .. } => {
-                let badge = if self.nodes[node].impostor { WRONG_BADGE } else { RIGHT_BADGE };
-                if let Some(engine) = &mut self.nodes[node].engine {
-                    let over = match message {
-                        None => true,
-                        Some(shown) => engine.step_conclude(now, peer, &step, shown == RIGHT_BADGE).is_err(),
-                    };
-                    // A peer that verifies us anew on another link asks for our badge once more. A step that is
-                    // over on both sides refuses it.
-                    if over {
-                        let _ = engine.step_send(now, peer, &step, badge);
+            Event::StepMessage { peer, step, message, transcript } => {
+                let own = self.nodes[node].peer;
+                let impostor = self.nodes[node].impostor;
+                let badge = if impostor { WRONG_BADGE.to_vec() } else { right_badge(&own, &peer) };
+                let Some(engine) = &mut self.nodes[node].engine else { return };
+                let asks = match message {
+                    None => true,
+                    Some(shown) => {
+                        let right = shown == right_badge(&peer, &own);
+                        engine.step_conclude(now, peer, &step, right).is_err()
                     }
+                };
+                // A peer that verifies us anew on another link asks for our badge once more. Once on each link is
+                // enough: two that answer each other's answers would never end.
+                if asks
+                    && self.nodes[node].shown.insert((peer, transcript))
+                    && let Some(engine) = &mut self.nodes[node].engine
+                {
+                    let _ = engine.step_send(now, peer, &step, &badge);
                 }
             }
             Event::Left => self.stop(node, false),

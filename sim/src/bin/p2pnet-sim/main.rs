@@ -1,6 +1,9 @@
 //! `p2pnet-sim`: runs scenarios, plans and sweeps. The same command gives the same output, every time and everywhere.
 
 mod drivers;
+mod marks;
+#[cfg(feature = "planted")]
+mod planted;
 mod worlds;
 
 use std::io::{self, Write};
@@ -43,6 +46,8 @@ enum Command {
     CheckDeterminism(worlds::CheckDeterminism),
     Explain(worlds::Explain),
     Diff(worlds::Diff),
+    #[cfg(feature = "planted")]
+    Planted(planted::Planted),
 }
 
 /// Runs a scenario or a plan: prints its trace, its checks and the hash of the run; exits with 11 if a check fails
@@ -99,6 +104,8 @@ fn main() -> ExitCode {
         Command::CheckDeterminism(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Diff(diff) => diff.run(),
+        #[cfg(feature = "planted")]
+        Command::Planted(planted) => planted.run(),
     };
     // The only error is a reader that has seen enough.
     done.unwrap_or(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use p2pnet_sim::world::checks::SENTENCES;
 use p2pnet_sim::world::plan::Plan;
-use p2pnet_sim::world::sweep::{Summary, keep_failure, run_plan, sweep};
+use p2pnet_sim::world::sweep::{Summary, keep_failure, run_plan, sweep_plans};
 use p2pnet_sim::{Crypto, Detail, LogicalState, Outcome, Profile, expand, nearest};
 
 use crate::drivers::{Driver, driver, print_plan, sweep_on_turmoil};
@@ -58,6 +58,10 @@ pub(crate) struct Sweep {
     /// One JSON object for each seed, and one that sums up
     #[arg(long)]
     pub(crate) json: bool,
+    /// A bug that nodes have
+    #[cfg(feature = "planted")]
+    #[arg(long, value_parser = crate::planted::bug)]
+    plant: Option<p2pnet_sim::world::planting::Plant>,
 }
 
 /// Runs one seed or plan again, with its trace
@@ -140,23 +144,23 @@ impl Sweep {
         let total = self.seeds.end.saturating_sub(self.seeds.start);
         let shows = io::stderr().is_terminal();
         let (mut done, mut failed) = (0u64, 0u64);
-        let summary =
-            sweep(self.seeds.clone(), self.profile, self.crypto, jobs, self.keep_going, |_, outcome| {
-                done += 1;
-                failed += u64::from(outcome.failure.is_some());
-                if shows && (done.is_multiple_of(10) || done == total) {
-                    let filled = usize::try_from(done * 30 / total.max(1)).unwrap_or(30);
-                    let bar = "=".repeat(filled) + &" ".repeat(30 - filled.min(30));
-                    eprint!("\r[{bar}] {done}/{total} seeds, {failed} failed");
-                }
-                self.budget.is_none_or(|budget| started.elapsed() < budget)
-            });
+        let plan_of = |seed| self.plan_of(seed);
+        let summary = sweep_plans(self.seeds.clone(), jobs, self.keep_going, plan_of, |_, outcome| {
+            done += 1;
+            failed += u64::from(outcome.failure.is_some());
+            if shows && (done.is_multiple_of(10) || done == total) {
+                let filled = usize::try_from(done * 30 / total.max(1)).unwrap_or(30);
+                let bar = "=".repeat(filled) + &" ".repeat(30 - filled.min(30));
+                eprint!("\r[{bar}] {done}/{total} seeds, {failed} failed");
+            }
+            self.budget.is_none_or(|budget| started.elapsed() < budget)
+        });
         if shows {
             eprintln!();
         }
         let wall = started.elapsed();
         for (seed, failure) in summary.failures() {
-            let folder = keep_failure(&self.out, Plan { crypto: self.crypto, ..expand(seed, self.profile) })?;
+            let folder = keep_failure(&self.out, self.plan_of(seed))?;
             let (profile, crypto, folder) = (self.profile.name(), self.crypto.name(), folder.display());
             eprintln!(
                 "seed {seed}: {failure}\n  replay: p2pnet-sim replay {seed} --profile {profile} --crypto {crypto}\n  see {folder}"
@@ -178,6 +182,17 @@ impl Sweep {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The plan of a seed, with the planted bug if one was asked for.
+    fn plan_of(&self, seed: u64) -> Plan {
+        #[allow(unused_mut, reason = "without the feature nothing is planted")]
+        let mut plan = Plan { crypto: self.crypto, ..expand(seed, self.profile) };
+        #[cfg(feature = "planted")]
+        if let Some(plant) = &self.plant {
+            plant.plant(&mut plan);
+        }
+        plan
+    }
+
     fn print_text(&self, summary: &Summary, wall: Duration) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let (seeds, node_seconds) = (summary.outcomes.len(), summary.node_seconds());
@@ -194,6 +209,7 @@ impl Sweep {
         for (name, count) in summary.faults().by_name() {
             writeln!(out, "{count:>10}  {name}")?;
         }
+        crate::marks::print(&mut out, &summary.marks())?;
         writeln!(out, "\nhash  {}", summary.hash())
     }
 
@@ -213,6 +229,7 @@ impl Sweep {
             "node_seconds": summary.node_seconds(),
             "with_transfer": summary.with_transfer(),
             "faults": faults,
+            "marks": crate::marks::json(&summary.marks()),
             "not_covered": gap,
             "hash": summary.hash(),
         });
@@ -388,7 +405,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-fn seeds(text: &str) -> Result<Range<u64>, String> {
+pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
     let number = |text: &str| {
         text.parse::<u64>()
             .map_err(|_| format!("`{}` is no number of seeds and no range A..B", text.escape_debug()))
@@ -400,7 +417,7 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     if range.is_empty() { Err(format!("there is no seed in {text}")) } else { Ok(range) }
 }
 
-fn profile(name: &str) -> Result<Profile, String> {
+pub(crate) fn profile(name: &str) -> Result<Profile, String> {
     Profile::find(name).ok_or_else(|| {
         let near = nearest(name, Profile::ALL.iter().map(|(name, _)| *name)).unwrap_or_default();
         format!("there is no profile `{}`; did you mean `{near}`?", name.escape_debug())

@@ -8,6 +8,7 @@ use p2pnet_engine::ContentId;
 use super::seat::Seat;
 use crate::trace::What;
 use crate::whole_nodes::traced_net::Pen;
+use crate::world::workload::{WRONG_BADGE, right_badge};
 
 /// What the application on a node does by itself.
 #[derive(Clone, Debug)]
@@ -20,13 +21,11 @@ pub(crate) struct Application {
     pub(crate) badge: Option<Badge>,
 }
 
-/// The two sides of a custom step.
+/// What a node does in the custom step of a plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Badge {
-    /// What it shows.
-    pub(crate) shown: &'static [u8],
-    /// What it wants to see.
-    pub(crate) wanted: &'static [u8],
+    /// Whether it shows a wrong one.
+    pub(crate) impostor: bool,
 }
 
 impl Default for Application {
@@ -47,18 +46,21 @@ impl Application {
             }
             // What was refused before the transfer began may work soon; what failed on the way needs longer.
             Event::ContentFailed { manifest, .. } => self.fetch_later(manifest.content, 2, handle, seat),
-            Event::StepMessage { peer, step, message, .. } => {
+            Event::StepMessage { peer, step, message, transcript } => {
                 if let Some(badge) = self.badge {
-                    let over = match message {
+                    let own = handle.peer_id();
+                    let asks = match message {
                         None => true,
                         Some(shown) => {
-                            handle.step_conclude(*peer, step, shown == badge.wanted).await.is_err()
+                            let right = *shown == right_badge(peer, &own);
+                            handle.step_conclude(*peer, step, right).await.is_err()
                         }
                     };
-                    // A peer that verifies us anew on another link asks for our badge once more. A step that is over
-                    // on both sides refuses it.
-                    if over {
-                        let _ = handle.step_send(*peer, step, badge.shown).await;
+                    // As in the World: once on each link.
+                    if asks && seat.seen().shown.insert((*peer, *transcript)) {
+                        let shown =
+                            if badge.impostor { WRONG_BADGE.to_vec() } else { right_badge(&own, peer) };
+                        let _ = handle.step_send(*peer, step, shown).await;
                     }
                 }
             }

@@ -47,6 +47,8 @@ pub(super) struct Seen {
     pub(super) turns: BTreeMap<PeerId, u64>,
     /// What the events said that cannot be.
     pub(super) odd: Option<String>,
+    /// To whom, and on which link, it has shown its badge in this run.
+    pub(super) shown: BTreeSet<(PeerId, [u8; 32])>,
 }
 
 /// A command for a node.
@@ -81,6 +83,7 @@ impl Seen {
         self.connected.clear();
         self.trusted.clear();
         self.lost = 0;
+        self.shown.clear();
     }
 
     pub(super) fn note(&mut self, event: &Event) {

@@ -33,6 +33,8 @@ pub enum Beyond {
     Link { link: String, what: &'static str },
     #[error("link `{link}` has a latency of its own; turmoil has one for all")]
     Latency { link: String },
+    #[error("the plan has {what}; on turmoil nobody does that")]
+    Work { what: &'static str },
     #[error("there is a {kind} at {at_ms} ms; on turmoil {instead}")]
     Fault { kind: &'static str, at_ms: u64, instead: &'static str },
 }
@@ -48,6 +50,7 @@ pub fn reduce(plan: &mut Plan) -> Vec<Beyond> {
         plan.crypto = Crypto::Real;
     }
     nodes(plan, &mut out);
+    work(plan, &mut out);
     hosts(plan, &mut out);
     networks(plan, &mut out);
     faults(plan, &mut out);
@@ -72,6 +75,31 @@ fn nodes(plan: &mut Plan, out: &mut Vec<Beyond>) {
     plan.fault.retain(|fault| fault_nodes(fault).into_iter().all(|name| left.contains(name)));
 }
 
+/// Leaves what applications on turmoil do.
+fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
+    let mut none = |there: bool, what: &'static str| {
+        if there {
+            out.push(Beyond::Work { what });
+        }
+    };
+    none(!plan.dial.is_empty(), "addresses given by hand");
+    none(!plan.part.is_empty(), "partings");
+    #[cfg(feature = "planted")]
+    none(plan.bug.is_some(), "a planted bug");
+    none(plan.node.iter().any(|node| node.declines), "nodes that decline");
+    none(plan.node.iter().any(|node| node.small), "nodes with small tables");
+    none(plan.content.iter().any(|content| content.twin.is_some()), "a content that two publish");
+    none(plan.content.iter().any(|content| content.withdraw_ms.is_some()), "a content that is withdrawn");
+    plan.dial.clear();
+    plan.part.clear();
+    #[cfg(feature = "planted")]
+    {
+        (plan.bug, plan.bug_in) = (None, Vec::new());
+    }
+    plan.node.iter_mut().for_each(|node| (node.declines, node.small) = (false, false));
+    plan.content.iter_mut().for_each(|content| (content.twin, content.withdraw_ms) = (None, None));
+}
+
 /// The nodes that a fault names.
 fn fault_nodes(fault: &Fault) -> Vec<&String> {
     match fault {
@@ -81,6 +109,8 @@ fn fault_nodes(fault: &Fault) -> Vec<&String> {
         | Fault::DiskFull { node, .. }
         | Fault::DiskErrors { node, .. }
         | Fault::DiskSlow { node, .. }
+        | Fault::SlowApplication { node, .. }
+        | Fault::Insider { node, .. }
         | Fault::BitRot { node, .. } => vec![node],
         Fault::Clone { node, clone, .. } => vec![node, clone],
         Fault::Reset { a, b, .. } => vec![a, b],
@@ -178,6 +208,8 @@ fn beyond(fault: &Fault) -> Option<(&'static str, &'static str)> {
         Fault::DiskSlow { .. } => ("disk-slow", "disks take no time"),
         Fault::BitRot { .. } => ("bit-rot", "disks do not rot"),
         Fault::Refuse { .. } => ("refuse", "each refused connection would leak a port"),
+        Fault::SlowApplication { .. } => ("slow-application", "applications take every event at once"),
+        Fault::Insider { .. } => ("insider", "nobody gets into the streams of others"),
         Fault::Stranger { .. } => ("stranger", "everybody is a node"),
     })
 }

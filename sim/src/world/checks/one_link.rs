@@ -1,4 +1,4 @@
-//! Exactly one link for each pair, used by both sides.
+//! Exactly one link for each pair, used by both sides, and the same one for as long as nothing happens.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,17 @@ use p2pnet_engine::Level;
 use super::{Broken, Check, Seen, core_pairs};
 use crate::world::World;
 
-/// Looks when the quiet window is over.
-#[derive(Debug)]
-pub(super) struct OneLink;
+/// The streams of each pair, the smaller node first.
+type Links = BTreeMap<(usize, usize), Vec<u64>>;
+
+/// Looks when the quiet window begins and ends, and compares once a second in between.
+#[derive(Debug, Default)]
+pub(super) struct OneLink {
+    before: Option<Links>,
+    jumps: Vec<u64>,
+    /// How often the link of each pair changed in the window.
+    changes: BTreeMap<(usize, usize), u64>,
+}
 
 impl Check for OneLink {
     fn id(&self) -> &'static str {
@@ -17,26 +25,86 @@ impl Check for OneLink {
     }
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
-        let Seen::QuietEnds = seen else { return Ok(()) };
-        let mut links: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-        for (a, b) in world.open_links() {
-            *links.entry((a.min(b), a.max(b))).or_default() += 1;
-        }
-        for (a, b) in core_pairs(world).filter(|(a, b)| a < b) {
-            let count = links.get(&(a, b)).copied().unwrap_or(0);
-            if count != 1 {
-                let message = format!("{count} links with {}", world.name(b));
-                return Err(Broken::on(a, message));
+        match seen {
+            Seen::QuietBegins => {
+                let now = links(world);
+                self.jumps = jumps(world);
+                look(world, &now)?;
+                self.before = Some(now);
+                Ok(())
             }
-            let level = |a: usize, b: usize| {
-                world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b))).map(|peer| peer.level)
-            };
-            if level(a, b) != Some(Level::Trusted) || level(b, a) != Some(Level::Trusted) {
-                let message =
-                    format!("{:?} of {}, which is at {:?}", level(a, b), world.name(b), level(b, a));
-                return Err(Broken::on(a, message));
+            Seen::Second => {
+                self.compare(world);
+                Ok(())
             }
+            Seen::QuietEnds => {
+                self.compare(world);
+                look(world, &links(world))?;
+                self.before = None;
+                self.judge(world)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+impl OneLink {
+    fn compare(&mut self, world: &World) {
+        let Some(before) = &self.before else { return };
+        let now = links(world);
+        for pair in core_pairs(world).filter(|(a, b)| a < b) {
+            if before.get(&pair) != now.get(&pair) {
+                *self.changes.entry(pair).or_default() += 1;
+            }
+        }
+        self.before = Some(now);
+    }
+
+    fn judge(&self, world: &World) -> Result<(), Broken> {
+        let jumps = jumps(world);
+        // Who met its own old record in the window began anew, with new links.
+        let anew = |node: usize| self.jumps.get(node) != jumps.get(node);
+        // Who looks for somebody under an earlier identity finds the present one, once for each.
+        let earlier = |node: usize| world.earlier_identities(node);
+        let churned = self
+            .changes
+            .iter()
+            .find(|&(&(a, b), &changes)| !anew(a) && !anew(b) && changes > earlier(a) + earlier(b));
+        match churned {
+            Some((&(a, b), changes)) => {
+                Err(Broken::on(a, format!("the link with {} changed {changes} times", world.name(b))))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn links(world: &World) -> Links {
+    let mut links = Links::new();
+    for (stream, a, b) in world.open_links() {
+        links.entry((a.min(b), a.max(b))).or_default().push(stream);
+    }
+    links
+}
+
+fn jumps(world: &World) -> Vec<u64> {
+    let of = |node| world.engine(node).map_or(0, |engine| engine.stats().incarnation_jumps);
+    (0..world.len()).map(of).collect()
+}
+
+fn look(world: &World, links: &Links) -> Result<(), Broken> {
+    for (a, b) in core_pairs(world).filter(|(a, b)| a < b) {
+        let count = links.get(&(a, b)).map_or(0, Vec::len);
+        if count != 1 {
+            return Err(Broken::on(a, format!("{count} links with {}", world.name(b))));
+        }
+        let level = |a: usize, b: usize| {
+            world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b))).map(|peer| peer.level)
+        };
+        if level(a, b) != Some(Level::Trusted) || level(b, a) != Some(Level::Trusted) {
+            let message = format!("{:?} of {}, which is at {:?}", level(a, b), world.name(b), level(b, a));
+            return Err(Broken::on(a, message));
+        }
+    }
+    Ok(())
 }

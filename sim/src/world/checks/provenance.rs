@@ -23,6 +23,12 @@ impl Check for Provenance {
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         match *seen {
             Seen::Turn { node } | Seen::Started { node } => {
+                // What a crash has left on the disk is whole or has no name.
+                let started = matches!(seen, Seen::Started { .. });
+                if started && let Some(content) = world.torn_content(node) {
+                    let message = format!("{content:?} is on the disk and not what was published");
+                    return Err(Broken::on(node, message));
+                }
                 let Some(engine) = world.engine(node) else { return Ok(()) };
                 let record = engine.record();
                 let number = (record.record().incarnation, record.record().seq);
@@ -42,7 +48,7 @@ impl Check for Provenance {
                 }
             }
             Seen::Event { node, event: Event::ContentDelivered { content, to } } => {
-                match world.may_have_held(to, content) {
+                match world.may_have_held(to, content) || world.is_insider(to) {
                     true => Ok(()),
                     false => Err(Broken::on(node, format!("{content:?} counts as delivered, and is not"))),
                 }
@@ -57,7 +63,7 @@ impl Provenance {
         let Some(engine) = world.engine(node) else { return Ok(()) };
         for peer in engine.peers() {
             let issued = self.issued.get(&peer.id).is_some_and(|issued| issued.contains(peer.record.bytes()));
-            if !issued {
+            if !issued && !world.passed_by(&peer.id, peer.record.bytes()) {
                 let message =
                     format!("holds a record of {} that its subject never presented", peer.id.short());
                 return Err(Broken::on(node, message));

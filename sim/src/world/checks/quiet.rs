@@ -1,6 +1,6 @@
 //! With nothing to do nothing happens.
 
-use p2pnet_engine::Event;
+use p2pnet_engine::{Event, LeaveReason};
 
 use super::{Broken, Check, Seen, core_pairs};
 use crate::world::World;
@@ -36,6 +36,13 @@ impl Check for Quiet {
                 self.jumps = Some((0..world.len()).map(|node| jumps_of(world, node)).collect());
             }
             Seen::QuietEnds => self.jumps = None,
+            Seen::Event { node, event: Event::PeerLeft { peer, reason: LeaveReason::Lost, .. } }
+                if world.never_breaks() =>
+            {
+                let name =
+                    world.node_of(peer).map_or_else(|| peer.short(), |other| world.name(other).to_owned());
+                return Err(Broken::on(node, format!("{name} is lost where nothing breaks")));
+            }
             Seen::Event { node, event } if self.jumps.is_some() => {
                 let (peer, what) = match event {
                     Event::PeerConnected { peer, .. } => (peer, "is connected"),

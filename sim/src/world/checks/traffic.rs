@@ -2,18 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use p2pnet_engine::Cadence;
+
 use super::{Broken, Check, Seen};
 use crate::world::World;
 
 /// Replies a second (engine/discovery.rs: 4 at once, 40 a second; deferred ones 50 a second at most).
 const REPLIES: u64 = 44;
-/// Beacons a second: a burst of three begins at every change of the network, and a beacon has this many copies for
-/// each network.
+/// A beacon has this many copies for each network.
 const COPIES: u64 = 3;
+/// Beacons of the burst that begins at every change of the network.
+const BURST: u64 = 3;
+/// What may happen in a second for each node, several times what the busiest healthy run needs: an echo never ends.
+const HAPPENINGS: u64 = 10_000;
 
-/// How many datagrams each node had sent a second ago.
+/// What each node has sent, and how often it jumped above a record of its own.
+type Totals = BTreeMap<usize, (u64, u64)>;
+
+/// What each node had sent a second ago, and when the quiet window began.
 #[derive(Debug, Default)]
-pub(super) struct Traffic(BTreeMap<usize, (u64, u64)>);
+pub(super) struct Traffic {
+    sent: BTreeMap<usize, (u64, u64)>,
+    /// Also the incarnation jumps of each node: each begins with a beacon.
+    quiet: Option<(f64, Totals)>,
+    happened: u64,
+}
 
 impl Check for Traffic {
     fn id(&self) -> &'static str {
@@ -21,16 +34,76 @@ impl Check for Traffic {
     }
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
-        let Seen::Second = seen else { return Ok(()) };
+        match *seen {
+            Seen::Second => {
+                self.happened = world.happenings();
+                self.look(world)
+            }
+            Seen::Turn { .. } => self.no_echo(world),
+            Seen::QuietBegins => {
+                let begins = (0..world.len()).map(|node| (node, totals(world, node))).collect();
+                self.quiet = Some((world.elapsed().as_secs_f64(), begins));
+                Ok(())
+            }
+            Seen::QuietEnds => self.look_back(world),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a node has sent, and how often it jumped above a record of its own.
+fn totals(world: &World, node: usize) -> (u64, u64) {
+    let jumps = world.engine(node).map_or(0, |engine| engine.stats().incarnation_jumps);
+    (world.datagrams_sent(node), jumps)
+}
+
+impl Traffic {
+    /// Nothing goes round without end.
+    fn no_echo(&self, world: &World) -> Result<(), Broken> {
+        let happened = world.happenings() - self.happened;
+        let most = HAPPENINGS * world.len() as u64;
+        if happened > most {
+            let message = format!("more than {most} things happened in a second");
+            return Err(Broken { node: None, message });
+        }
+        Ok(())
+    }
+
+    /// No second is full of replies, and none of anything else.
+    fn look(&mut self, world: &World) -> Result<(), Broken> {
         for node in 0..world.len() {
             let now = (world.starts(node), world.datagrams_sent(node));
-            let before = self.0.insert(node, now).filter(|before| before.0 == now.0);
+            let before = self.sent.insert(node, now).filter(|before| before.0 == now.0);
             let sent = now.1 - before.map_or(0, |(_, sent)| sent).min(now.1);
             // A burst, and deferred replies of which each is a broadcast; a change of address begins a new burst.
             let networks = world.networks_of(node);
-            let budget = REPLIES + networks * COPIES * (3 * 4 + 50);
+            let budget = REPLIES + networks * COPIES * (BURST * 4 + 50);
             if sent > budget {
                 return Err(Broken::on(node, format!("{sent} datagrams in a second, {budget} at most")));
+            }
+        }
+        Ok(())
+    }
+
+    /// In the quiet window nobody of the core sent anything but its beacons.
+    fn look_back(&mut self, world: &World) -> Result<(), Broken> {
+        let Some((began, before)) = self.quiet.take() else { return Ok(()) };
+        for node in (0..world.len()).filter(|&node| world.plan().is_core(node)) {
+            let Some(engine) = world.engine(node) else { continue };
+            let (Some(then), now) = (before.get(&node), totals(world, node)) else { continue };
+            let fastest = match engine.config().cadence {
+                Cadence::Constant { interval } => interval,
+                Cadence::Sine { fastest, .. } => fastest,
+                _ => return Ok(()),
+            };
+            let window = world.elapsed().as_secs_f64() - began;
+            // A tenth faster by jitter and a tenth by a wrong clock; one at either end.
+            let beacons = (window / fastest.as_secs_f64() * 1.25) as u64 + 2 + (now.1 - then.1.min(now.1));
+            let budget = beacons * COPIES * world.networks_of(node);
+            let sent = now.0.saturating_sub(then.0);
+            if sent > budget {
+                let message = format!("{sent} datagrams in the quiet window, {budget} at most");
+                return Err(Broken::on(node, message));
             }
         }
         Ok(())

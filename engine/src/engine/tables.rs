@@ -1,0 +1,52 @@
+//! How full every table is, for checks that ask whether it keeps its limit.
+
+use alloc::vec::Vec;
+
+use super::Engine;
+use super::peer::Peer;
+
+/// A table or queue: its name, how much is in it, and its limit.
+pub type Table = (&'static str, usize, usize);
+
+impl Engine {
+    /// Every table and queue of this engine. Of those that there are once for each peer or link, the fullest.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table> {
+        let config = &self.config;
+        let (peers, contents, texts) = (config.max_peers, config.max_contents, config.max_texts);
+        let most = |sizes: &mut dyn Iterator<Item = usize>| sizes.max().unwrap_or(0);
+        let of_peers = |size: fn(&Peer) -> usize| most(&mut self.peers.values().map(size));
+        let mut tables = alloc::vec![
+            ("peers", self.peers.len(), peers),
+            ("floors", self.floors.len(), 2 * peers),
+            ("instances heard", self.discovery.heard(), 2 * peers),
+            ("departures", self.departures.len(), peers),
+            ("lost texts", self.texts_lost.len(), peers),
+            ("links in use", self.connected, config.max_links),
+            ("handshakes", self.half_open.len(), config.max_half_open),
+            ("dials", self.dialling, super::redial::MAX_DIALLING + super::redial::MAX_TARGETS),
+            ("addresses by hand", self.targets.len(), super::redial::MAX_TARGETS),
+            ("published contents", self.published.len(), contents),
+            ("transfers", self.transfers.len(), contents),
+            ("completed contents", self.completed.len(), contents * super::fetching::COMPLETED_FACTOR),
+            ("texts for the application", self.texts_in.len(), texts),
+            ("places of another version", self.incompatible.len(), super::handshakes::MAX_INCOMPATIBLE),
+            ("texts to a peer", of_peers(|peer| peer.texts.outgoing.len()), texts),
+            ("offers of a peer", of_peers(|peer| peer.offers.len()), contents),
+            ("links of a peer", of_peers(|peer| peer.links.len()), super::handshakes::LINKS_PER_PEER),
+            (
+                "messages of steps of a peer",
+                most(&mut self.steps_in.values().map(alloc::collections::VecDeque::len)),
+                super::trust::MAX_STEP_EVENTS,
+            ),
+            (
+                "bytes that wait for a link",
+                most(&mut self.links.values().map(|link| link.queue.waiting())),
+                // A link that takes over what waits for one that is given up may have twice as much for a moment.
+                config.max_queued * 2,
+            ),
+        ];
+        tables.extend(self.strangers.tables());
+        tables
+    }
+}

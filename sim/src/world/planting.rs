@@ -1,0 +1,166 @@
+//! Planted bugs: for each check a bug that it must find, and the search for it.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use p2pnet_engine::{Bug, Config};
+
+use super::faults::Known;
+use super::plan::Plan;
+use super::sweep::run_plan;
+use super::{Failure, Profile, expand};
+
+/// A bug that nodes can have, and what must find it.
+#[derive(Clone, Copy, Debug)]
+pub struct Plant {
+    /// Its name on a command line.
+    pub id: &'static str,
+    /// What is wrong with a node that has it.
+    pub sentence: &'static str,
+    /// The checks of which one must find it.
+    pub checks: &'static [&'static str],
+    /// The profile in which it is looked for first.
+    pub profile: Profile,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Engine(Bug),
+    /// The disk names a file before its blocks are durable.
+    FinishBeforeSync,
+}
+
+/// The bug of the disk: no engine can have it.
+const FINISH_BEFORE_SYNC: Plant = Plant {
+    id: "finish-before-sync",
+    sentence: "A file gets its final name before its blocks are durable.",
+    checks: &["provenance"],
+    profile: Profile::Hostile,
+    kind: Kind::FinishBeforeSync,
+};
+
+/// Every bug that can be planted.
+#[must_use]
+pub fn all() -> Vec<Plant> {
+    let plant = |&bug: &Bug| {
+        let (checks, profile) = expected(bug);
+        Plant { id: bug.id(), sentence: bug.sentence(), checks, profile, kind: Kind::Engine(bug) }
+    };
+    Bug::ALL.iter().map(plant).chain([FINISH_BEFORE_SYNC]).collect()
+}
+
+/// The bug of this id.
+#[must_use]
+pub fn find(id: &str) -> Option<Plant> {
+    all().into_iter().find(|plant| plant.id == id)
+}
+
+/// Which checks may find a bug first, and where it is found soon. A bug without a line here is found nowhere.
+fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
+    use Profile::{Calm, Hostile, Lan, Wifi};
+    match bug {
+        Bug::KeepBothLinks => (&["one-link"], Lan),
+        Bug::CutTheWinner => (&["quiet"], Calm),
+        Bug::EachKeepsItsOwn => (&["links", "quiet"], Lan),
+        Bug::EventsDoNotAlternate => (&["alternate"], Lan),
+        Bug::UntrustedTextAsTrusted => (&["taint"], Hostile),
+        Bug::EnhancedBeforeTrust => (&["taint"], Hostile),
+        Bug::FloorsForgotten => (&["no-resurrection", "leavers"], Hostile),
+        Bug::TextTwice => (&["texts"], Lan),
+        Bug::ForgedRecord => (&["provenance"], Hostile),
+        Bug::BadBlock => (&["provenance"], Lan),
+        Bug::NeverRedial => (&["links"], Lan),
+        Bug::BeaconStorm => (&["traffic"], Calm),
+        Bug::NoReoffer => (&["transfers"], Lan),
+        Bug::UnboundedTable => (&["bounds"], Hostile),
+        Bug::DeafToSilence => (&["links", "records", "texts", "transfers"], Wifi),
+        Bug::RestlessLinks => (&["quiet"], Calm),
+        Bug::PanicOnFrame => (&["no-panic"], Hostile),
+        Bug::OneDeadlineAtATime => (&["deadlines"], Lan),
+        Bug::Amplifier => (&["traffic"], Hostile),
+        Bug::SilentAfterBurst => (&["discovery"], Wifi),
+        Bug::NewerRecordIgnored => (&["records"], Lan),
+        Bug::LeaverKept => (&["leavers"], Calm),
+        Bug::TextsNotResent => (&["texts"], Wifi),
+        _ => (&[], Hostile),
+    }
+}
+
+/// What a search for a planted bug found.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// The first seed that fails, and how.
+    pub found: Option<(u64, Failure)>,
+    /// How many seeds were tried, that one included.
+    pub tried: u64,
+}
+
+impl Plant {
+    /// Gives the bug to nodes of a plan: to all of them in even seeds, to those of every other in odd ones, so that
+    /// it is seen among nodes that do not have it.
+    pub fn plant(&self, plan: &mut Plan) {
+        plan.bug = Some(self.id.to_owned());
+        if !plan.seed.is_multiple_of(2) {
+            plan.bug_in = plan.node.iter().step_by(2).map(|node| node.name.clone()).collect();
+        }
+    }
+
+    /// Runs seeds until one fails, on `jobs` threads; any number of them finds the same seed.
+    #[must_use]
+    pub fn search(&self, seeds: Range<u64>, profile: Profile, jobs: usize) -> Search {
+        let next = AtomicU64::new(seeds.start);
+        let end = AtomicU64::new(seeds.end);
+        let mut found = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs.max(1))
+                .map(|_| {
+                    scope.spawn(|| {
+                        loop {
+                            let seed = next.fetch_add(1, Ordering::Relaxed);
+                            if seed >= end.load(Ordering::Relaxed) {
+                                return None;
+                            }
+                            let mut plan = expand(seed, profile);
+                            self.plant(&mut plan);
+                            if let Some(failure) = run_plan(plan, false).1.failure {
+                                end.fetch_min(seed, Ordering::Relaxed);
+                                return Some((seed, failure));
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let ends = workers.into_iter().filter_map(|worker| worker.join().ok()?);
+            ends.collect::<Vec<(u64, Failure)>>()
+        });
+        found.sort_by_key(|(seed, _)| *seed);
+        let found = found.into_iter().next();
+        let last = found.as_ref().map_or(seeds.end, |(seed, _)| seed + 1);
+        Search { found, tried: last.saturating_sub(seeds.start) }
+    }
+}
+
+pub(super) fn validate(plan: &Plan, known: Known<'_>, nodes: &[&str]) -> Result<(), String> {
+    plan.bug_in.iter().try_for_each(|node| known("node", node, nodes))?;
+    let ids: Vec<&str> = all().iter().map(|plant| plant.id).collect();
+    plan.bug.iter().try_for_each(|bug| known("planted bug", bug, &ids))
+}
+
+/// What a node of this name has.
+fn kind_of(plan: &Plan, node: &str) -> Option<Kind> {
+    let has = plan.bug_in.is_empty() || plan.bug_in.iter().any(|name| name == node);
+    let plant = plan.bug.as_deref().filter(|_| has).and_then(find)?;
+    Some(plant.kind)
+}
+
+/// Gives an engine its bug.
+pub(super) fn plant(plan: &Plan, node: &str, config: &mut Config) {
+    if let Some(Kind::Engine(bug)) = kind_of(plan, node) {
+        config.planted = Some(bug);
+    }
+}
+
+/// Whether the disk of a node has its bug.
+pub(super) fn disk_is_hasty(plan: &Plan, node: &str) -> bool {
+    kind_of(plan, node) == Some(Kind::FinishBeforeSync)
+}
