@@ -90,9 +90,11 @@ impl Texts {
         let Some(author) = author else {
             return Err(Broken::on(node, format!("text {index} arrived before it was sent")));
         };
+        // Of clones the one may have the identity still under which the other has sent.
+        let cloned = world.is_cloned(from);
         if world
             .node_of(from)
-            .is_some_and(|from| from != author && world.peer_id(author) != world.peer_id(from))
+            .is_some_and(|from| from != author && world.peer_id(author) != world.peer_id(from) && !cloned)
         {
             return Err(Broken::on(
                 node,
