@@ -43,7 +43,6 @@ impl BlockStore {
         self.published.contains_key(content)
     }
 
-    #[cfg(feature = "turmoil")]
     pub(crate) fn withdraw(&mut self, content: &ContentId) {
         self.published.remove(content);
     }
