@@ -131,6 +131,8 @@ pub struct Engine {
     dialling: usize,
     /// The highest session count of any peer that was forgotten.
     session_floor: u64,
+    /// The highest number of a text to any peer that was forgotten.
+    text_floor: u64,
     /// Links that others dialled and that have not authenticated, the oldest first.
     half_open: BTreeSet<LinkId>,
     /// Links whose queue changed since it was last pumped.
@@ -215,6 +217,7 @@ impl Engine {
             connected: 0,
             dialling: 0,
             session_floor: 0,
+            text_floor: 0,
             half_open: BTreeSet::new(),
             touched: BTreeSet::new(),
             next_link: 0,

@@ -259,7 +259,9 @@ impl Engine {
                 mark!(self, TableFull);
                 return;
             }
-            self.peers.insert(id, Peer::new(record, age, self.session_floor, self.now));
+            let mut peer = Peer::new(record, age, self.session_floor, self.now);
+            peer.texts.begin_after(self.text_floor);
+            self.peers.insert(id, peer);
             self.outputs.notify(Slot::Peer(id));
         }
         self.consider_dial(id, self.courtesy(id));
@@ -319,6 +321,8 @@ impl Engine {
         let Some(peer) = self.peers.remove(&id) else { return };
         // A peer that comes back must not hear of a session that it has heard of before.
         self.session_floor = self.session_floor.max(peer.session);
+        // Nor take a new text for one that it has: it may remember what we have forgotten.
+        self.text_floor = self.text_floor.max(peer.texts.last_sent);
         self.outputs.forget(Slot::Peer(id));
         self.outputs.forget(Slot::TextsAcked(id));
         self.outputs.forget(Slot::Step(id));

@@ -71,12 +71,7 @@ impl Engine {
         };
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let before = known.link.replace(id);
-        if known.texts.taken_from.is_none_or(|(earlier, _)| earlier < incarnation) {
-            if known.texts.taken_from.is_some_and(|(_, run)| run != instance) {
-                known.texts.last_taken = 0;
-            }
-            known.texts.taken_from = Some((incarnation, instance));
-        }
+        known.texts.take_from(incarnation, instance);
         let replaced_older = before
             .and_then(|before| self.links.get(&before)?.session())
             .is_some_and(|session| session.incarnation < incarnation);
