@@ -215,9 +215,9 @@ fn millis(time: Option<Duration>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use p2pnet_sim::{Difference, Profile};
     use p2pnet_sim::world::Failure;
     use p2pnet_sim::world::checks::Class;
+    use p2pnet_sim::{Difference, Profile};
 
     use super::*;
 
