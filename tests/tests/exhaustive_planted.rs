@@ -20,12 +20,11 @@ fn finds(bug: Bug, scenario: &Scenario, depth: usize, complaint: &str) {
     let (found, ops) = figures.first.unwrap_or_else(|| panic!("{} was not found", bug.id()));
     println!("  first: {found}, after {} operations", ops.len());
     assert!(found.contains(complaint), "{}: {found}, after {ops:#?}", bug.id());
-    assert!(figures.wrong > 0 && figures.wrong < figures.orders, "no order is right: {}", figures.wrong);
 }
 
 #[test]
 fn two_links_that_stay() {
-    finds(Bug::KeepBothLinks, &Scenario::pair(Begin::Heard), usize::MAX, "open: [(0, 1, LinkId(");
+    finds(Bug::KeepBothLinks, &Scenario::pair(Begin::Dialled), usize::MAX, "open: [(0, 1, LinkId(");
 }
 
 #[test]
