@@ -166,6 +166,17 @@ impl Identity {
         }
     }
 
+    /// Whether a record of `peer` means anything to this identity: to a real one a cheap one is nobody.
+    pub(crate) fn goes_with(&self, peer: &PeerId) -> bool {
+        #[cfg(feature = "cheap-crypto")]
+        return crate::cheap::is_peer_key(&peer.0) == matches!(self.0, Secret::Cheap { .. });
+        #[cfg(not(feature = "cheap-crypto"))]
+        {
+            let _ = peer;
+            true
+        }
+    }
+
     /// The suite of the links that this peer dials, if `configured` is what its application asked for.
     pub(crate) fn suite(&self, configured: CipherSuite) -> CipherSuite {
         match &self.0 {

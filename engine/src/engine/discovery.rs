@@ -188,7 +188,11 @@ impl Engine {
             Err(_) => {
                 self.stats.datagrams_malformed += 1;
                 if planted!(self, Amplifier) {
-                    self.amplify(datagram);
+                    for _ in 0..10 {
+                        let transmit =
+                            Transmit { interface: datagram.interface, destination: datagram.source };
+                        self.transmit(transmit, datagram.bytes.to_vec());
+                    }
                 }
                 return;
             }
@@ -220,14 +224,6 @@ impl Engine {
         self.stats.beacons_accepted += 1;
         self.remember_instance(header.instance, header.counter);
         self.heard_beacon(peer, datagram, &beacon, last.is_none());
-    }
-
-    /// Only for the planted bug: what is no beacon must never be answered.
-    fn amplify(&mut self, datagram: Datagram<'_>) {
-        for _ in 0..10 {
-            let transmit = Transmit { interface: datagram.interface, destination: datagram.source };
-            self.transmit(transmit, datagram.bytes.to_vec());
-        }
     }
 
     fn remember_instance(&mut self, instance: Instance, counter: u64) {

@@ -153,7 +153,8 @@ impl Engine {
         if of_other {
             mark!(self, RecordOfOtherInstance);
         }
-        if record.network != self.config.network.tag() || of_other || expired {
+        if record.network != self.config.network.tag() || of_other || expired || !self.identity.goes_with(&id)
+        {
             self.stats.records_refused += 1;
             return Accepted::No;
         }
