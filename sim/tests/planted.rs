@@ -6,7 +6,7 @@ use p2pnet_engine::Bug;
 use p2pnet_sim::world::checks::SENTENCES;
 use p2pnet_sim::world::planting::{all, find};
 
-/// Seeds that are tried for each bug: those of the first release are all found by then.
+/// Seeds that are tried for each bug; none may need more.
 const SEEDS: u64 = 1000;
 
 #[test]

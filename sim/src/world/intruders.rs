@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    Config, DESIGNATED_PORTS, Engine, Identity, Interface, InterfaceAddr, InterfaceId, LinkId, LinkOutput,
-    Network, PeerId, Restored, Seeds,
+    Config, DESIGNATED_PORTS, Engine, Interface, InterfaceAddr, InterfaceId, LinkId, LinkOutput, PeerId,
+    Restored, Seeds,
 };
 
 use crate::draws::{draw, scale, seed_bytes};
@@ -213,9 +213,9 @@ impl World {
             directed_broadcast: true,
             addrs: vec![InterfaceAddr { ip, prefix: 16 }],
         };
-        let network = Network::open("world").expect("the name is a valid one");
-        let config = Config::new(network, "passer-by", 7000);
-        let (identity, seeds) = (Identity::from_seed(seed), Seeds::new(seed, seed));
+        let crypto = self.plan.crypto;
+        let config = Config::new(crypto.network(), "passer-by", 7000);
+        let (identity, seeds) = (crypto.identity(seed), Seeds::new(seed, seed));
         let mut engine = Engine::new(config, identity, Restored::default(), seeds, self.now)
             .expect("the configuration is valid");
         engine.handle_interfaces(self.now, &[interface]);
