@@ -1,0 +1,154 @@
+//! How streams begin: a SYN that may be lost, an answer, a process that takes the stream.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use p2pnet_engine::{DialFailure, InterfaceId, LinkId};
+
+use crate::stream_end::{End, Side};
+use crate::trace::What;
+use crate::world::faults::FaultKind;
+use crate::world::node::{address, place};
+use crate::world::record::Mark;
+use crate::world::{Happening, World};
+
+use super::{Conn, ConnId, Party, StreamEvent, Way};
+
+/// How long the runtime waits for an answer to a dial.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The first SYN that is lost is sent again after this (RFC 6298, section 2.1).
+const SYN_RETRY: Duration = Duration::from_secs(1);
+
+impl World {
+    pub(super) fn begin_dial(&mut self, node: usize, link: LinkId, address: SocketAddr) {
+        self.conns_made += 1;
+        let conn = ConnId(self.conns_made);
+        let host = self.nodes[node].host;
+        self.note(Mark::Action, Some(node), format!("dial {address}").as_bytes(), |world| What::Dialled {
+            to: world.place_name(address),
+        });
+        let there = place(address.ip()).filter(|&(lan, _)| lan < self.lans.len());
+        let own = there.and_then(|(lan, _)| self.hosts[host].interface(lan)).filter(|interface| interface.up);
+        let (Some((lan, number)), Some(own)) = (there, own) else {
+            return self.after(
+                Duration::from_micros(50),
+                Happening::LinkGone {
+                    node,
+                    starts: self.nodes[node].starts,
+                    link,
+                    failure: DialFailure::Unreachable,
+                },
+            );
+        };
+        let dialler = Party { node: Some(node), host, number: own.number };
+        // Nobody may be there: the dial goes to the number, and times out.
+        let target = self.lans[lan].hosts.iter().copied().find(|&other| {
+            self.hosts[other].interface(lan).is_some_and(|interface| interface.number == number)
+        });
+        let process = target.and_then(|target| {
+            self.hosts[target].nodes.iter().copied().find(|&other| self.nodes[other].port == address.port())
+        });
+        let acceptor = Party { node: process, host: target.unwrap_or(host), number };
+        let ends = [Some(End::new(link, false)), None];
+        let ways = [Way::default(), Way::default()];
+        self.conns.insert(conn, Conn { lan, dialler, acceptor, ends, ways, accepted: false });
+        self.nodes[node].links.insert(link, (conn, Side::Dialler));
+        let timed_out = StreamEvent::DialFailed { conn, failure: DialFailure::TimedOut };
+        self.after(DIAL_TIMEOUT, Happening::Stream(timed_out));
+        if target.is_some() {
+            self.send_syn(conn);
+        }
+    }
+
+    pub(super) fn send_syn(&mut self, conn: ConnId) {
+        match self.conn_passes(conn, Side::Acceptor, 60) {
+            Some(delay) => self.after(delay, Happening::Stream(StreamEvent::Syn { conn })),
+            None => self.after(
+                SYN_RETRY,
+                Happening::Stream(StreamEvent::Again { conn, side: Side::Acceptor, number: 0 }),
+            ),
+        }
+    }
+
+    pub(super) fn syn(&mut self, conn: ConnId) {
+        let Some(entry) = self.conns.get(&conn).filter(|conn| !conn.accepted) else { return };
+        let acceptor = entry.acceptor;
+        let process = acceptor.node.filter(|&node| self.nodes[node].runs());
+        let Some(node) = process.filter(|_| !self.hosts[acceptor.host].refuses) else {
+            self.tally.count(FaultKind::Refused);
+            if let Some(delay) = self.conn_passes(conn, Side::Dialler, 60) {
+                let refused = StreamEvent::DialFailed { conn, failure: DialFailure::Refused };
+                self.after(delay, Happening::Stream(refused));
+            }
+            return;
+        };
+        // The kernel answers; the process takes the stream when it runs.
+        match self.conn_passes(conn, Side::Dialler, 60) {
+            Some(delay) => self.after(delay, Happening::Stream(StreamEvent::SynAck { conn })),
+            None => {
+                let again = StreamEvent::Again { conn, side: Side::Acceptor, number: 0 };
+                return self.after(SYN_RETRY, Happening::Stream(again));
+            }
+        }
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.accepted = true;
+        }
+        let starts = self.nodes[node].starts;
+        self.after(Duration::ZERO, Happening::Stream(StreamEvent::Accept { conn, node, starts }));
+    }
+
+    pub(super) fn accept(&mut self, conn: ConnId, node: usize, starts: u64) {
+        let Some(entry) = self.conns.get(&conn) else { return };
+        let (lan, dialler) = (entry.lan, entry.dialler);
+        let source = SocketAddr::new(address(lan, dialler.number), ephemeral(conn));
+        let interface = InterfaceId(u32::try_from(lan + 1).unwrap_or(u32::MAX));
+        let now = self.local(node);
+        let alive = self.nodes[node].starts == starts;
+        let engine = self.nodes[node].engine.as_mut().filter(|_| alive);
+        let accepted = engine.and_then(|engine| engine.accept_link(now, Some(interface), source).ok());
+        match accepted {
+            Some(link) => {
+                self.nodes[node].links.insert(link, (conn, Side::Acceptor));
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.ends[Side::Acceptor as usize] = Some(End::new(link, true));
+                }
+                self.note(Mark::Action, Some(node), b"accept", |world| What::Accepted {
+                    from: world.place_name(source),
+                });
+                self.drain(node);
+                self.tell_writable(conn, Side::Acceptor);
+                self.read(conn, Side::Acceptor);
+            }
+            None => {
+                self.broken_later(conn, Side::Dialler);
+                self.drain(node);
+            }
+        }
+    }
+
+    /// A stranger connects to a node and says `bytes`, then nothing more.
+    pub(in crate::world) fn strange_stream(&mut self, lan: usize, node: usize, bytes: Vec<u8>) {
+        let host = self.nodes[node].host;
+        let Some(number) = self.hosts[host].interface(lan).map(|interface| interface.number) else { return };
+        if !self.nodes[node].runs() || !self.hosts[host].up {
+            return;
+        }
+        self.conns_made += 1;
+        let conn = ConnId(self.conns_made);
+        let stranger = Party { node: None, host, number: u16::MAX - 1 };
+        let acceptor = Party { node: Some(node), host, number };
+        let mut ways = [Way::default(), Way::default()];
+        ways[Side::Acceptor as usize].unread.push_back(bytes);
+        self.conns.insert(
+            conn,
+            Conn { lan, dialler: stranger, acceptor, ends: [None, None], ways, accepted: true },
+        );
+        self.tally.count(FaultKind::StrangerStream);
+        let starts = self.nodes[node].starts;
+        self.after(Duration::ZERO, Happening::Stream(StreamEvent::Accept { conn, node, starts }));
+    }
+}
+
+fn ephemeral(conn: ConnId) -> u16 {
+    50_000 + u16::try_from(conn.0 % 10_000).unwrap_or(0)
+}
