@@ -16,6 +16,7 @@ mod phases;
 pub mod plan;
 #[cfg(feature = "planted")]
 pub mod planting;
+mod processes;
 mod questions;
 mod record;
 mod streams;
@@ -29,16 +30,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    CipherSuite, Config, ContentId, Datagram, DialFailure, Engine, InterfaceId, LinkId, LinkInput, Marks,
-    PeerId, Restored, Seeds, Step, Timestamp,
+    ContentId, Datagram, DialFailure, Engine, InterfaceId, LinkId, LinkInput, Marks, Timestamp,
 };
 
-use crate::draws::seed_bytes;
 use crate::schedule::Schedule;
-use crate::trace::{Trace, What};
-use build::make_small;
+use crate::trace::What;
 use checks::{Check, Seen};
-use disk::{Done, Job};
+use disk::Job;
 use faults::FaultTally;
 use intruders::Intruders;
 use network::{Lan, Path};
@@ -433,189 +431,12 @@ impl World {
         }
     }
 
-    // ---- nodes
-
-    /// Starts a node that does not run, with an incarnation above its last one.
-    fn start(&mut self, i: usize) {
-        if self.nodes[i].runs() || self.nodes[i].left {
-            return;
-        }
-        let (host, now) = (self.nodes[i].host, self.now);
-        self.hosts[host].up = true;
-        let node = &mut self.nodes[i];
-        node.starts += 1;
-        node.disk.incarnation += 1;
-        node.incarnation = node.disk.incarnation;
-        (node.started_at, node.sent, node.received) = (now, 0, 0);
-        let mut config = Config::new(node.crypto.network(), node.name.clone(), node.port);
-        if node.aes {
-            config.suite = CipherSuite::Aes256GcmSha256;
-        }
-        if self.plan.badge {
-            config.verification.push(Step::Custom(workload::BADGE.to_owned()));
-        }
-        if node.small {
-            make_small(&mut config);
-        }
-        #[cfg(feature = "planted")]
-        planting::plant(&self.plan, &node.name, &mut config);
-        let label = |kind: &str| format!("{kind} {} {}", node.name, node.starts);
-        let seed = self.plan.seed;
-        let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
-        let restored = Restored { incarnation: node.incarnation, ..Restored::default() };
-        let identity = node.crypto.identity(node.identity);
-        let incarnation = node.incarnation;
-        let local = self.hosts[host].clock.local(now);
-        let mut engine =
-            Engine::new(config, identity, restored, seeds, local).expect("the configuration is valid");
-        engine.handle_interfaces(local, &self.hosts[host].for_engine());
-        self.nodes[i].engine = Some(engine);
-        self.nodes[i].wake = None;
-        self.note(Mark::Started, Some(i), &incarnation.to_le_bytes(), |_| What::Started { incarnation });
-        self.look(&Seen::Started { node: i });
-        self.drain(i);
-        self.publish_again(i);
-    }
-
-    /// Ends a node's run. `silently` when nobody is told, because the machine has no power.
-    fn stop(&mut self, i: usize, silently: bool) {
-        if !self.nodes[i].runs() {
-            return;
-        }
-        if let Some(engine) = self.nodes[i].engine.take() {
-            self.marks.add(engine.marks());
-        }
-        self.nodes[i].wake = None;
-        self.nodes[i].wake_number += 1;
-        self.nodes[i].paused = false;
-        self.nodes[i].backlog.clear();
-        self.nodes[i].backlog_datagrams = 0;
-        self.nodes[i].wants.clear();
-        self.nodes[i].shown.clear();
-        self.end_streams_of(i, silently);
-        self.note(Mark::Stopped, Some(i), &[], |_| What::Stopped);
-    }
-
-    fn disk(&mut self, i: usize, job: Job) {
-        let now = self.now;
-        let node = &mut self.nodes[i];
-        node.disk.begin(&job);
-        let (at, starts) = (node.disk.done_at(now), node.starts);
-        self.at(at, Happening::Disk { node: i, starts, job });
-    }
-
-    fn disk_done(&mut self, i: usize, starts: u64, job: Job) {
-        if self.nodes[i].starts != starts || !self.nodes[i].runs() {
-            return;
-        }
-        let seed = self.plan.seed;
-        let (done, fault) = self.nodes[i].disk.work(seed, i, job);
-        if let Some(fault) = fault {
-            self.tally.count(fault);
-        }
-        match done {
-            Done::Reply(reply) => {
-                let now = self.local(i);
-                if let Some(engine) = &mut self.nodes[i].engine {
-                    engine.handle_store(now, reply);
-                    self.drain(i);
-                }
-            }
-            Done::Block(link, block, data) => {
-                self.block_read(i, link, &block, &data);
-                self.drain(i);
-            }
-            Done::Nothing => {}
-        }
-    }
-
-    // ---- questions
+    // ---- private parts
 
     /// What the clock of a node's host shows.
     fn local(&self, i: usize) -> Timestamp {
         self.hosts[self.nodes[i].host].clock.local(self.now)
     }
-
-    /// The plan that it runs.
-    #[must_use]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// The time since the beginning.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.now.since(Timestamp::ZERO)
-    }
-
-    /// How many nodes there are, whether they run or not.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Whether there is no node; a valid plan has one.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
-    /// The name of a node.
-    #[must_use]
-    pub fn name(&self, node: usize) -> &str {
-        &self.nodes[node].name
-    }
-
-    /// The engine of a node; `None` while it does not run.
-    #[must_use]
-    pub fn engine(&self, node: usize) -> Option<&Engine> {
-        self.nodes[node].engine.as_ref()
-    }
-
-    /// Who a node is now, whether it runs or not.
-    #[must_use]
-    pub fn peer_id(&self, node: usize) -> PeerId {
-        self.nodes[node].peer
-    }
-
-    /// The node that has this identity now. A cloned disk gives two nodes one identity: then the first.
-    #[must_use]
-    pub fn node_of(&self, peer: &PeerId) -> Option<usize> {
-        self.nodes.iter().position(|node| node.peer == *peer)
-    }
-
-    /// Whether two nodes are of the core, run, and are in one network, which is whole.
-    #[must_use]
-    pub fn must_link(&self, a: usize, b: usize) -> bool {
-        let ready =
-            |node: usize| self.plan.is_core(node) && self.nodes[node].runs() && !self.nodes[node].left;
-        let (from, to) = (self.nodes[a].host, self.nodes[b].host);
-        let common = self.hosts[from]
-            .interfaces
-            .iter()
-            .any(|interface| self.reaches(from, to, interface.lan) && self.reaches(to, from, interface.lan));
-        a != b && ready(a) && ready(b) && common
-    }
-
-    /// The hash over everything that happened so far.
-    #[must_use]
-    pub fn hash(&self) -> String {
-        self.record.hash()
-    }
-
-    /// The trace so far, if one is kept.
-    #[must_use]
-    pub fn trace(&self) -> Option<&Trace> {
-        self.record.trace.as_ref()
-    }
-
-    /// How often each fault happened so far.
-    #[must_use]
-    pub fn faults(&self) -> &FaultTally {
-        &self.tally
-    }
-
-    // ---- private parts
 
     fn at(&mut self, at: Timestamp, happening: Happening) {
         let class = happening.class();

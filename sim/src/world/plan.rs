@@ -1,12 +1,16 @@
 //! The plan of a run: everything that a [`World`](super::World) does before it is asked anything, as TOML.
 
-use std::fmt;
+mod check;
+mod read;
+
 use std::time::Duration;
 
 use p2pnet_engine::{Identity, Network};
 use serde::{Deserialize, Serialize};
 
 use super::faults::Fault;
+
+pub use read::PlanError;
 
 /// The version of the format. A plan of another version is refused.
 pub const PLAN_SCHEMA: u32 = 1;
@@ -338,37 +342,7 @@ pub struct LeavePlan {
     pub node: String,
 }
 
-/// What is wrong with a plan, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct PlanError {
-    /// The line, from 1.
-    pub line: Option<usize>,
-    /// What is wrong, with the nearest valid name where there is one.
-    pub message: String,
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "line {line}: {}", self.message),
-            None => f.write_str(&self.message),
-        }
-    }
-}
-
 impl Plan {
-    /// Reads a plan and checks it.
-    ///
-    /// # Errors
-    ///
-    /// The first thing that is wrong with it.
-    pub fn parse(text: &str) -> Result<Plan, PlanError> {
-        let plan: Plan = toml::from_str(text).map_err(|error| from_toml(text, &error))?;
-        plan.validate()
-            .map_err(|message| PlanError { line: line_with_first_name(text, &message), message })?;
-        Ok(plan)
-    }
-
     /// The plan as TOML; [`parse`](Self::parse) gives the same plan back.
     #[must_use]
     pub fn to_toml(&self) -> String {
@@ -397,144 +371,6 @@ impl Plan {
     pub(crate) fn is_core(&self, node: usize) -> bool {
         self.node.get(node).is_some_and(|node| self.core.contains(&node.name))
     }
-
-    /// Whether every name exists once and every number makes sense.
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        if self.schema != PLAN_SCHEMA {
-            return Err(format!("this program reads plans of schema {PLAN_SCHEMA}, not {}", self.schema));
-        }
-        let links: Vec<&str> = self.link.iter().map(|link| link.name.as_str()).collect();
-        let lans: Vec<&str> = self.lan.iter().map(|lan| lan.name.as_str()).collect();
-        let hosts: Vec<&str> = self.host.iter().map(|host| host.name.as_str()).collect();
-        let nodes: Vec<&str> = self.node.iter().map(|node| node.name.as_str()).collect();
-        for (kind, names, most) in [
-            ("link", &links, 256),
-            ("network", &lans, 200),
-            ("host", &hosts, 10_000),
-            ("node", &nodes, 10_000),
-        ] {
-            if names.len() > most {
-                return Err(format!("{most} {kind}s at most, not {}", names.len()));
-            }
-            let mut sorted = names.to_vec();
-            sorted.sort_unstable();
-            if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(format!("there are two {kind}s `{}`", pair[0]));
-            }
-            if let Some(odd) = names.iter().find(|name| {
-                name.is_empty()
-                    || name.len() > 32
-                    || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            }) {
-                return Err(format!(
-                    "`{}` is no name: 1 to 32 letters, digits and dashes",
-                    odd.escape_debug()
-                ));
-            }
-        }
-        if nodes.is_empty() || hosts.is_empty() || lans.is_empty() {
-            return Err("a plan needs a lan, a host and a node at least".to_owned());
-        }
-        let known = |kind: &str, name: &str, names: &[&str]| -> Result<(), String> {
-            if names.contains(&name) {
-                return Ok(());
-            }
-            let hint = crate::nearest::nearest(name, names.iter().copied())
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            Err(format!("there is no {kind} `{}`{hint}", name.escape_debug()))
-        };
-        for link in &self.link {
-            link.validate()?;
-        }
-        for lan in &self.lan {
-            if let Some(link) = &lan.link {
-                known("link", link, &links)?;
-            }
-            lan.isolated.iter().try_for_each(|host| known("host", host, &hosts))?;
-            if !(68..=65_535).contains(&lan.mtu) {
-                return Err(format!("`{}`: an mtu is between 68 and 65535, not {}", lan.name, lan.mtu));
-            }
-        }
-        for host in &self.host {
-            host.lans.iter().try_for_each(|lan| known("lan", lan, &lans))?;
-            if host.lans.is_empty() {
-                return Err(format!("`{}` is in no lan", host.name));
-            }
-            if host.clock_drift_ppm.abs() > 100_000 {
-                return Err(format!("`{}`: a clock drifts by 100000 ppm at most", host.name));
-            }
-        }
-        for path in &self.path {
-            known("host", &path.from, &hosts)?;
-            known("host", &path.to, &hosts)?;
-            known("link", &path.link, &links)?;
-        }
-        for node in &self.node {
-            known("host", &node.host, &hosts)?;
-        }
-        for name in self.core.iter().chain(&self.leaver) {
-            known("node", name, &nodes)?;
-        }
-        if let Some(leaver) = self.leaver.as_ref().filter(|leaver| !self.core.contains(leaver)) {
-            return Err(format!("`{leaver}` leaves in the end but is not of the core"));
-        }
-        for fault in &self.fault {
-            fault.validate(&known, &nodes, &hosts, &lans, &links)?;
-        }
-        for text in &self.text {
-            known("node", &text.from, &nodes)?;
-            known("node", &text.to, &nodes)?;
-            if text.bytes > p2pnet_engine::MAX_TEXT {
-                return Err(format!("a text has {} bytes at most", p2pnet_engine::MAX_TEXT));
-            }
-        }
-        for content in &self.content {
-            known("node", &content.from, &nodes)?;
-            content.twin.iter().try_for_each(|twin| known("node", twin, &nodes))?;
-            if content.bytes > 1 << 28 {
-                return Err("simulated content has 256 MiB at most".to_owned());
-            }
-        }
-        for dial in &self.dial {
-            known("node", &dial.from, &nodes)?;
-            known("node", &dial.to, &nodes)?;
-        }
-        for part in &self.part {
-            known("node", &part.node, &nodes)?;
-            known("node", &part.from, &nodes)?;
-        }
-        if let Some(small) = self.node.iter().find(|node| node.small && self.core.contains(&node.name)) {
-            return Err(format!("`{}` is small and cannot be of the core", small.name));
-        }
-        #[cfg(feature = "planted")]
-        super::planting::validate(self, &known, &nodes)?;
-        self.leave.iter().try_for_each(|leave| known("node", &leave.node, &nodes))
-    }
-}
-
-impl LinkPlan {
-    fn validate(&self) -> Result<(), String> {
-        let shares = [
-            ("loss", self.loss),
-            ("burst_loss", self.burst_loss),
-            ("enter_burst", self.enter_burst),
-            ("leave_burst", self.leave_burst),
-            ("duplication", self.duplication),
-            ("reordering", self.reordering),
-            ("corruption", self.corruption),
-            ("truncation", self.truncation),
-            ("partial_reads", self.partial_reads),
-            ("stream_corruption", self.stream_corruption),
-        ];
-        if let Some((name, share)) = shares.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            return Err(format!("`{}`: {name} is between 0.0 and 1.0, not {share}", self.name));
-        }
-        if self.bandwidth == 0 {
-            return Err(format!("`{}`: a bandwidth is at least 1 byte a second", self.name));
-        }
-        Ok(())
-    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
@@ -548,93 +384,4 @@ const fn yes() -> bool {
 
 const fn ethernet_mtu() -> usize {
     1500
-}
-
-/// The error of the TOML reader, with its line and, for an unknown name, the nearest of those that it expected.
-fn from_toml(text: &str, error: &toml::de::Error) -> PlanError {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    // "unknown field `x`, expected one of `a`, `b`": the first in backticks is what was found.
-    let message = error.message().to_owned();
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let hint = match quoted.next() {
-        Some(found) if message.starts_with("unknown") => {
-            crate::nearest::nearest(found, quoted).map(|near| format!("; did you mean `{near}`?"))
-        }
-        _ => None,
-    };
-    PlanError { line, message: message.clone() + &hint.unwrap_or_default() }
-}
-
-/// The line on which the first name in backticks of a message stands, so that people find it.
-fn line_with_first_name(text: &str, message: &str) -> Option<usize> {
-    let name = message.split('`').nth(1)?;
-    let quoted = format!("\"{name}\"");
-    let mut lines = (1..).zip(text.lines());
-    if message.starts_with("there are two") {
-        // The second of them is the one that is wrong.
-        let named = format!("name = {quoted}");
-        return lines.filter(|(_, line)| line.contains(&named)).last().map(|(number, _)| number);
-    }
-    lines.find(|(_, line)| line.contains(&quoted)).map(|(number, _)| number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: &str = r#"
-schema = 1
-seed = 7
-chaos_ms = 1000
-quiet_ms = 1000
-core = ["a", "b"]
-
-[[lan]]
-name = "lan"
-
-[[host]]
-name = "one"
-lans = ["lan"]
-
-[[node]]
-name = "a"
-host = "one"
-
-[[node]]
-name = "b"
-host = "one"
-
-[[fault]]
-kind = "pause"
-node = "a"
-at_ms = 100
-for_ms = 200
-"#;
-
-    #[test]
-    fn a_plan_comes_back_from_its_toml() {
-        let plan = Plan::parse(SMALL).unwrap();
-        assert_eq!(Plan::parse(&plan.to_toml()).unwrap(), plan);
-    }
-
-    #[test]
-    fn whatever_is_wrong_is_told_with_its_line_and_the_nearest_name() {
-        for (right, wrong, line, hint) in [
-            ("chaos_ms", "choas_ms", Some(4), "`chaos_ms`"),
-            ("core = [\"a\"", "core = [\"aa\"", Some(6), "did you mean `a`"),
-            ("lans = [\"lan\"]", "lans = [\"lam\"]", Some(13), "did you mean `lan`"),
-            ("kind = \"pause\"", "kind = \"pauze\"", None, "did you mean `pause`"),
-            ("for_ms = 200", "for_mss = 200", None, "`for_ms`"),
-            ("schema = 1", "schema = 2", None, "schema 1"),
-            ("seed = 7", "seed = \"x\"", Some(3), "u64"),
-            ("name = \"b\"", "name = \"a\"", Some(20), "two nodes `a`"),
-        ] {
-            assert!(SMALL.contains(right), "{right}");
-            let error = Plan::parse(&SMALL.replacen(right, wrong, 1)).unwrap_err();
-            assert!(error.message.contains(hint), "{error}");
-            if line.is_some() {
-                assert_eq!(error.line, line, "{error}");
-            }
-        }
-    }
 }

@@ -1,12 +1,96 @@
-//! What checks ask of a [`World`].
+//! What checks and people ask of a [`World`].
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use p2pnet_engine::{ContentId, Marks, PeerId};
+use p2pnet_engine::{ContentId, Engine, Marks, PeerId, Timestamp};
+
+use crate::trace::Trace;
 
 use super::World;
+use super::faults::FaultTally;
+use super::plan::Plan;
 
 impl World {
+    /// The plan that it runs.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The time since the beginning.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.now.since(Timestamp::ZERO)
+    }
+
+    /// How many nodes there are, whether they run or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no node; a valid plan has one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The name of a node.
+    #[must_use]
+    pub fn name(&self, node: usize) -> &str {
+        &self.nodes[node].name
+    }
+
+    /// The engine of a node; `None` while it does not run.
+    #[must_use]
+    pub fn engine(&self, node: usize) -> Option<&Engine> {
+        self.nodes[node].engine.as_ref()
+    }
+
+    /// Who a node is now, whether it runs or not.
+    #[must_use]
+    pub fn peer_id(&self, node: usize) -> PeerId {
+        self.nodes[node].peer
+    }
+
+    /// The node that has this identity now. A cloned disk gives two nodes one identity: then the first.
+    #[must_use]
+    pub fn node_of(&self, peer: &PeerId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.peer == *peer)
+    }
+
+    /// Whether two nodes are of the core, run, and are in one network, which is whole.
+    #[must_use]
+    pub fn must_link(&self, a: usize, b: usize) -> bool {
+        let ready =
+            |node: usize| self.plan.is_core(node) && self.nodes[node].runs() && !self.nodes[node].left;
+        let (from, to) = (self.nodes[a].host, self.nodes[b].host);
+        let common = self.hosts[from]
+            .interfaces
+            .iter()
+            .any(|interface| self.reaches(from, to, interface.lan) && self.reaches(to, from, interface.lan));
+        a != b && ready(a) && ready(b) && common
+    }
+
+    /// The hash over everything that happened so far.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        self.record.hash()
+    }
+
+    /// The trace so far, if one is kept.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Trace> {
+        self.record.trace.as_ref()
+    }
+
+    /// How often each fault happened so far.
+    #[must_use]
+    pub fn faults(&self) -> &FaultTally {
+        &self.tally
+    }
+
     /// How often each coverage mark was taken so far, by engines that run and by those that did.
     #[must_use]
     pub fn marks(&self) -> Marks {

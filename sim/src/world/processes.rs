@@ -1,0 +1,110 @@
+//! The process of a node: it starts, asks its disk, and ends.
+
+use p2pnet_engine::{CipherSuite, Config, Engine, Restored, Seeds, Step};
+
+use crate::draws::seed_bytes;
+use crate::trace::What;
+
+use super::build::make_small;
+use super::checks::Seen;
+use super::disk::{Done, Job};
+#[cfg(feature = "planted")]
+use super::planting;
+use super::record::Mark;
+use super::{Happening, World, workload};
+
+impl World {
+    /// Starts a node that does not run, with an incarnation above its last one.
+    pub(super) fn start(&mut self, i: usize) {
+        if self.nodes[i].runs() || self.nodes[i].left {
+            return;
+        }
+        let (host, now) = (self.nodes[i].host, self.now);
+        self.hosts[host].up = true;
+        let node = &mut self.nodes[i];
+        node.starts += 1;
+        node.disk.incarnation += 1;
+        node.incarnation = node.disk.incarnation;
+        (node.started_at, node.sent, node.received) = (now, 0, 0);
+        let mut config = Config::new(node.crypto.network(), node.name.clone(), node.port);
+        if node.aes {
+            config.suite = CipherSuite::Aes256GcmSha256;
+        }
+        if self.plan.badge {
+            config.verification.push(Step::Custom(workload::BADGE.to_owned()));
+        }
+        if node.small {
+            make_small(&mut config);
+        }
+        #[cfg(feature = "planted")]
+        planting::plant(&self.plan, &node.name, &mut config);
+        let label = |kind: &str| format!("{kind} {} {}", node.name, node.starts);
+        let seed = self.plan.seed;
+        let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
+        let restored = Restored { incarnation: node.incarnation, ..Restored::default() };
+        let identity = node.crypto.identity(node.identity);
+        let incarnation = node.incarnation;
+        let local = self.hosts[host].clock.local(now);
+        let mut engine =
+            Engine::new(config, identity, restored, seeds, local).expect("the configuration is valid");
+        engine.handle_interfaces(local, &self.hosts[host].for_engine());
+        self.nodes[i].engine = Some(engine);
+        self.nodes[i].wake = None;
+        self.note(Mark::Started, Some(i), &incarnation.to_le_bytes(), |_| What::Started { incarnation });
+        self.look(&Seen::Started { node: i });
+        self.drain(i);
+        self.publish_again(i);
+    }
+
+    /// Ends a node's run. `silently` when nobody is told, because the machine has no power.
+    pub(super) fn stop(&mut self, i: usize, silently: bool) {
+        if !self.nodes[i].runs() {
+            return;
+        }
+        if let Some(engine) = self.nodes[i].engine.take() {
+            self.marks.add(engine.marks());
+        }
+        self.nodes[i].wake = None;
+        self.nodes[i].wake_number += 1;
+        self.nodes[i].paused = false;
+        self.nodes[i].backlog.clear();
+        self.nodes[i].backlog_datagrams = 0;
+        self.nodes[i].wants.clear();
+        self.nodes[i].shown.clear();
+        self.end_streams_of(i, silently);
+        self.note(Mark::Stopped, Some(i), &[], |_| What::Stopped);
+    }
+
+    pub(super) fn disk(&mut self, i: usize, job: Job) {
+        let now = self.now;
+        let node = &mut self.nodes[i];
+        node.disk.begin(&job);
+        let (at, starts) = (node.disk.done_at(now), node.starts);
+        self.at(at, Happening::Disk { node: i, starts, job });
+    }
+
+    pub(super) fn disk_done(&mut self, i: usize, starts: u64, job: Job) {
+        if self.nodes[i].starts != starts || !self.nodes[i].runs() {
+            return;
+        }
+        let seed = self.plan.seed;
+        let (done, fault) = self.nodes[i].disk.work(seed, i, job);
+        if let Some(fault) = fault {
+            self.tally.count(fault);
+        }
+        match done {
+            Done::Reply(reply) => {
+                let now = self.local(i);
+                if let Some(engine) = &mut self.nodes[i].engine {
+                    engine.handle_store(now, reply);
+                    self.drain(i);
+                }
+            }
+            Done::Block(link, block, data) => {
+                self.block_read(i, link, &block, &data);
+                self.drain(i);
+            }
+            Done::Nothing => {}
+        }
+    }
+}
