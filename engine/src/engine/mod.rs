@@ -19,6 +19,7 @@ mod share;
 mod strangers;
 #[cfg(feature = "marks")]
 mod tables;
+mod taken;
 mod texts;
 mod transfer;
 mod trust;
@@ -133,6 +134,8 @@ pub struct Engine {
     session_floor: u64,
     /// The highest number of a text to any peer that was forgotten.
     text_floor: u64,
+    /// The texts that were taken from peers that were forgotten. At most `max_peers`, then the longest forgotten goes.
+    taken: taken::Forgotten,
     /// Links that others dialled and that have not authenticated, the oldest first.
     half_open: BTreeSet<LinkId>,
     /// Links whose queue changed since it was last pumped.
@@ -218,6 +221,7 @@ impl Engine {
             dialling: 0,
             session_floor: 0,
             text_floor: 0,
+            taken: taken::Forgotten::default(),
             half_open: BTreeSet::new(),
             touched: BTreeSet::new(),
             next_link: 0,

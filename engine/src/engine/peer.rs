@@ -10,9 +10,10 @@ use crate::content::{ContentId, Manifest};
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::{InterfaceId, LinkId};
-use crate::record::{Instance, SignedRecord};
+use crate::record::SignedRecord;
 use crate::time::Timestamp;
 
+use super::taken::Taken;
 use super::verification::Verification;
 
 /// One known peer.
@@ -84,37 +85,14 @@ pub(crate) struct Texts {
     pub(crate) last_sent: u64,
     pub(crate) acked: u64,
     pub(crate) acked_reported: u64,
-    /// The last one taken from this run of the peer. A run that jumps to another incarnation goes on counting.
-    pub(crate) last_taken: u64,
-    pub(crate) taken_from: Option<(u64, Instance)>,
-    /// The last ones taken from earlier runs: clones of a peer come in turn.
-    taken_before: VecDeque<(Instance, u64)>,
+    /// What was taken from it.
+    pub(crate) taken: Taken,
 }
-
-/// Earlier runs of a peer of which it is remembered which texts were taken.
-const MAX_RUNS: usize = 4;
 
 impl Texts {
     /// Numbers begin above `floor`.
     pub(crate) fn begin_after(&mut self, floor: u64) {
         (self.last_sent, self.acked, self.acked_reported) = (floor, floor, floor);
-    }
-
-    /// The peer's link is of this run now. One of an earlier incarnation changes nothing.
-    pub(crate) fn take_from(&mut self, incarnation: u64, instance: Instance) {
-        if self.taken_from.is_some_and(|(latest, _)| latest >= incarnation) {
-            return;
-        }
-        if let Some((_, before)) = self.taken_from.filter(|(_, before)| *before != instance) {
-            self.taken_before.push_back((before, self.last_taken));
-            let again = self.taken_before.iter().position(|(run, _)| *run == instance);
-            self.last_taken =
-                again.and_then(|again| self.taken_before.remove(again)).map_or(0, |(_, taken)| taken);
-            if self.taken_before.len() > MAX_RUNS {
-                self.taken_before.pop_front();
-            }
-        }
-        self.taken_from = Some((incarnation, instance));
     }
 }
 

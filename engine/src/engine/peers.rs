@@ -262,6 +262,7 @@ impl Engine {
             }
             let mut peer = Peer::new(record, age, self.session_floor, self.now);
             peer.texts.begin_after(self.text_floor);
+            peer.texts.taken = self.taken.recall(id);
             self.peers.insert(id, peer);
             self.outputs.notify(Slot::Peer(id));
         }
@@ -319,7 +320,9 @@ impl Engine {
         self.timers.cancel(TimerKey::Verification(id));
         self.timers.cancel(TimerKey::Gone(id));
         self.steps_in.remove(&id);
-        let Some(peer) = self.peers.remove(&id) else { return };
+        let Some(mut peer) = self.peers.remove(&id) else { return };
+        // Nor may a text be taken twice.
+        self.taken.keep(id, core::mem::take(&mut peer.texts.taken), self.config.max_peers);
         // A peer that comes back must not hear of a session that it has heard of before.
         self.session_floor = self.session_floor.max(peer.session);
         // Nor take a new text for one that it has: it may remember what we have forgotten.

@@ -21,6 +21,7 @@ impl Engine {
             ("floors", self.floors.len(), 2 * peers),
             ("instances heard", self.discovery.heard(), 2 * peers),
             ("departures", self.departures.len(), peers),
+            ("forgotten peers whose texts were taken", self.taken.len(), peers),
             ("lost texts", self.texts_lost.len(), peers),
             ("links in use", self.connected, config.max_links),
             ("handshakes", self.half_open.len(), config.max_half_open),

@@ -114,33 +114,33 @@ impl Engine {
         let session = self.links.get(&link).and_then(|link| link.session());
         let incarnation = session.map_or(0, |session| session.incarnation);
         let Some(known) = self.peers.get_mut(&from) else { return };
-        if known.texts.taken_from.is_some_and(|(latest, _)| incarnation < latest) {
+        if known.texts.taken.is_over(incarnation) {
             mark!(self, TextFromEarlierRun);
             return;
         }
         let trusted = known.ours || planted!(self, UntrustedTextAsTrusted);
-        let texts = &mut known.texts;
+        let taken = &mut known.texts.taken;
         // Whatever is below `base` was acknowledged by an earlier run of ours.
-        if base.saturating_sub(1) > texts.last_taken {
+        if base.saturating_sub(1) > taken.last() {
             mark!(self, TextBaseJumped);
-            texts.last_taken = base - 1;
+            taken.up_to(base - 1);
         }
-        if id <= texts.last_taken {
+        if id <= taken.last() {
             mark!(self, TextRepeated);
-        } else if id - texts.last_taken > 1 {
+        } else if id - taken.last() > 1 {
             mark!(self, TextAhead);
         }
-        if id == texts.last_taken.saturating_add(1) || (planted!(self, TextTwice) && id <= texts.last_taken) {
+        if id == taken.last().saturating_add(1) || (planted!(self, TextTwice) && id <= taken.last()) {
             if trusted_waiting >= max || (!trusted && untrusted_waiting >= MAX_UNTRUSTED) {
                 self.stats.texts_dropped += 1;
                 mark!(self, TextDropped);
                 return;
             }
-            texts.last_taken = texts.last_taken.max(id);
+            taken.up_to(id);
             self.texts_in.push_back(Event::Text { from, text, trusted });
             self.outputs.notify(Slot::Text);
         }
-        let taken = self.peers.get(&from).map_or(0, |known| known.texts.last_taken);
+        let taken = self.peers.get(&from).map_or(0, |known| known.texts.taken.last());
         if let Some(link) = self.peers.get(&from).and_then(|known| known.link) {
             self.send_answer(link, &Frame::TextAck { id: taken });
         }

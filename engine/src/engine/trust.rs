@@ -71,7 +71,7 @@ impl Engine {
         };
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let before = known.link.replace(id);
-        known.texts.take_from(incarnation, instance);
+        known.texts.taken.begin(incarnation, instance);
         let replaced_older = before
             .and_then(|before| self.links.get(&before)?.session())
             .is_some_and(|session| session.incarnation < incarnation);
