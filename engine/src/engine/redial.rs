@@ -183,7 +183,7 @@ impl Engine {
     }
 
     /// Whether a peer has no link to the incarnation of it that is known.
-    fn wants_link(&self, peer: PeerId) -> bool {
+    pub(super) fn wants_link(&self, peer: PeerId) -> bool {
         let Some(known) = self.peers.get(&peer) else { return false };
         let linked = known.link.and_then(|link| self.links.get(&link)?.session());
         let current = linked.is_some_and(|session| session.incarnation >= known.incarnation());

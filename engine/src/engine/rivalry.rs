@@ -148,12 +148,13 @@ impl Engine {
         self.links.get(&link)?.session()
     }
 
-    /// Dials to a peer that has a link now and that never came to a handshake's end are of no use any more.
+    /// Dials to a peer that has a link to its newest run now, and that never came to a handshake's end, are of no use
+    /// any more.
     fn cancel_dials(&mut self, peer: PeerId) {
-        let Some(known) = self.peers.get(&peer) else { return };
-        if known.link.is_none() {
+        if self.wants_link(peer) {
             return;
         }
+        let Some(known) = self.peers.get(&peer).filter(|known| known.link.is_some()) else { return };
         self.timers.cancel(TimerKey::Dial(peer));
         let pending: Vec<LinkId> = known
             .links
