@@ -61,6 +61,14 @@ fn plan(text: &str, crypto: Crypto) -> Plan {
     Plan { crypto, ..Plan::parse(text).expect("the plan is valid") }
 }
 
+/// Runs a plan to the end of these seconds; a world that fails stops at once, and would be fast.
+fn run(plan: &Plan, seconds: u64) -> String {
+    let mut world = World::new(plan.clone(), false);
+    world.run_for(Duration::from_secs(seconds));
+    assert_eq!(world.outcome(None).failure, None);
+    black_box(world.hash())
+}
+
 fn node_seconds(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("world");
     group.sample_size(20).throughput(Throughput::Elements(NODES as u64 * SECONDS));
@@ -68,11 +76,7 @@ fn node_seconds(criterion: &mut Criterion) {
         for (label, crypto) in Crypto::ALL {
             let plan = plan(&text, crypto);
             group.bench_with_input(BenchmarkId::new(name, label), &plan, |bencher, plan| {
-                bencher.iter(|| {
-                    let mut world = World::new(plan.clone(), false);
-                    world.run_for(Duration::from_secs(SECONDS));
-                    black_box(world.hash())
-                });
+                bencher.iter(|| run(plan, SECONDS));
             });
         }
     }
@@ -86,11 +90,7 @@ fn crowd(criterion: &mut Criterion) {
     for (label, crypto) in Crypto::ALL {
         let plan = plan(&idle(300), crypto);
         group.bench_with_input(BenchmarkId::new("300 nodes, 60 s", label), &plan, |bencher, plan| {
-            bencher.iter(|| {
-                let mut world = World::new(plan.clone(), false);
-                world.run_for(Duration::from_secs(60));
-                black_box(world.hash())
-            });
+            bencher.iter(|| run(plan, 60));
         });
     }
     group.finish();

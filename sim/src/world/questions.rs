@@ -103,7 +103,11 @@ impl World {
     pub(crate) fn never_breaks(&self) -> bool {
         let plan = &self.plan;
         let loses = plan.link.iter().any(|link| link.loss > 0.0 && link.name != "awful");
-        plan.fault.is_empty() && plan.part.is_empty() && plan.path.is_empty() && !loses
+        // Beyond `max_links` somebody is turned away.
+        let room = self.nodes.iter().filter_map(|node| node.engine.as_ref());
+        let room = room.map(|engine| engine.config().max_links).min().unwrap_or(usize::MAX);
+        let crowded = plan.node.len() > room.saturating_add(1);
+        plan.fault.is_empty() && plan.part.is_empty() && plan.path.is_empty() && !loses && !crowded
     }
 
     /// How many identities a node had before the one that it has.
