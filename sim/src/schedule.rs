@@ -1,6 +1,6 @@
 //! What will happen, ordered by (time, class, sequence).
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use p2pnet_engine::Timestamp;
@@ -9,15 +9,17 @@ use p2pnet_engine::Timestamp;
 /// the one that was scheduled first. So order never depends on anything but the calls.
 #[derive(Debug)]
 pub(crate) struct Schedule<H> {
-    heap: BinaryHeap<Reverse<Scheduled<H>>>,
+    /// Time, class, number, and where the happening itself is: it is larger than all of these, and stays in its place.
+    heap: BinaryHeap<Reverse<(Timestamp, u8, u64, usize)>>,
+    places: Vec<Option<Scheduled<H>>>,
+    free: Vec<usize>,
     sequence: u64,
 }
 
-/// One happening with its place in the order.
+/// One happening.
 #[derive(Debug)]
 pub(crate) struct Scheduled<H> {
     pub(crate) at: Timestamp,
-    class: u8,
     /// Its number: no other has it.
     pub(crate) sequence: u64,
     /// The number of what caused it; 0 for what nothing caused.
@@ -27,52 +29,33 @@ pub(crate) struct Scheduled<H> {
 
 impl<H> Schedule<H> {
     pub(crate) fn new() -> Self {
-        Schedule { heap: BinaryHeap::new(), sequence: 0 }
+        Schedule { heap: BinaryHeap::new(), places: Vec::new(), free: Vec::new(), sequence: 0 }
     }
 
     /// Schedules a happening and returns its number.
     pub(crate) fn push(&mut self, at: Timestamp, class: u8, cause: u64, happening: H) -> u64 {
         self.sequence += 1;
         let sequence = self.sequence;
-        self.heap.push(Reverse(Scheduled { at, class, sequence, cause, happening }));
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[place] = Some(Scheduled { at, sequence, cause, happening });
+        self.heap.push(Reverse((at, class, sequence, place)));
         sequence
     }
 
     /// When the next one is.
     pub(crate) fn next_at(&self) -> Option<Timestamp> {
-        self.heap.peek().map(|Reverse(next)| next.at)
+        self.heap.peek().map(|Reverse((at, ..))| *at)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Scheduled<H>> {
-        self.heap.pop().map(|Reverse(next)| next)
+        let Reverse((.., place)) = self.heap.pop()?;
+        self.free.push(place);
+        self.places[place].take()
     }
 }
-
-impl<H> Scheduled<H> {
-    fn key(&self) -> (Timestamp, u8, u64) {
-        (self.at, self.class, self.sequence)
-    }
-}
-
-impl<H> Ord for Scheduled<H> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-impl<H> PartialOrd for Scheduled<H> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<H> PartialEq for Scheduled<H> {
-    fn eq(&self, other: &Self) -> bool {
-        self.sequence == other.sequence
-    }
-}
-
-impl<H> Eq for Scheduled<H> {}
 
 #[cfg(test)]
 mod tests {

@@ -85,13 +85,20 @@ impl World {
         self.outcome(converged_after)
     }
 
+    /// Seconds that nodes ran, in all.
+    fn node_seconds(&self) -> f64 {
+        let running = self.nodes.iter().filter(|node| node.runs());
+        let nanos: u128 = running.map(|node| self.now.since(node.started_at).as_nanos()).sum();
+        (self.node_nanos + nanos) as f64 / 1e9
+    }
+
     /// What became of the run so far.
     #[must_use]
     pub fn outcome(&self, converged_after: Option<Duration>) -> Outcome {
         Outcome {
             failure: self.failure.clone(),
             hash: self.hash(),
-            node_seconds: self.node_nanos as f64 / 1e9,
+            node_seconds: self.node_seconds(),
             happened: self.happened,
             transfers: self.completed,
             faults: self.tally.clone(),

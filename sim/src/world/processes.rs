@@ -61,6 +61,7 @@ impl World {
         if !self.nodes[i].runs() {
             return;
         }
+        self.node_nanos += self.now.since(self.nodes[i].started_at).as_nanos();
         if let Some(engine) = self.nodes[i].engine.take() {
             self.marks.add(engine.marks());
         }
