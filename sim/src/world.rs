@@ -36,7 +36,6 @@ use p2pnet_engine::{
 use crate::schedule::Schedule;
 use crate::trace::What;
 use checks::{Check, Seen};
-use disk::Job;
 use faults::FaultTally;
 use intruders::Intruders;
 use network::{Lan, Path};
@@ -133,7 +132,6 @@ enum Happening {
     Disk {
         node: usize,
         starts: u64,
-        job: Job,
     },
     Wake {
         node: usize,
@@ -303,7 +301,7 @@ impl World {
                     self.tell_engine(node, link, LinkInput::DialFailed(failure));
                 }
             }
-            Happening::Disk { node, starts, job } => self.disk_done(node, starts, job),
+            Happening::Disk { node, starts } => self.disk_done(node, starts),
             Happening::Wake { node, number } => {
                 if self.nodes[node].wake_number == number {
                     self.wake(node);

@@ -110,6 +110,12 @@ impl World {
         plan.fault.is_empty() && plan.part.is_empty() && plan.path.is_empty() && !loses && !crowded
     }
 
+    /// How often each node's engine has jumped above a record of its own.
+    pub(crate) fn jumps(&self) -> Vec<u64> {
+        let of = |node| self.engine(node).map_or(0, |engine| engine.stats().incarnation_jumps);
+        (0..self.len()).map(of).collect()
+    }
+
     /// How many identities a node had before the one that it has.
     pub(crate) fn earlier_identities(&self, node: usize) -> u64 {
         self.nodes[node].identities.len().saturating_sub(1) as u64

@@ -28,7 +28,7 @@ impl Check for OneLink {
         match seen {
             Seen::QuietBegins => {
                 let now = links(world);
-                self.jumps = jumps(world);
+                self.jumps = world.jumps();
                 look(world, &now)?;
                 self.before = Some(now);
                 Ok(())
@@ -61,7 +61,7 @@ impl OneLink {
     }
 
     fn judge(&self, world: &World) -> Result<(), Broken> {
-        let jumps = jumps(world);
+        let jumps = world.jumps();
         // Who met its own old record in the window began anew, with new links.
         let anew = |node: usize| self.jumps.get(node) != jumps.get(node);
         // Who looks for somebody under an earlier identity finds the present one, once for each.
@@ -85,11 +85,6 @@ fn links(world: &World) -> Links {
         links.entry((a.min(b), a.max(b))).or_default().push(stream);
     }
     links
-}
-
-fn jumps(world: &World) -> Vec<u64> {
-    let of = |node| world.engine(node).map_or(0, |engine| engine.stats().incarnation_jumps);
-    (0..world.len()).map(of).collect()
 }
 
 fn look(world: &World, links: &Links) -> Result<(), Broken> {

@@ -15,14 +15,8 @@ impl Quiet {
     /// A node that lost its disk may meet a stranger to the core in the window who still knows its old record. Then
     /// it must begin a new run, with new links.
     fn begins_anew(&self, world: &World, node: usize) -> bool {
-        self.jumps
-            .as_ref()
-            .is_some_and(|jumps| jumps.get(node).is_some_and(|&then| jumps_of(world, node) > then))
+        self.jumps.as_ref().is_some_and(|then| then.get(node) != world.jumps().get(node))
     }
-}
-
-fn jumps_of(world: &World, node: usize) -> u64 {
-    world.engine(node).map_or(0, |engine| engine.stats().incarnation_jumps)
 }
 
 impl Check for Quiet {
@@ -33,7 +27,7 @@ impl Check for Quiet {
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         match *seen {
             Seen::QuietBegins => {
-                self.jumps = Some((0..world.len()).map(|node| jumps_of(world, node)).collect());
+                self.jumps = Some(world.jumps());
             }
             Seen::QuietEnds => self.jumps = None,
             Seen::Event { node, event: Event::PeerLeft { peer, reason: LeaveReason::Lost, .. } }
