@@ -8,11 +8,11 @@ use p2pnet_sim::world::sweep::run_plan;
 use p2pnet_sim::{Crypto, Profile, expand};
 
 const GOLDEN: [(&str, u64, Crypto, &str); 6] = [
-    ("calm", 1, Crypto::Real, "85d4d0733e67b75acc39a29e7a281b9876864f440fb98d86efe0aa0306e5e22f"),
-    ("lan", 2, Crypto::Real, "3361cf099d391d7d429efe962769eb93318d14065e5a38605c132d6755c4961d"),
-    ("wifi", 3, Crypto::Real, "acb24a0082abfee322de120a36a7d1f446fc1d579205ae7b4195b5eeba31599d"),
+    ("calm", 1, Crypto::Real, "ef047e73b18dbb4bb7fb6c2c7239ed4ffba0fa14a871ab728fd2c330abc5f67d"),
+    ("lan", 2, Crypto::Real, "0321a5efed90488ecd8d9e55d96d47e69902520ccc90fb9ce68022b60e2c0333"),
+    ("wifi", 3, Crypto::Real, "eaae1a1c68c019c179ec5044e2fb7cf15ba776e03af35909de8a5673b120f08f"),
     ("hostile", 4, Crypto::Real, "94978667e0ee3f3902f394138434ee023f3a0c4e77be197410a000ca909d57fb"),
-    ("hostile", 5, Crypto::Real, "42938dbee05ce8a45e1b068a1890e1c7dde31738fde79d05454e2d9459b7e067"),
+    ("hostile", 5, Crypto::Real, "e609d355156328bc8cca001afd1dc0e736d2b871cc161fea15effc364175cc59"),
     ("hostile", 4, Crypto::Cheap, "9c2a4c89022bdab688ada345444348c0b6e8e00691a8d83089cc495dc6b065a3"),
 ];
 

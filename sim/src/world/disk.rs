@@ -1,8 +1,9 @@
 //! A node's disk: what is durable, what is only written, and what fails.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, StoreFailure, StoreReply, Timestamp};
+use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, StoreFailure, StoreReply};
 
 use crate::block_store::BlockStore;
 use crate::draws::{comes_true, draw};
@@ -25,13 +26,13 @@ pub(super) struct Disk {
     /// What each request takes.
     pub(super) delay: Duration,
     pub(super) slowdown: Duration,
-    /// When the last request will be done: a disk does one after the other.
-    busy_until: Timestamp,
+    /// Requests of which the first is being worked on: a disk does one after the other.
+    queue: VecDeque<Job>,
     requests: u64,
 }
 
 /// A request that the disk is working on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Job {
     Open(Manifest),
     Write(BlockRef, Vec<u8>),
@@ -55,17 +56,29 @@ impl Disk {
         Disk { delay, ..Disk::default() }
     }
 
-    /// When a request that is made now will be done.
-    pub(super) fn done_at(&mut self, now: Timestamp) -> Timestamp {
-        self.busy_until = self.busy_until.max(now) + self.delay + self.slowdown;
-        self.busy_until
-    }
-
-    /// Takes note of a request that begins: a write that is under way can be torn.
-    pub(super) fn begin(&mut self, job: &Job) {
-        if let Job::Write(block, data) = job {
+    /// Takes a request. If the disk is idle, how long this one takes.
+    pub(super) fn ask(&mut self, job: Job) -> Option<Duration> {
+        // A write that is under way can be torn.
+        if let Job::Write(block, data) = &job {
             self.store.begin_write(*block, data);
         }
+        self.queue.push_back(job);
+        self.next().filter(|_| self.queue.len() == 1)
+    }
+
+    /// The request that is done now.
+    pub(super) fn finished(&mut self) -> Option<Job> {
+        self.queue.pop_front()
+    }
+
+    /// How long the next request takes, if there is one: as the disk is now, and not as it was when that came.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.queue.front().map(|_| self.delay + self.slowdown)
+    }
+
+    /// Nobody waits for what was asked.
+    pub(super) fn stop(&mut self) {
+        self.queue.clear();
     }
 
     /// Does what was asked. Also which fault came in between.
@@ -123,7 +136,7 @@ impl Disk {
 
     /// The power goes: what was not synced is torn. Says how many contents are.
     pub(super) fn crash(&mut self) -> u64 {
-        self.busy_until = Timestamp::ZERO;
+        self.stop();
         self.store.tear(self.hasty)
     }
 

@@ -372,7 +372,7 @@ fn fault(plan: &Plan, kind: &str, draws: &mut Draws) -> Option<Fault> {
         }
         "disk-full" => Fault::DiskFull { at_ms, for_ms, node },
         "disk-errors" => Fault::DiskErrors { at_ms, for_ms, node, share: number as f64 / 1000.0 },
-        "disk-slow" => Fault::DiskSlow { at_ms, for_ms, node, delay_ms: 1 + number / 2 },
+        "disk-slow" => Fault::DiskSlow { at_ms, for_ms, node, delay_ms: 1 + number * number / 100 },
         "bit-rot" => Fault::BitRot { at_ms, for_ms, node },
         "reset" if node != other => Fault::Reset { at_ms, a: node, b: other },
         "refuse" => Fault::Refuse { at_ms, for_ms, host },

@@ -72,24 +72,31 @@ impl World {
         self.nodes[i].backlog_datagrams = 0;
         self.nodes[i].wants.clear();
         self.nodes[i].shown.clear();
+        self.nodes[i].disk.stop();
         self.end_streams_of(i, silently);
         self.note(Mark::Stopped, Some(i), &[], |_| What::Stopped);
     }
 
     pub(super) fn disk(&mut self, i: usize, job: Job) {
-        let now = self.now;
         let node = &mut self.nodes[i];
-        node.disk.begin(&job);
-        let (at, starts) = (node.disk.done_at(now), node.starts);
-        self.at(at, Happening::Disk { node: i, starts, job });
+        let (takes, starts) = (node.disk.ask(job), node.starts);
+        if let Some(takes) = takes {
+            self.after(takes, Happening::Disk { node: i, starts });
+        }
     }
 
-    pub(super) fn disk_done(&mut self, i: usize, starts: u64, job: Job) {
+    pub(super) fn disk_done(&mut self, i: usize, starts: u64) {
         if self.nodes[i].starts != starts || !self.nodes[i].runs() {
             return;
         }
         let seed = self.plan.seed;
-        let (done, fault) = self.nodes[i].disk.work(seed, i, job);
+        let disk = &mut self.nodes[i].disk;
+        let Some(job) = disk.finished() else { return };
+        let next = disk.next();
+        let (done, fault) = disk.work(seed, i, job);
+        if let Some(takes) = next {
+            self.after(takes, Happening::Disk { node: i, starts });
+        }
         if let Some(fault) = fault {
             self.tally.count(fault);
         }
