@@ -31,16 +31,22 @@ impl Engine {
         self.set_timer(TimerKey::Link(id), self.config.ping_after);
         let current = self.peers.get(&peer).and_then(|known| known.link);
         match current {
-            None if self.connected >= self.config.max_links => {
-                mark!(self, LinksFull);
-                self.hold_off(peer);
-                self.disconnect_link(id, DisconnectReason::Full, LeaveReason::Closed);
-            }
-            None => self.use_link(peer, id),
+            None => self.use_first_link(peer, id),
             Some(current) if current == id => {}
             Some(current) => self.compete(peer, current, id),
         }
         self.cancel_dials(peer);
+    }
+
+    /// The peer has no other link in use: this one takes one of the `max_links` places, or is refused.
+    fn use_first_link(&mut self, peer: PeerId, id: LinkId) {
+        if self.connected < self.config.max_links {
+            self.use_link(peer, id);
+            return;
+        }
+        mark!(self, LinksFull);
+        self.hold_off(peer);
+        self.disconnect_link(id, DisconnectReason::Full, LeaveReason::Closed);
     }
 
     /// Two confirmed links to one peer: the order is the same on both sides, but only the side with the smaller id
@@ -126,19 +132,14 @@ impl Engine {
         link.stage = Stage::Open { session: session.clone(), since: now, confirmed: true };
         let Some(peer) = link.peer else { return };
         self.set_timer(TimerKey::Link(id), self.config.ping_after);
-        let dead = self.peers.get(&peer).and_then(|known| known.link).filter(|other| {
-            let session = self.links.get(other).and_then(|link| link.session());
-            session.is_some_and(|session| session.transcript == missing)
-        });
-        if dead.is_some() || self.peers.get(&peer).is_some_and(|known| known.link.is_none()) {
+        let Some(known) = self.peers.get(&peer) else { return };
+        let Some(used) = known.link else { return self.use_first_link(peer, id) };
+        let session = self.links.get(&used).and_then(|link| link.session());
+        if session.is_some_and(|session| session.transcript == missing) {
             self.use_link(peer, id);
-        }
-        if let Some(dead) = dead {
-            self.drop_link(dead);
-        }
-        let used = self.peers.get(&peer).and_then(|known| known.link);
-        if let Some(other) = used.filter(|other| *other != id) {
-            self.compete(peer, other, id);
+            self.drop_link(used);
+        } else if used != id {
+            self.compete(peer, used, id);
         }
     }
 
