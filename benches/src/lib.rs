@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use p2pnet_engine::{
     Action, Channel, CipherSuite, Config, Datagram, Engine, Event, Identity, Interface, InterfaceAddr,
-    InterfaceId, Level, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener, PeerId, Restored,
-    Sealer, Seeds, Timestamp,
+    InterfaceId, InterfaceKind, Level, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener,
+    PeerId, Restored, Sealer, Seeds, Timestamp,
 };
 
 /// The only interface that there is.
@@ -49,7 +49,7 @@ pub fn engine(host: u16, network: &str, suite: CipherSuite) -> Engine {
     let interface = Interface {
         id: INTERFACE,
         name: "eth0".to_owned(),
-        loopback: false,
+        kind: InterfaceKind::Lan,
         multicast: true,
         directed_broadcast: true,
         addrs: vec![InterfaceAddr { ip: address(host).ip(), prefix: 16 }],

@@ -2,9 +2,10 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
+use crate::ladder::Ladder;
 use crate::link::CipherSuite;
 use crate::network::Network;
 
@@ -13,6 +14,9 @@ pub const DESIGNATED_PORTS: [u16; 3] = [8001, 8002, 8003];
 
 /// The multicast group of beacons: in 224.0.0.0/24, which switches flood and routers never forward.
 pub const MULTICAST_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 183);
+
+/// The multicast group of beacons over IPv6: transient, and never beyond the link.
+pub const MULTICAST_GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0x7032, 0x706e);
 
 /// The longest text, in bytes of UTF-8.
 pub const MAX_TEXT: usize = 16 * 1024;
@@ -35,6 +39,8 @@ pub struct Config {
     pub verification: Vec<Step>,
     /// Names of custom steps that the application can run if the peer asks for them: at most 8.
     pub supported_steps: Vec<String>,
+    /// The ways by which beacons go out, and the budget of each.
+    pub ladder: Ladder,
     /// How beacons are spaced after the first three.
     pub cadence: Cadence,
     /// How long the side with the larger id waits before it dials a peer it has just heard, so that one link
@@ -92,6 +98,7 @@ impl Config {
             suite: CipherSuite::ChaChaPolyBlake2s,
             verification: alloc::vec![Step::Ping],
             supported_steps: Vec::new(),
+            ladder: Ladder::default(),
             cadence: Cadence::default(),
             dial_courtesy: Duration::from_millis(100),
             ping_after: Duration::from_secs(1),

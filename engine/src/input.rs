@@ -17,14 +17,36 @@ pub struct Interface {
     pub id: InterfaceId,
     /// The operating system's name for it, such as `eth0`.
     pub name: String,
-    /// Whether it never leaves the host.
-    pub loopback: bool,
+    /// What it is: real networks are announced and dialled before virtual ones.
+    pub kind: InterfaceKind,
     /// Whether the driver joined the multicast group on it.
     pub multicast: bool,
     /// Whether directed broadcasts can be sent on it. Without, 255.255.255.255 is used (turmoil needs that).
     pub directed_broadcast: bool,
     /// Its addresses; beacons go out once for each IPv4 subnet.
     pub addrs: Vec<InterfaceAddr>,
+}
+
+/// What an interface is, the best way to a peer first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum InterfaceKind {
+    /// A cable or a radio.
+    Lan,
+    /// A bridge to containers or virtual machines on this host.
+    Virtual,
+    /// A tunnel, such as a VPN.
+    Tunnel,
+    /// Never leaves the host.
+    Loopback,
+}
+
+impl Interface {
+    /// Whether it never leaves the host.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.kind == InterfaceKind::Loopback
+    }
 }
 
 /// An address of an interface with the length of its subnet's prefix.

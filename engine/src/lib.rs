@@ -32,6 +32,7 @@ mod event;
 mod golden;
 mod identity;
 mod input;
+mod ladder;
 mod limits;
 mod link;
 mod marks;
@@ -45,7 +46,9 @@ mod time;
 mod timers;
 mod wire;
 
-pub use config::{Cadence, Config, ConfigError, DESIGNATED_PORTS, MAX_TEXT, MULTICAST_GROUP, Step};
+pub use config::{
+    Cadence, Config, ConfigError, DESIGNATED_PORTS, MAX_TEXT, MULTICAST_GROUP, MULTICAST_GROUP_6, Step,
+};
 pub use content::{
     BLOCK_SIZE, BlockCheck, BlockList, BlockRef, BlockVerifier, ContentHasher, ContentId, ContentKind,
     MAX_BLOCKS, Manifest, ManifestError, TooLarge, Verdict,
@@ -59,16 +62,17 @@ pub use engine::{
 pub use event::{ContentFailure, Event, LeaveReason};
 pub use identity::{Identity, PeerId, PeerIdError};
 pub use input::{
-    Datagram, DialFailure, Interface, InterfaceAddr, InterfaceId, LinkEnd, LinkId, LinkInput, StoreFailure,
-    StoreReply,
+    Datagram, DialFailure, Interface, InterfaceAddr, InterfaceId, InterfaceKind, LinkEnd, LinkId, LinkInput,
+    StoreFailure, StoreReply,
 };
+pub use ladder::{Ladder, Rung};
 pub use link::{
     Channel, CipherSuite, LinkCodec, MAX_CONTROL_FRAME, OpenError, Opened, Opener, Sealer, block_header,
 };
 #[cfg(feature = "marks")]
 pub use marks::{Mark, Marks};
 pub use network::{Network, NetworkNameError};
-pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
+pub use output::{Action, LinkOutput, Remembered, StoreRequest, Timeout, TimeoutReason, Transmit};
 #[cfg(feature = "planted")]
 pub use planted::Bug;
 pub use random::Seeds;

@@ -115,11 +115,26 @@ pub enum StoreRequest {
         /// Which content.
         content: ContentId,
     },
+    /// Keep these for the next run in place of what was kept before, the best first: at most 64, given back as
+    /// [`Restored::peers`](crate::Restored::peers). Not answered.
+    RememberPeers {
+        /// Who was met, and where.
+        peers: Vec<Remembered>,
+    },
     /// Make this incarnation durable: someone holds a newer record of ours than we knew. Not answered.
     SaveIncarnation {
         /// The value to continue from.
         incarnation: u64,
     },
+}
+
+/// A peer that was met, for a later run to look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its signed record, as it came.
+    pub record: Vec<u8>,
+    /// Where it was heard or linked last.
+    pub address: SocketAddr,
 }
 
 /// When [`Engine::handle_timeout`](crate::Engine::handle_timeout) wants to be called, and why.

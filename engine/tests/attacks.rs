@@ -54,7 +54,7 @@ fn lan(host: u8) -> Interface {
     Interface {
         id: InterfaceId(1),
         name: "eth0".into(),
-        loopback: false,
+        kind: InterfaceKind::Lan,
         multicast: true,
         directed_broadcast: true,
         addrs: vec![InterfaceAddr { ip: Ipv4Addr::new(10, 0, 0, host).into(), prefix: 24 }],

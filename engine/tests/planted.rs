@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use lan::{Lan, PORT};
 use p2pnet_engine::{
     BlockRef, Bug, Config, ContentHasher, ContentId, ContentKind, Datagram, Engine, Event, Identity, Level,
-    LinkInput, Manifest, Restored, Seeds, Step,
+    LinkInput, Manifest, Remembered, Restored, Seeds, Step,
 };
 
 /// Says what is wrong with a run in which every engine has the bug, if anything is.
@@ -165,7 +165,8 @@ fn records_are_signed(bug: Option<Bug>) -> Result<(), String> {
     let mut forged = genuine.clone();
     *forged.last_mut().unwrap() ^= 1;
     let knows = |record: Vec<u8>| {
-        let restored = Restored { peers: vec![record], ..Restored::default() };
+        let address = "10.0.0.9:9000".parse().unwrap();
+        let restored = Restored { peers: vec![Remembered { record, address }], ..Restored::default() };
         engine(0, bug, restored, &lan).peers().count()
     };
     holds(knows(genuine) == 1, "a genuine record was refused")?;

@@ -203,7 +203,8 @@ fn idle_is_o1() {
         let engine =
             p2pnet_engine::Engine::new(lan::config("peer"), identity, Default::default(), seeds, now)
                 .unwrap();
-        restored.peers.push(engine.record().bytes().to_vec());
+        let (record, address) = (engine.record().bytes().to_vec(), "10.0.0.9:9000".parse().unwrap());
+        restored.peers.push(p2pnet_engine::Remembered { record, address });
     }
     let seeds = p2pnet_engine::Seeds::from_u64(1);
     let identity = p2pnet_engine::Identity::from_seed([1; 32]);

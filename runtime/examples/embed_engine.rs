@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use p2pnet_engine::{
     Action, Channel, Config, Datagram, DialFailure, Engine, Event, Identity, Interface, InterfaceAddr,
-    InterfaceId, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener, Restored, Sealer, Seeds,
-    Timestamp,
+    InterfaceId, InterfaceKind, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener, Restored,
+    Sealer, Seeds, Timestamp,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -58,7 +58,7 @@ impl Driver {
         let lo = Interface {
             id: LO,
             name: "lo".into(),
-            loopback: true,
+            kind: InterfaceKind::Loopback,
             multicast: false,
             directed_broadcast: true,
             addrs: vec![InterfaceAddr { ip: Ipv4Addr::LOCALHOST.into(), prefix: 8 }],

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use if_addrs::IfAddr;
-use p2pnet_engine::{Interface, InterfaceAddr, InterfaceId};
+use p2pnet_engine::{Interface, InterfaceAddr, InterfaceId, InterfaceKind};
 
 use crate::seam::Host;
 use crate::sys;
@@ -49,7 +49,7 @@ impl Host for OsHost {
             let interface = found.entry(index).or_insert_with(|| Interface {
                 id: InterfaceId(index),
                 name: name.to_owned(),
-                loopback,
+                kind: if loopback { InterfaceKind::Loopback } else { InterfaceKind::Lan },
                 multicast: !loopback && !entry.is_p2p,
                 directed_broadcast: true,
                 addrs: Vec::new(),
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn loopback_is_among_the_interfaces_and_takes_no_multicast() {
         let interfaces = OsHost::new().interfaces().unwrap();
-        let lo = interfaces.iter().find(|interface| interface.loopback).unwrap();
+        let lo = interfaces.iter().find(|interface| interface.is_loopback()).unwrap();
         assert!(!lo.multicast);
         assert!(lo.addrs.iter().any(|addr| addr.ip == IpAddr::from([127, 0, 0, 1]) && addr.prefix == 8));
     }

@@ -281,7 +281,7 @@ fn broadcast_addresses(interface: &Interface) -> Vec<Ipv4Addr> {
     let mut addresses = Vec::new();
     for addr in &interface.addrs {
         let IpAddr::V4(ip) = addr.ip else { continue };
-        let broadcast = if interface.loopback {
+        let broadcast = if interface.is_loopback() {
             Ipv4Addr::new(127, 255, 255, 255)
         } else if interface.directed_broadcast && addr.prefix < 31 {
             let hosts = u32::MAX.checked_shr(u32::from(addr.prefix)).unwrap_or(0);

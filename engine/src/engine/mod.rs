@@ -36,7 +36,7 @@ use crate::event::Event;
 use crate::identity::{Identity, PeerId};
 use crate::input::{Interface, LinkEnd, LinkId, LinkInput, StoreReply};
 use crate::marks::mark;
-use crate::output::{Action, LinkOutput, Timeout, Transmit};
+use crate::output::{Action, LinkOutput, Remembered, Timeout, Transmit};
 use crate::planted::planted;
 use crate::random::{Seeds, Stream};
 use crate::record::SignedRecord;
@@ -88,7 +88,7 @@ const STALLED: Duration = Duration::from_secs(1);
 /// ```
 /// use std::net::{Ipv4Addr, SocketAddr};
 /// use p2pnet_engine::{
-///     Config, Datagram, Engine, Event, Identity, Interface, InterfaceAddr, InterfaceId, Network, Restored, Seeds,
+///     Config, Datagram, Engine, Event, Identity, Interface, InterfaceAddr, InterfaceId, InterfaceKind, Network, Restored, Seeds,
 ///     Timestamp,
 /// };
 ///
@@ -99,7 +99,7 @@ const STALLED: Duration = Duration::from_secs(1);
 ///     let mut engine = Engine::new(config, identity, Restored::default(), seeds, Timestamp::ZERO).unwrap();
 ///     let addrs = vec![InterfaceAddr { ip: Ipv4Addr::new(10, 0, 0, host).into(), prefix: 24 }];
 ///     let lan = Interface {
-///         id: InterfaceId(1), name: "eth0".into(), loopback: false, multicast: true, directed_broadcast: true, addrs,
+///         id: InterfaceId(1), name: "eth0".into(), kind: InterfaceKind::Lan, multicast: true, directed_broadcast: true, addrs,
 ///     };
 ///     engine.handle_interfaces(Timestamp::ZERO, &[lan]);
 ///     engine
@@ -179,8 +179,8 @@ pub struct Restored {
     pub incarnation: u64,
     /// Signed records of peers that left: nothing older is believed.
     pub floors: Vec<Vec<u8>>,
-    /// Signed records of peers that were known: they are dialled.
-    pub peers: Vec<Vec<u8>>,
+    /// Peers that were met, the best first: they are told and dialled. At most 64 are taken.
+    pub peers: Vec<Remembered>,
 }
 
 impl Default for Restored {

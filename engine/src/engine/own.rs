@@ -159,8 +159,8 @@ impl Engine {
 
 /// The addresses to announce: those of every interface that leaves the host; loopback only when there is no other.
 fn announced(interfaces: &[Interface]) -> Vec<IpAddr> {
-    let only_loopback = interfaces.iter().all(|interface| interface.loopback);
-    let usable = interfaces.iter().filter(|interface| interface.loopback == only_loopback);
+    let only_loopback = interfaces.iter().all(Interface::is_loopback);
+    let usable = interfaces.iter().filter(|interface| interface.is_loopback() == only_loopback);
     let mut addrs: Vec<IpAddr> = usable.flat_map(|interface| &interface.addrs).map(|addr| addr.ip).collect();
     addrs.sort();
     addrs.dedup();

@@ -129,8 +129,8 @@ impl Engine {
                 _ => self.stats.records_refused += 1,
             }
         }
-        for bytes in &restored.peers {
-            self.accept_record(bytes, Duration::ZERO, Origin::Memory);
+        for peer in &restored.peers {
+            self.accept_record(&peer.record, Duration::ZERO, Origin::Memory);
         }
     }
 

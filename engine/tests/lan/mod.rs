@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use p2pnet_engine::{
     Action, BlockRef, BlockVerifier, Channel, Config, Datagram, Engine, Event, Identity, Interface,
-    InterfaceAddr, InterfaceId, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened, Opener, Restored,
-    Sealer, Seeds, StoreReply, StoreRequest, Timestamp, Verdict, block_header,
+    InterfaceAddr, InterfaceId, InterfaceKind, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened,
+    Opener, Restored, Sealer, Seeds, StoreReply, StoreRequest, Timestamp, Verdict, block_header,
 };
 
 pub(crate) const PORT: u16 = 9000;
@@ -69,7 +69,7 @@ pub(crate) fn interface(host: u8) -> Interface {
     Interface {
         id: LAN,
         name: "eth0".into(),
-        loopback: false,
+        kind: InterfaceKind::Lan,
         multicast: false,
         directed_broadcast: true,
         addrs: vec![InterfaceAddr { ip: Ipv4Addr::new(10, 0, 0, host).into(), prefix: 24 }],

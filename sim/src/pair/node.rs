@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use p2pnet_engine::{Engine, Event, Interface, InterfaceAddr, LinkId, Timestamp};
+use p2pnet_engine::{Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Timestamp};
 
 use super::INTERFACE;
 use super::conn::ConnId;
@@ -55,7 +55,7 @@ impl Node {
         let interface = Interface {
             id: INTERFACE,
             name: "pair0".to_owned(),
-            loopback: false,
+            kind: InterfaceKind::Lan,
             multicast: true,
             directed_broadcast: true,
             addrs: vec![InterfaceAddr { ip: self.ip.into(), prefix: 24 }],

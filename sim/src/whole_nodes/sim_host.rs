@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use p2pnet::seam::Host;
-use p2pnet_engine::{Interface, InterfaceAddr, InterfaceId};
+use p2pnet_engine::{Interface, InterfaceAddr, InterfaceId, InterfaceKind};
 
 use crate::draws::Draws;
 
@@ -39,7 +39,7 @@ impl Host for SimHost {
         Ok(vec![Interface {
             id: InterfaceId(1),
             name: "sim0".to_owned(),
-            loopback: false,
+            kind: InterfaceKind::Lan,
             multicast: self.multicast,
             directed_broadcast: false,
             addrs: vec![InterfaceAddr { ip: self.ip, prefix: 16 }],

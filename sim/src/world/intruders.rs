@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    Config, DESIGNATED_PORTS, Engine, Interface, InterfaceAddr, InterfaceId, LinkId, LinkOutput, PeerId,
-    Restored, Seeds,
+    Config, DESIGNATED_PORTS, Engine, Interface, InterfaceAddr, InterfaceId, InterfaceKind, LinkId,
+    LinkOutput, PeerId, Restored, Seeds,
 };
 
 use crate::draws::{draw, scale, seed_bytes};
@@ -208,7 +208,7 @@ impl World {
         let interface = Interface {
             id: InterfaceId(1),
             name: "passing".to_owned(),
-            loopback: false,
+            kind: InterfaceKind::Lan,
             multicast: false,
             directed_broadcast: true,
             addrs: vec![InterfaceAddr { ip, prefix: 16 }],

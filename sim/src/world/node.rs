@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use p2pnet_engine::{ContentId, Engine, Interface, InterfaceAddr, InterfaceId, LinkId, PeerId, Timestamp};
+use p2pnet_engine::{
+    ContentId, Engine, Interface, InterfaceAddr, InterfaceId, InterfaceKind, LinkId, PeerId, Timestamp,
+};
 
 use crate::stream_end::Side;
 
@@ -105,7 +107,7 @@ impl Host {
         let told = |interface: &NetworkInterface| Interface {
             id: InterfaceId(u32::try_from(interface.lan).unwrap_or(0) + 1),
             name: format!("net{}", interface.lan),
-            loopback: false,
+            kind: InterfaceKind::Lan,
             multicast: true,
             directed_broadcast: true,
             addrs: vec![InterfaceAddr { ip: interface.ip(), prefix: 16 }],

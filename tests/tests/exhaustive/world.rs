@@ -20,8 +20,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use p2pnet_engine::{
-    Cadence, Config, Datagram, DialFailure, Engine, Identity, Interface, InterfaceAddr, InterfaceId, LinkEnd,
-    LinkId, LinkInput, Network, PeerId, Restored, Seeds, Timestamp,
+    Cadence, Config, Datagram, DialFailure, Engine, Identity, Interface, InterfaceAddr, InterfaceId,
+    InterfaceKind, LinkEnd, LinkId, LinkInput, Network, PeerId, Restored, Seeds, Timestamp,
 };
 
 pub(crate) use scenario::{Begin, Scenario};
@@ -334,7 +334,7 @@ impl World {
         let lan = Interface {
             id: LAN,
             name: "eth0".into(),
-            loopback: false,
+            kind: InterfaceKind::Lan,
             multicast: false,
             directed_broadcast: true,
             addrs: vec![InterfaceAddr { ip: ip(i).into(), prefix: 24 }],

@@ -49,7 +49,7 @@ impl<'a> Stage<'a> {
             .interfaces()
             .map_err(|error| nothing("cannot list the interfaces", &error))?
             .into_iter()
-            .filter(|interface| interface.loopback)
+            .filter(|interface| interface.is_loopback())
             .map(|interface| interface.name)
             .collect();
         let ports = free_ports().map_err(|error| nothing("no free ports", &error))?;
