@@ -11,7 +11,7 @@ use crate::link::{Channel, CipherSuite, LinkCodec, block_header};
 use crate::network::Network;
 use crate::record::tests::sample;
 use crate::record::{Instance, SignedRecord};
-use crate::wire::beacon::{Beacon, BeaconFlags};
+use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 
 fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
@@ -63,6 +63,7 @@ fn a_sealed_beacon() {
         instance: Instance::from_bytes([5; 16]),
         counter: 258,
         flags: BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT),
+        way: Way::default(),
         record: signed_record().bytes().to_vec(),
     };
     let datagram = beacon.seal(&Network::open("golden").unwrap());

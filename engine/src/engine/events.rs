@@ -10,6 +10,7 @@ use crate::planted::planted;
 use super::Engine;
 use super::outputs::Slot;
 use super::peer::Peer;
+use super::why::RecordSource;
 
 impl Engine {
     /// Takes slots until one has something to tell.
@@ -25,6 +26,7 @@ impl Engine {
                 Slot::Transfer(content) => (self.transfer_event(content), false),
                 Slot::Delivery(content, peer) => (self.delivery_event(content, peer), false),
                 Slot::Incompatible => (self.next_incompatible(), true),
+                Slot::IdentityShared => (self.next_shared_identity(), true),
                 Slot::Left => (Some(Event::Left), false),
             };
             if event.is_some() {
@@ -46,6 +48,12 @@ impl Engine {
         let known = self.peers.get_mut(&id)?;
         let name: String = known.record.record().name.clone();
         let reported = known.reported;
+        // Whoever is known from an earlier run only may not be there at all.
+        let is_memory =
+            known.source == RecordSource::Memory && known.heard.is_empty() && known.link.is_none();
+        if is_memory && !reported.discovered {
+            return None;
+        }
         if !reported.discovered {
             known.reported.discovered = true;
             return Some(Event::PeerDiscovered { peer: id, name, addr });
@@ -115,6 +123,10 @@ impl Engine {
         }
         texts.acked_reported += 1;
         Some(Event::TextDelivered { to: peer, id: texts.acked_reported })
+    }
+
+    fn next_shared_identity(&mut self) -> Option<Event> {
+        self.own.shared_with.pop_front().map(|addr| Event::IdentityShared { addr })
     }
 
     fn next_incompatible(&mut self) -> Option<Event> {

@@ -13,8 +13,10 @@ use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedR
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
 
+use super::discovery::MAX_REMEMBERED;
 use super::outputs::Slot;
 use super::peer::{Level, Peer};
+use super::why::RecordSource;
 use super::{Engine, Restored};
 
 /// How often records that are too old are looked for.
@@ -68,6 +70,8 @@ pub(super) enum Accepted {
     Known(PeerId),
     /// It is held now.
     News(PeerId),
+    /// It is our own, of another run: a copy of this node, or an earlier run of it.
+    Own,
     /// It was not taken: malformed, forged, of another network, or older than what is held.
     No,
 }
@@ -129,8 +133,13 @@ impl Engine {
                 _ => self.stats.records_refused += 1,
             }
         }
-        for peer in &restored.peers {
-            self.accept_record(&peer.record, Duration::ZERO, Origin::Memory);
+        for peer in restored.peers.iter().take(MAX_REMEMBERED) {
+            let accepted = self.accept_record(&peer.record, Duration::ZERO, Origin::Memory);
+            if let Accepted::News(id) = accepted
+                && let Some(known) = self.peers.get(&id)
+            {
+                self.discovery.memory.recall(id, peer.address, known.record.clone());
+            }
         }
     }
 
@@ -198,7 +207,7 @@ impl Engine {
         };
         if id == self.identity.peer_id() {
             self.met_own_record(&record);
-            return Accepted::No;
+            return Accepted::Own;
         }
         self.stats.records_accepted += 1;
         self.take_record(id, record, age, origin);
@@ -260,7 +269,13 @@ impl Engine {
                 mark!(self, TableFull);
                 return;
             }
-            let mut peer = Peer::new(record, age, self.session_floor, self.now);
+            let source = match origin {
+                Origin::Beacon(_) => RecordSource::Beacon,
+                Origin::Link(from) if from == id => RecordSource::Link,
+                Origin::Link(from) => RecordSource::Peer(from),
+                Origin::Memory => RecordSource::Memory,
+            };
+            let mut peer = Peer::new(record, age, source, self.session_floor, self.now);
             peer.texts.begin_after(self.text_floor);
             peer.texts.taken = self.taken.recall(id);
             self.peers.insert(id, peer);
