@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use p2pnet_engine::{BlockList, BlockRef, ContentId, Interface, InterfaceId, Manifest, StoreFailure};
+use p2pnet_engine::{
+    BlockList, BlockRef, ContentId, Interface, InterfaceId, Manifest, Remembered, StoreFailure,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Sockets.
@@ -112,6 +114,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// The seed of this node's identity key; made by `create` and kept when there is none yet.
     fn identity_seed(&self, create: [u8; 32]) -> impl Future<Output = io::Result<[u8; 32]>> + Send;
+
+    /// Keeps these peers for the next run, in place of those that were kept before. A store that does not outlive
+    /// this run need not.
+    fn remember_peers(&self, peers: Vec<Remembered>) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The peers that were kept, in the same order; none if that is damaged or there was no run before. The node
+    /// starts without them if this fails.
+    fn remembered_peers(&self) -> impl Future<Output = io::Result<Vec<Remembered>>> + Send;
+
+    /// Keeps the private port, for the next run to try it first: a firewall's rule and what peers remember of this
+    /// node stay true.
+    fn remember_port(&self, port: u16) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The private port that was kept.
+    fn remembered_port(&self) -> impl Future<Output = io::Result<Option<u16>>> + Send;
 }
 
 /// Something to publish.
