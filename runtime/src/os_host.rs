@@ -128,12 +128,12 @@ fn interface(index: u32, entries: &[if_addrs::Interface]) -> Option<Interface> {
     })
 }
 
-/// IPv6 addresses that cannot be used (yet, or any more), by the interface's number, from the lines of
+/// IPv6 addresses that cannot be used yet, or never will, by the interface's number, from the lines of
 /// /proc/net/if_inet6. Linux makes sure that an address is nobody else's before it may send from it: an address that
 /// appeared before that would be tried in vain, and not tried again when it is ready.
 fn unready(if_inet6: &str) -> BTreeSet<(u32, Ipv6Addr)> {
-    // IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE of linux/if_addr.h.
-    const UNREADY: u32 = 0x08 | 0x20 | 0x40;
+    // IFA_F_DADFAILED, IFA_F_TENTATIVE of linux/if_addr.h.
+    const UNREADY: u32 = 0x08 | 0x40;
     let address = |line: &str| {
         let mut fields = line.split_whitespace();
         let ip = u128::from_str_radix(fields.next()?, 16).ok()?;
@@ -152,7 +152,7 @@ mod tests {
     fn addresses_that_are_not_ready_are_told_by_their_flags() {
         let text = "00000000000000000000000000000001 01 80 10 80       lo\n\
                     fe8000000000000000fc00fffe000001 04 40 20 c0     eth0\n\
-                    fd000000000000000000000000000002 0a 40 00 20     eth1\n\
+                    fd000000000000000000000000000002 0a 40 00 08     eth1\n\
                     nonsense 04\n";
         let expected = [(4, "fe80::fc:ff:fe00:1"), (10, "fd00::2")];
         assert_eq!(unready(text), expected.map(|(index, ip)| (index, ip.parse().unwrap())).into());

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +81,12 @@ pub trait Stream: Send + 'static {
 
     /// Splits the stream.
     fn split(self) -> (Self::Read, Self::Write);
+
+    /// This host's address that the stream goes by, if known: without it the stream is at an end, which nothing else
+    /// would tell for a while.
+    fn local_ip(&self) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// Blocks and the little that a node must remember.

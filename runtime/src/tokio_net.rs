@@ -250,6 +250,10 @@ impl Stream for TokioStream {
     fn split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         self.0.into_split()
     }
+
+    fn local_ip(&self) -> Option<IpAddr> {
+        self.0.local_addr().ok().map(|address| address.ip())
+    }
 }
 
 /// IPv4 or IPv6, and what a socket of it needs.
