@@ -28,7 +28,13 @@ const CLASS_OTHER: u8 = 1;
 enum Happening {
     Start(usize),
     Wake(usize),
-    Datagram { from: usize, to: Option<usize>, source: SocketAddr, number: u64, bytes: Vec<u8> },
+    Datagram {
+        from: usize,
+        to: Option<usize>,
+        source: SocketAddr,
+        number: u64,
+        bytes: Vec<u8>,
+    },
     /// The two halves are one from now on.
     Join,
 }
@@ -97,7 +103,8 @@ impl Lan {
     /// Schedules who starts when.
     fn plan(&mut self) {
         let nodes = self.case.nodes;
-        let within = |domain, entity, nanos| Duration::from_nanos(scale(roll(self.seed, domain, entity, 0), nanos));
+        let within =
+            |domain, entity, nanos| Duration::from_nanos(scale(roll(self.seed, domain, entity, 0), nanos));
         let second = 1_000_000_000;
         let mut starts = vec![Duration::ZERO; nodes];
         match self.case.start {
@@ -154,7 +161,10 @@ impl Lan {
         Run {
             found: self.found,
             missed,
-            steady: Traffic { datagrams: self.datagrams - before.datagrams, bytes: self.bytes - before.bytes },
+            steady: Traffic {
+                datagrams: self.datagrams - before.datagrams,
+                bytes: self.bytes - before.bytes,
+            },
             peak_datagrams: self.peak.0,
             peak_dials: self.peak.1,
         }
