@@ -71,14 +71,8 @@ pub fn cadences() -> Vec<(&'static str, Cadence)> {
     let all = [
         ("constant-5s", Cadence::Constant { interval: seconds(5) }),
         ("constant-10s", Cadence::Constant { interval: seconds(10) }),
-        (
-            "trickle-1s-64s-k4",
-            Cadence::Trickle { fastest: seconds(1), slowest: seconds(64), redundancy: 4 },
-        ),
-        (
-            "sine-1s-20s",
-            Cadence::Sine { fastest: seconds(1), slowest: seconds(20), period: seconds(120) },
-        ),
+        ("trickle-1s-64s-k4", Cadence::Trickle { fastest: seconds(1), slowest: seconds(64), redundancy: 4 }),
+        ("sine-1s-20s", Cadence::Sine { fastest: seconds(1), slowest: seconds(20), period: seconds(120) }),
     ];
     let (default, others): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|(_, cadence)| *cadence == Cadence::default());

@@ -36,7 +36,6 @@ use self::seeking::{Memory, Scan};
 pub use self::probing::Probed;
 pub use self::rungs::RungReport;
 pub(super) use self::rungs::{at_port, interface_of, is_near};
-pub(super) use self::seeking::MAX_REMEMBERED;
 
 /// After the beacon that goes out at once, two more follow: the first may be lost, or come before the other side
 /// listens.
@@ -55,8 +54,12 @@ const REPLIES: u32 = 4;
 /// from those who did.
 const ANSWERERS: u64 = 32;
 
-/// A peer that we cannot dial is asked to dial us at most this often.
+/// A peer that was heard within this time and cannot be dialled is asked to dial us, at most so often.
+const ASK_WITHIN: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Peers that are asked to dial us: so many a second, and as many at once.
+const ASKS: u32 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Discovery {
@@ -66,6 +69,7 @@ pub(crate) struct Discovery {
     rotating_port: u16,
     pace: Pace,
     replies: TokenBucket,
+    asks: TokenBucket,
     /// Everyone who was heard, and the counter of their last beacon. At most twice `max_peers`, then the one heard
     /// longest ago makes room.
     heard: BTreeMap<Instance, (u64, Timestamp)>,
@@ -83,6 +87,7 @@ impl Discovery {
             rotating_port: config.designated_ports[0],
             pace: Pace::new(&config.cadence, &peer),
             replies: TokenBucket::new(REPLIES, REPLIES * 10),
+            asks: TokenBucket::new(ASKS, ASKS),
             heard: BTreeMap::new(),
             rungs: Rungs::default(),
             memory: Memory::default(),
@@ -201,7 +206,7 @@ impl Engine {
         let datagram = self.sealed_beacon(flags, Way::default());
         self.broadcast(&datagram, thorough);
         if flags.has(BeaconFlags::ANNOUNCE) {
-            self.call_remembered(flags);
+            self.call_remembered(flags, thorough);
         }
     }
 
@@ -217,21 +222,25 @@ impl Engine {
         .seal(&self.config.network)
     }
 
-    /// Asks a peer that we fail to dial to dial us, by a datagram to where it was heard or says that it is. Only within
-    /// our own subnets, and once a second.
+    /// Asks a peer that we fail to dial to dial us, by a datagram to where it was heard: within our own subnets, once a
+    /// second.
     pub(super) fn ask_to_dial_us(&mut self, peer: PeerId) {
-        let Some(&(destination, interface)) = self.addresses_to_dial(peer).first() else { return };
-        let Some(near) = interface_of(&self.interfaces, destination.ip()) else { return };
         let now = self.now;
         let Some(known) = self.peers.get_mut(&peer).filter(|known| known.link.is_none()) else { return };
-        if known.asked_to_dial_us.is_some_and(|asked| now.since(asked) < ASK_AGAIN) {
+        let Some(heard) = known.heard.first().filter(|heard| now.since(heard.at) < ASK_WITHIN) else {
+            return;
+        };
+        let destination = heard.address;
+        let Some(interface) = interface_of(&self.interfaces, destination.ip()) else { return };
+        let recently = known.asked_to_dial_us.is_some_and(|asked| now.since(asked) < ASK_AGAIN);
+        if recently || !self.discovery.asks.take(now, 1) {
             return;
         }
         known.asked_to_dial_us = Some(now);
         mark!(self, AskedToBeDialled);
         let flags = BeaconFlags::ANNOUNCE.with(BeaconFlags::DIAL_ME);
         let datagram = self.sealed_beacon(flags, Way::by(Rung::Unicast));
-        self.send_by(Rung::Unicast, interface.unwrap_or(near), destination, &datagram);
+        self.send_by(Rung::Unicast, interface, destination, &datagram);
     }
 
     // ---- Receiving ----
@@ -345,9 +354,6 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let address = at_port(source, known.record.record().port, Some(interface));
         known.note_heard(Heard { address, interface: Some(interface), at: self.now, beacons: 1 });
-        if !known.reported.discovered {
-            self.outputs.notify(Slot::Peer(peer));
-        }
     }
 
     /// In a crowd only some answer a newcomer.

@@ -10,7 +10,6 @@ use crate::planted::planted;
 use super::Engine;
 use super::outputs::Slot;
 use super::peer::Peer;
-use super::why::RecordSource;
 
 impl Engine {
     /// Takes slots until one has something to tell.
@@ -48,12 +47,6 @@ impl Engine {
         let known = self.peers.get_mut(&id)?;
         let name: String = known.record.record().name.clone();
         let reported = known.reported;
-        // Whoever is known from an earlier run only may not be there at all.
-        let is_memory =
-            known.source == RecordSource::Memory && known.heard.is_empty() && known.link.is_none();
-        if is_memory && !reported.discovered {
-            return None;
-        }
         if !reported.discovered {
             known.reported.discovered = true;
             return Some(Event::PeerDiscovered { peer: id, name, addr });

@@ -183,7 +183,8 @@ pub struct Restored {
     pub incarnation: u64,
     /// Signed records of peers that left: nothing older is believed.
     pub floors: Vec<Vec<u8>>,
-    /// Peers that were met, the best first: they are told and dialled. At most 64 are taken.
+    /// Peers that were met, the best first: they are dialled, and the first 64 are called by beacons where they were. The
+    /// application is told of them when they are heard.
     pub peers: Vec<Remembered>,
 }
 

@@ -13,7 +13,6 @@ use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedR
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
 
-use super::discovery::MAX_REMEMBERED;
 use super::outputs::Slot;
 use super::peer::{Level, Peer};
 use super::why::RecordSource;
@@ -59,8 +58,6 @@ pub(super) enum Origin {
     Beacon(Instance),
     /// A link of this peer, which has proven its key.
     Link(PeerId),
-    /// An earlier run of ours.
-    Memory,
 }
 
 /// What became of a record.
@@ -133,12 +130,14 @@ impl Engine {
                 _ => self.stats.records_refused += 1,
             }
         }
-        for peer in restored.peers.iter().take(MAX_REMEMBERED) {
-            let accepted = self.accept_record(&peer.record, Duration::ZERO, Origin::Memory);
-            if let Accepted::News(id) = accepted
-                && let Some(known) = self.peers.get(&id)
-            {
-                self.discovery.memory.recall(id, peer.address, known.record.clone());
+        for peer in &restored.peers {
+            let record =
+                UnverifiedRecord::parse(&peer.record).and_then(|record| self.check_signature(record));
+            match record {
+                Ok(record) if record.record().network == self.config.network.tag() => {
+                    self.discovery.memory.recall(peer.address, record);
+                }
+                _ => self.stats.records_refused += 1,
             }
         }
     }
@@ -273,7 +272,6 @@ impl Engine {
                 Origin::Beacon(_) => RecordSource::Beacon,
                 Origin::Link(from) if from == id => RecordSource::Link,
                 Origin::Link(from) => RecordSource::Peer(from),
-                Origin::Memory => RecordSource::Memory,
             };
             let mut peer = Peer::new(record, age, source, self.session_floor, self.now);
             peer.texts.begin_after(self.text_floor);

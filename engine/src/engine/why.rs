@@ -60,8 +60,6 @@ pub enum RecordSource {
     Link,
     /// This peer.
     Peer(PeerId),
-    /// An earlier run of this node.
-    Memory,
 }
 
 /// That a peer was heard on an interface.

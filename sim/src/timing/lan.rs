@@ -34,7 +34,13 @@ enum Happening {
     Wake(usize),
     /// A node gives up on links.
     Part(usize),
-    Datagram { from: usize, to: Option<usize>, source: SocketAddr, number: u64, bytes: Vec<u8> },
+    Datagram {
+        from: usize,
+        to: Option<usize>,
+        source: SocketAddr,
+        number: u64,
+        bytes: Vec<u8>,
+    },
     /// The two halves are one from now on.
     Join,
 }
@@ -105,7 +111,8 @@ impl Lan {
     /// Schedules who starts when.
     fn plan(&mut self) {
         let nodes = self.case.nodes;
-        let within = |domain, entity, nanos| Duration::from_nanos(scale(roll(self.seed, domain, entity, 0), nanos));
+        let within =
+            |domain, entity, nanos| Duration::from_nanos(scale(roll(self.seed, domain, entity, 0), nanos));
         let second = 1_000_000_000;
         let mut starts = vec![Duration::ZERO; nodes];
         match self.case.start {
@@ -162,7 +169,10 @@ impl Lan {
         Run {
             found: self.found,
             missed,
-            steady: Traffic { datagrams: self.datagrams - before.datagrams, bytes: self.bytes - before.bytes },
+            steady: Traffic {
+                datagrams: self.datagrams - before.datagrams,
+                bytes: self.bytes - before.bytes,
+            },
             peak_datagrams: self.peak.0,
             peak_dials: self.peak.1,
         }

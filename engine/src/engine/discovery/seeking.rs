@@ -42,8 +42,10 @@ impl Memory {
         self.0.truncate(MAX_REMEMBERED);
     }
 
-    /// Takes one of an earlier run, the best first.
-    pub(in crate::engine) fn recall(&mut self, peer: PeerId, address: SocketAddr, record: SignedRecord) {
+    /// Takes one of an earlier run, the best first. That is where to call and no more: how old the record is by now
+    /// nobody knows, so it is neither believed nor passed on.
+    pub(in crate::engine) fn recall(&mut self, address: SocketAddr, record: SignedRecord) {
+        let peer = record.record().peer;
         if self.0.len() < MAX_REMEMBERED && self.0.iter().all(|(known, ..)| *known != peer) {
             self.0.push((peer, address, record));
         }
@@ -85,11 +87,18 @@ impl Engine {
     }
 
     /// Beacons straight to peers that have no link: to the port that they had, and to the anchor port of their host,
-    /// where at least one of the nodes there hears it. Never beyond our own subnets.
-    pub(super) fn call_remembered(&mut self, flags: BeaconFlags) {
+    /// where at least one of the nodes there hears it. To `all` of them, or to one after the other. Never beyond our own
+    /// subnets.
+    pub(super) fn call_remembered(&mut self, flags: BeaconFlags, all: bool) {
         let anchor = self.config.designated_ports[0];
+        let memory = &self.discovery.memory.0;
+        let turn = usize::try_from(self.discovery.counter).unwrap_or(0) % memory.len().max(1);
+        let (before, after) = memory.split_at(turn);
         let mut destinations = Vec::new();
-        for (peer, address, _) in &self.discovery.memory.0 {
+        for (peer, address, _) in after.iter().chain(before) {
+            if !all && !destinations.is_empty() {
+                break;
+            }
             let linked = self.peers.get(peer).is_some_and(|known| known.link.is_some());
             let Some(interface) = interface_of(&self.interfaces, address.ip()).filter(|_| !linked) else {
                 continue;
