@@ -133,6 +133,8 @@ fn hosts(plan: &mut Plan, draws: &mut Draws) {
         plan.host.iter_mut().for_each(|host| {
             host.lans = vec!["net0".to_owned()];
             (host.bridges, host.tunnels) = (Vec::new(), Vec::new());
+            // An address behind a firewall is of no use.
+            host.firewall = Firewall::None;
         });
         let lan = &mut plan.lan[0];
         (lan.ipv4, lan.isolated) = (true, Vec::new());
@@ -144,8 +146,10 @@ fn hosts(plan: &mut Plan, draws: &mut Draws) {
         ];
         let names: Vec<String> = plan.node.iter().map(|node| node.name.clone()).collect();
         for (i, name) in names.iter().enumerate().skip(1) {
-            let at_ms = start_within + draws.below(2_000);
-            plan.dial.push(DialPlan { at_ms, from: name.clone(), to: names[i - 1].clone() });
+            // Once early, and once when all run again: who started anew may have missed the first one.
+            for at_ms in [start_within + draws.below(2_000), CHAOS_MS + 500 + draws.below(2_000)] {
+                plan.dial.push(DialPlan { at_ms, from: name.clone(), to: names[i - 1].clone() });
+            }
         }
     }
 }
@@ -163,7 +167,8 @@ fn together(plan: &mut Plan, draws: &mut Draws) {
 fn faults(plan: &mut Plan, draws: &mut Draws) {
     // Who knows others by a given address alone cannot be found again at another one.
     let given = !plan.dial.is_empty();
-    let host = |plan: &Plan, draws: &mut Draws| plan.host[draws.below(plan.host.len() as u64) as usize].clone();
+    let host =
+        |plan: &Plan, draws: &mut Draws| plan.host[draws.below(plan.host.len() as u64) as usize].clone();
     let time = |draws: &mut Draws| (draws.below(CHAOS_MS - 3_000), 200 + draws.below(6_000));
     let each = ["flap", "address", "swap", "sleep", "crash", "power", "pause", "partition", "jump", "clone"];
     for kind in each {
@@ -195,7 +200,9 @@ fn faults(plan: &mut Plan, draws: &mut Draws) {
                     let (a, b) = (vec![one.name], vec![other.name]);
                     Fault::Partition { at_ms, for_ms, a, b, one_way: number < 300 }
                 }
-                "jump" => Fault::ClockJump { at_ms, host: one.name, by_ms: number * number / 30, noticed: true },
+                "jump" => {
+                    Fault::ClockJump { at_ms, host: one.name, by_ms: number * number / 30, noticed: true }
+                }
                 "clone" => match clone(plan, node) {
                     Some((node, clone)) => Fault::Clone { at_ms, for_ms, node, clone },
                     None => continue,
