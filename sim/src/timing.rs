@@ -24,11 +24,11 @@ pub use report::{html, json, markdown};
 pub use samples::Samples;
 
 /// How long is waited for the last pair to be found, from the moment at which all could hear each other.
-pub const PATIENCE: Duration = Duration::from_secs(1800);
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long after the last change the steady state begins, and how long it is looked at.
-const SETTLED: Duration = Duration::from_secs(180);
-const STEADY: Duration = Duration::from_secs(120);
+const SETTLED: Duration = Duration::from_secs(150);
+const STEADY: Duration = Duration::from_secs(60);
 
 /// How the nodes of a LAN come to be able to hear each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,8 +221,8 @@ pub fn seeds_for(nodes: usize, seeds: u64) -> u64 {
     let share = match nodes {
         0..=4 => 1,
         5..=30 => 4,
-        31..=300 => 20,
-        _ => 200,
+        31..=300 => 40,
+        _ => 400,
     };
     seeds.div_ceil(share).max(1)
 }

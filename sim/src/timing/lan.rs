@@ -18,7 +18,7 @@ const INTERFACE: InterfaceId = InterfaceId(1);
 /// How long a node that starts dials whom it hears. Then it parts from all of them, and from whomever it dials later:
 /// as if it had all the links that it may have. What a thousand nodes dial again and again, to no avail, would cost more
 /// than all their beacons.
-const DIALS_FOR: Duration = Duration::from_secs(1);
+const DIALS_FOR: Duration = Duration::from_millis(300);
 /// What a datagram takes to all who hear it: a switch sends the copies out at the same time.
 const LATENCY: Duration = Duration::from_micros(100);
 const JITTER_NANOS: u64 = 200_000;
