@@ -131,8 +131,9 @@ impl<'a> Picture<'a> {
             self.put(format_args!("<circle class=\"dot {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.4\"/>"));
         }
         if never {
-            let x = last.unwrap_or(LEFT) + 8.0;
-            self.text(x, y + 4.0, "faint", "start", "never");
+            // Above the line, so that it needs no room at the end of the axis.
+            let x = last.unwrap_or(LEFT + 40.0) - 6.0;
+            self.text(x, y - 1.0, "faint", "end", "never");
         }
     }
 
@@ -193,11 +194,11 @@ impl<'a> Picture<'a> {
             ("datagrams a second", "whole LAN, steady state", |row| row.datagrams_a_second, Some(15.0)),
             (
                 "datagrams in the worst second",
-                "whole LAN, all start at once",
+                "all start at once",
                 |row| row.peak_datagrams as f64,
                 None,
             ),
-            ("dials in the worst second", "whole LAN, all start at once", |row| row.peak_dials as f64, None),
+            ("dials in the worst second", "all start at once", |row| row.peak_dials as f64, None),
         ];
         let (names, nodes) = (self.names.clone(), self.nodes.clone());
         let loss = self.losses.first().copied().unwrap_or(0);

@@ -122,7 +122,8 @@ th:nth-child(1), td:nth-child(1), th:nth-child(4), td:nth-child(4) { text-align:
 tr.default { background: var(--mark); }
 </style>
 <h1>How soon nodes find each other</h1>
-<p>Engines on one simulated LAN, with beacons as the only way to learn of each other: no dial is ever answered.
+<p>Engines on one simulated LAN, with beacons as the only way to learn of each other: no dial is ever answered. Where links
+come up, whoever has found one peer gets the others from it at once, so for a crowd these are the worst figures there are.
 The clock is virtual, so the same seeds give the same figures on every machine. The default cadence is {{default}}.</p>
 <ul>
 <li><b>together</b>: all start in the same instant. <b>late</b>: one starts 60 to 120 s after the others; pairs with it count.
