@@ -58,6 +58,9 @@ const ANSWERERS: u64 = 32;
 const ASK_WITHIN: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Peers that are asked to dial us: so many a second, and as many at once.
+const ASKS: u32 = 4;
+
 #[derive(Debug)]
 pub(crate) struct Discovery {
     counter: u64,
@@ -66,6 +69,7 @@ pub(crate) struct Discovery {
     rotating_port: u16,
     pace: Pace,
     replies: TokenBucket,
+    asks: TokenBucket,
     /// Everyone who was heard, and the counter of their last beacon. At most twice `max_peers`, then the one heard
     /// longest ago makes room.
     heard: BTreeMap<Instance, (u64, Timestamp)>,
@@ -83,6 +87,7 @@ impl Discovery {
             rotating_port: config.designated_ports[0],
             pace: Pace::new(&config.cadence, &peer),
             replies: TokenBucket::new(REPLIES, REPLIES * 10),
+            asks: TokenBucket::new(ASKS, ASKS),
             heard: BTreeMap::new(),
             rungs: Rungs::default(),
             memory: Memory::default(),
@@ -227,7 +232,8 @@ impl Engine {
         };
         let destination = heard.address;
         let Some(interface) = interface_of(&self.interfaces, destination.ip()) else { return };
-        if known.asked_to_dial_us.is_some_and(|asked| now.since(asked) < ASK_AGAIN) {
+        let recently = known.asked_to_dial_us.is_some_and(|asked| now.since(asked) < ASK_AGAIN);
+        if recently || !self.discovery.asks.take(now, 1) {
             return;
         }
         known.asked_to_dial_us = Some(now);

@@ -104,13 +104,14 @@ impl Engine {
         self.set_timer(TimerKey::Link(id), self.config.handshake_timeout);
     }
 
-    /// A dial came to nothing. Somebody who is there and cannot be dialled may be able to dial us.
+    /// A dial came to nothing. Somebody who is there and cannot be dialled may be able to dial us; where nobody listens
+    /// nobody is asked.
     pub(super) fn dial_failed(&mut self, id: LinkId, failure: DialFailure) {
         self.stats.dials_failed += 1;
         let peer = self.links.get(&id).and_then(|link| link.peer);
         self.dial_ended(peer, id, failure.into());
         self.forget_link(id, LeaveReason::Lost);
-        if let Some(peer) = peer {
+        if let Some(peer) = peer.filter(|_| failure != DialFailure::Refused) {
             self.ask_to_dial_us(peer);
         }
     }

@@ -15,6 +15,8 @@ const COPIES: u64 = 4;
 const THOROUGH: u64 = 6;
 /// A call to where a peer was met, on two ports.
 const CALL: u64 = 2;
+/// Peers that are asked to dial, a second (engine/discovery.rs).
+const ASKS: u64 = 4;
 /// Beacons of the burst that begins at every change of the network.
 const BURST: u64 = 3;
 /// What may happen in a second for each node, several times what the busiest healthy run needs: an echo never ends.
@@ -106,7 +108,7 @@ impl Traffic {
             let beacons = (window / fastest.as_secs_f64() * 1.25) as u64 + 2 + (now.1 - then.1.min(now.1));
             // Who left without a word is called where it was, and asked to dial while it is still fresh.
             let missing = (0..world.len()).filter(|&other| !world.plan().is_core(other)).count() as u64;
-            let called = if missing > 0 { beacons * CALL + missing * window as u64 } else { 0 };
+            let called = if missing > 0 { beacons * CALL } else { 0 } + ASKS * (window as u64 + 1);
             let budget = beacons * COPIES * world.networks_of(node) + called;
             let sent = now.0.saturating_sub(then.0);
             if sent > budget {
