@@ -586,7 +586,7 @@ fn measure(arguments: &[String]) -> ExitCode {
     let wanted = after("--measure").filter(|argument| !argument.starts_with('-'));
     println!("until trusted on all sides, in ms: from the start (or the cause) as seen from outside,");
     println!("and in brackets by the programs' own clocks, which begin with their main function\n");
-    println!("{:26} {:>5} {:>17} {:>17} {:>17} {:>7}", "case", "runs", "p50", "p99", "worst", "failed");
+    println!("{:30} {:>5} {:>17} {:>17} {:>17} {:>7}", "case", "runs", "p50", "p99", "worst", "failed");
     let mut all_well = true;
     for case in CASES.iter().filter(|case| wanted.is_none_or(|wanted| case.name.contains(wanted.as_str()))) {
         let mut figures = Vec::new();
@@ -605,7 +605,7 @@ fn measure(arguments: &[String]) -> ExitCode {
             (Some(outside), Some(inside)) => format!("{:.1} ({:.1})", millis(outside), millis(inside)),
         };
         let (p50, p99, worst) = (shown(50), shown(99), shown(100));
-        println!("{:26} {runs:>5} {p50:>17} {p99:>17} {worst:>17} {failed:>7}", case.name);
+        println!("{:30} {runs:>5} {p50:>17} {p99:>17} {worst:>17} {failed:>7}", case.name);
     }
     if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
