@@ -45,7 +45,7 @@ struct Figure {
     inside: Option<Duration>,
 }
 
-const CASES: [Case; 23] = [
+const CASES: [Case; 24] = [
     Case {
         test: "hosts_started_in_the_same_instant_trust_each_other",
         name: "same instant",
@@ -150,6 +150,13 @@ const CASES: [Case; 23] = [
         times: 1,
         bound: Duration::from_secs(5),
         run: two_lans,
+    },
+    Case {
+        test: "an_interface_that_comes_later_is_used",
+        name: "second interface comes",
+        times: 1,
+        bound: Duration::from_secs(8),
+        run: interface_comes,
     },
     Case {
         test: "two_interfaces_on_one_lan_are_no_obstacle",
@@ -359,6 +366,21 @@ fn two_lans(within: Duration) -> Figure {
         outside: since(start, lines.iter().map(|line| line.at).max()),
         inside: lines.iter().map(Line::own_time).max(),
     }
+}
+
+/// A host gets a second interface, on a LAN where a peer has waited for a while.
+fn interface_comes(within: Duration) -> Figure {
+    let (first, second) = (Lan::new(1), Lan::second(2..=2));
+    let dir = TempDir::new().expect("there is room for temporary files");
+    let mut here = node(&first.hosts()[0], "a", dir.path());
+    let mut there = node(&second.hosts()[0], "b", dir.path());
+    for program in [&mut here, &mut there] {
+        program.go();
+    }
+    sleep(Duration::from_secs(3));
+    let comes = Instant::now();
+    second.attach(&first.hosts()[0], "eth1", 1);
+    both_trust((&mut here, 0, "a"), (&mut there, 0, "b"), comes, within)
 }
 
 /// One host is on the LAN twice.
