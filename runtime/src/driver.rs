@@ -6,6 +6,7 @@
 
 mod contents;
 mod outputs;
+mod sending;
 mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use self::contents::{Contents, Published};
 pub(crate) use self::sockets::{Arrival, Received, Sockets, select_interfaces};
 use crate::event::Event;
 use crate::link::{Happened, Link, Report, Reports, Task};
+use crate::report::NetworkReport;
 use crate::seam::{Host, Net, Source, Store};
 
 /// Inputs of one kind that are taken in one turn.
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Withdraw(ContentId),
     /// Take an offer.
     Fetch(ContentId, oneshot::Sender<Result<(), FetchError>>),
+    /// Say how the sockets are doing.
+    Report(oneshot::Sender<NetworkReport>),
     /// Say goodbye and stop.
     Leave,
 }
@@ -287,6 +291,10 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                     self.contents.fetching(content);
                 }
                 let _ = answer.send(result);
+            }
+            Command::Report(answer) => {
+                // Who asked may have stopped waiting.
+                let _ = answer.send(self.sockets.report());
             }
             Command::Leave => self.leave(),
         }

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::{Audience, Command};
 use crate::error::CommandError;
+use crate::report::NetworkReport;
 use crate::seam::Source;
 
 /// Gives a node commands. Clones give commands to the same node; none of them keeps it alive.
@@ -192,6 +193,17 @@ impl NodeHandle {
     /// If the node has stopped.
     pub async fn stats(&self) -> Result<Stats, CommandError> {
         self.ask(|engine, _| *engine.stats()).await
+    }
+
+    /// How the sockets of each interface are doing: ports that could not be bound, datagrams that could not be sent.
+    /// The place to look when no peer is found.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn network_report(&self) -> Result<NetworkReport, CommandError> {
+        let (answer, answered) = oneshot::channel();
+        self.give(Command::Report(answer)).await?;
+        answered.await.map_err(|_| CommandError::Stopped)
     }
 
     /// Sends the peer a message of a custom verification step.

@@ -29,6 +29,7 @@ mod handle;
 mod link;
 mod node;
 mod os_host;
+mod report;
 pub mod seam;
 mod sys;
 mod tokio_net;
@@ -42,8 +43,9 @@ pub use os_host::OsHost;
 pub use p2pnet_engine as engine;
 pub use p2pnet_engine::{
     Cadence, CipherSuite, Config, ContentFailure, ContentId, ContentKind, Interface, InterfaceAddr,
-    InterfaceId, LeaveReason, Level, Manifest, PeerId, Stats, Step,
+    InterfaceId, InterfaceKind, LeaveReason, Level, Manifest, PeerId, Stats, Step,
 };
+pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;
 pub use tokio_net::{TokioListener, TokioNet, TokioStream, TokioUdp};
 

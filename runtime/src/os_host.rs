@@ -1,13 +1,16 @@
 //! The real host: its entropy, interfaces, wall clock and threads.
 
+mod kind;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use if_addrs::IfAddr;
-use p2pnet_engine::{Interface, InterfaceAddr, InterfaceId, InterfaceKind};
+use p2pnet_engine::{Interface, InterfaceAddr, InterfaceId};
 
+use self::kind::{Facts, kind};
 use crate::seam::Host;
 use crate::sys;
 
@@ -46,10 +49,11 @@ impl Host for OsHost {
             let loopback = addr.ip.is_loopback();
             // A label such as `eth0:1` is another address of `eth0`.
             let name = entry.name.split(':').next().unwrap_or_default();
+            let facts = || Facts { loopback, point_to_point: entry.is_p2p, ..Facts::read(name, index) };
             let interface = found.entry(index).or_insert_with(|| Interface {
                 id: InterfaceId(index),
                 name: name.to_owned(),
-                kind: if loopback { InterfaceKind::Loopback } else { InterfaceKind::Lan },
+                kind: kind(name, &facts()),
                 multicast: !loopback && !entry.is_p2p,
                 directed_broadcast: true,
                 addrs: Vec::new(),

@@ -366,6 +366,30 @@ async fn one_port_held_by_another_program_is_survived_and_all_are_an_error() {
     let (_alice, _bob, _) = pair(&lan).await;
 }
 
+/// The report names the port and the reason; when the other program is gone, the port is listened on.
+#[tokio::test]
+async fn a_port_that_is_refused_is_reported_and_taken_when_it_is_free() {
+    let lan = Lan::new();
+    let held = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, lan.ports[1])).unwrap();
+    let node = lan.start("alice").await;
+    let report = node.handle().network_report().await.unwrap();
+    assert_eq!((report.private_port, &report.designated_ports), (node.handle().local_port(), &lan.ports));
+    let [lo] = &report.interfaces[..] else { panic!("only lo: {report:?}") };
+    assert_eq!((lo.interface.name.as_str(), lo.unusable.as_ref()), ("lo", None));
+    assert_eq!(lo.listening, [lan.ports[0], lan.ports[2]]);
+    let refused: Vec<_> = lo.refused.iter().map(|error| (error.port, error.kind)).collect();
+    assert_eq!(refused, [(lan.ports[1], std::io::ErrorKind::AddrInUse)]);
+
+    drop(held);
+    let all = async {
+        while node.handle().network_report().await.unwrap().interfaces[0].listening != lan.ports {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, all).await.expect("the free port is taken");
+    assert!(node.handle().network_report().await.unwrap().interfaces[0].refused.is_empty());
+}
+
 #[tokio::test]
 async fn a_bad_name_or_port_is_refused() {
     let lan = Lan::new();

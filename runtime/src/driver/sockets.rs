@@ -1,6 +1,6 @@
 //! The sockets of every interface that the node works on, and the tasks that read them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,8 +10,10 @@ use p2pnet_engine::{Interface, InterfaceId, LinkId};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::sending::Sending;
 use crate::error::StartError;
 use crate::link::Task;
+use crate::report::{BindError, InterfaceReport, NetworkReport};
 use crate::seam::{Listener, Net, Udp};
 
 /// Room for a datagram. Longer ones are none of ours, and what is cut off does not open.
@@ -43,8 +45,8 @@ pub(crate) struct Sockets<N: Net> {
     private_port: u16,
     allowed: Option<Vec<String>>,
     bound: BTreeMap<InterfaceId, Bound<N>>,
-    /// Interfaces whose private port could not be bound, so that it is said once.
-    failing: BTreeSet<InterfaceId>,
+    /// Interfaces whose private port could not be bound, and why.
+    failing: BTreeMap<InterfaceId, (Interface, BindError)>,
 }
 
 /// The sockets of one interface.
@@ -52,6 +54,18 @@ struct Bound<N: Net> {
     interface: Interface,
     private: Arc<N::Udp>,
     tasks: Vec<Task>,
+    /// The designated ports that are listened on, and why others are not.
+    shared: BTreeMap<u16, Task>,
+    refused: BTreeMap<u16, BindError>,
+    sending: Sending,
+}
+
+/// What became of the designated ports of one interface.
+struct Shared<N: Net> {
+    sockets: Vec<(u16, N::Udp)>,
+    refused: BTreeMap<u16, BindError>,
+    /// The last reason.
+    error: Option<io::Error>,
 }
 
 /// The private sockets of one interface.
@@ -71,11 +85,11 @@ impl<N: Net> Sockets<N> {
         let mut shared = Vec::new();
         let mut refused = None;
         for interface in &interfaces {
-            let (sockets, error) = bind_shared(&*net, interface, &designated).await;
-            shared.push(sockets);
-            refused = error.or(refused);
+            let mut ports = bind_shared(&*net, interface, designated.iter().copied(), &BTreeMap::new()).await;
+            refused = ports.error.take().or(refused);
+            shared.push(ports);
         }
-        if let (true, Some(source)) = (shared.iter().all(Vec::is_empty), refused) {
+        if let (true, Some(source)) = (shared.iter().all(|ports| ports.sockets.is_empty()), refused) {
             return Err(StartError::AllPortsTaken { ports: designated, source });
         }
         let usable = private_ports.into_iter().filter(|port| !designated.contains(port));
@@ -85,7 +99,7 @@ impl<N: Net> Sockets<N> {
             let id = interface.id;
             bound.insert(id, Bound::serve(interface, shared, private, arrivals, datagrams));
         }
-        Ok(Sockets { net, designated, private_port, allowed, bound, failing: BTreeSet::new() })
+        Ok(Sockets { net, designated, private_port, allowed, bound, failing: BTreeMap::new() })
     }
 
     /// The port of unicasts and links.
@@ -103,12 +117,42 @@ impl<N: Net> Sockets<N> {
         self.bound.get(&id).map(|bound| bound.interface.clone())
     }
 
-    /// Sends a datagram from the private port. Whatever prevents it is passing: beacons come again.
-    pub(crate) fn send(&self, interface: InterfaceId, destination: SocketAddr, bytes: &[u8]) {
-        if let Some(bound) = self.bound.get(&interface)
-            && let Err(error) = bound.private.try_send_to(bytes, destination)
-        {
-            tracing::trace!(%destination, %error, "a datagram could not be sent");
+    /// Sends a datagram from the private port. Whatever prevents it is passing, beacons come again; but it is noted.
+    pub(crate) fn send(&mut self, interface: InterfaceId, destination: SocketAddr, bytes: &[u8]) {
+        if let Some(bound) = self.bound.get_mut(&interface) {
+            let result = bound.private.try_send_to(bytes, destination);
+            bound.sending.note(&bound.interface, destination, result);
+        }
+    }
+
+    /// What the sockets could not do.
+    pub(crate) fn report(&self) -> NetworkReport {
+        let ordered =
+            |has: &dyn Fn(u16) -> bool| self.designated.iter().copied().filter(|&port| has(port)).collect();
+        let working = self.bound.values().map(|bound| InterfaceReport {
+            interface: bound.interface.clone(),
+            unusable: None,
+            listening: ordered(&|port| bound.shared.contains_key(&port)),
+            refused: self.designated.iter().filter_map(|port| bound.refused.get(port).cloned()).collect(),
+            sent: bound.sending.sent,
+            unsent: bound.sending.unsent,
+            send_errors: bound.sending.errors(),
+        });
+        let failing = self.failing.values().map(|(interface, error)| InterfaceReport {
+            interface: interface.clone(),
+            unusable: Some(error.clone()),
+            listening: Vec::new(),
+            refused: Vec::new(),
+            sent: 0,
+            unsent: 0,
+            send_errors: Vec::new(),
+        });
+        let mut interfaces: Vec<_> = working.chain(failing).collect();
+        interfaces.sort_by_key(|report| report.interface.id);
+        NetworkReport {
+            private_port: self.private_port,
+            designated_ports: self.designated.clone(),
+            interfaces,
         }
     }
 
@@ -135,14 +179,17 @@ impl<N: Net> Sockets<N> {
                 bound.stop().await;
             }
         }
-        self.failing.retain(|id| wanted.iter().any(|interface| interface.id == *id));
+        self.failing.retain(|id, _| wanted.iter().any(|interface| interface.id == *id));
         for interface in wanted {
-            if self.bound.contains_key(&interface.id) {
+            if let Some(bound) = self.bound.get_mut(&interface.id) {
+                // Whoever had the port may have gone.
+                bound.listen_again(&*self.net, datagrams).await;
                 continue;
             }
             match private_sockets(&*self.net, &interface, self.private_port).await {
                 Ok(private) => {
-                    let (shared, _) = bind_shared(&*self.net, &interface, &self.designated).await;
+                    let ports = self.designated.iter().copied();
+                    let shared = bind_shared(&*self.net, &interface, ports, &BTreeMap::new()).await;
                     tracing::info!(interface = interface.name, "a new interface");
                     self.failing.remove(&interface.id);
                     let id = interface.id;
@@ -150,10 +197,11 @@ impl<N: Net> Sockets<N> {
                     changed = true;
                 }
                 Err(error) => {
-                    if self.failing.insert(interface.id) {
-                        let (name, port) = (&interface.name, self.private_port);
-                        tracing::warn!(name, port, %error, "a new interface cannot be used yet");
+                    let port = self.private_port;
+                    if !self.failing.contains_key(&interface.id) {
+                        tracing::warn!(interface = interface.name, port, %error, "a new interface cannot be used yet");
                     }
+                    self.failing.insert(interface.id, (interface, BindError::new(port, &error)));
                 }
             }
         }
@@ -171,23 +219,47 @@ impl<N: Net> Sockets<N> {
 impl<N: Net> Bound<N> {
     fn serve(
         interface: Interface,
-        shared: Vec<N::Udp>,
+        shared: Shared<N>,
         (private, listener): Private<N>,
         arrivals: &mpsc::Sender<Arrival<N::Stream>>,
         datagrams: &mpsc::Sender<Received>,
     ) -> Self {
         let id = interface.id;
         let private = Arc::new(private);
-        let sockets = shared.into_iter().map(Arc::new).chain([Arc::clone(&private)]);
-        let mut tasks: Vec<_> =
-            sockets.map(|socket| Task(tokio::spawn(receive(socket, id, datagrams.clone())))).collect();
-        tasks.push(Task(tokio::spawn(accept(listener, id, arrivals.clone()))));
-        Bound { interface, private, tasks }
+        let mut bound = Bound {
+            interface,
+            private: Arc::clone(&private),
+            tasks: Vec::new(),
+            shared: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            sending: Sending::default(),
+        };
+        bound.listen(shared, datagrams);
+        bound.tasks.push(Task(tokio::spawn(receive(private, id, datagrams.clone()))));
+        bound.tasks.push(Task(tokio::spawn(accept(listener, id, arrivals.clone()))));
+        bound
+    }
+
+    fn listen(&mut self, ports: Shared<N>, datagrams: &mpsc::Sender<Received>) {
+        self.refused = ports.refused;
+        for (port, socket) in ports.sockets {
+            let task = tokio::spawn(receive(Arc::new(socket), self.interface.id, datagrams.clone()));
+            self.shared.insert(port, Task(task));
+        }
+    }
+
+    /// Tries the designated ports that were refused once more.
+    async fn listen_again(&mut self, net: &N, datagrams: &mpsc::Sender<Received>) {
+        if !self.refused.is_empty() {
+            let ports: Vec<_> = self.refused.keys().copied().collect();
+            let shared = bind_shared(net, &self.interface, ports.into_iter(), &self.refused).await;
+            self.listen(shared, datagrams);
+        }
     }
 
     /// Closes the sockets; when this returns their ports are free.
     async fn stop(self) {
-        for task in self.tasks {
+        for task in self.shared.into_values().chain(self.tasks) {
             task.stop().await;
         }
     }
@@ -203,29 +275,43 @@ pub(crate) fn select_interfaces(found: Vec<Interface>, allowed: Option<&[String]
     selected
 }
 
-/// As many of the designated ports as can be had on one interface, and why another could not.
+/// As many of `ports` as can be had on one interface, and why others cannot. What was refused `before` for the same
+/// reason is not said again.
 async fn bind_shared<N: Net>(
     net: &N,
     interface: &Interface,
-    ports: &[u16],
-) -> (Vec<N::Udp>, Option<io::Error>) {
-    let (mut sockets, mut refused) = (Vec::new(), None);
-    for &port in ports {
+    ports: impl Iterator<Item = u16>,
+    before: &BTreeMap<u16, BindError>,
+) -> Shared<N> {
+    let mut shared = Shared { sockets: Vec::new(), refused: BTreeMap::new(), error: None };
+    for port in ports {
         match net.bind_shared(interface, port).await {
-            Ok(socket) => sockets.push(socket),
+            Ok(socket) => {
+                if before.contains_key(&port) {
+                    tracing::info!(
+                        port,
+                        interface = interface.name,
+                        "a designated port is listened on at last"
+                    );
+                }
+                shared.sockets.push((port, socket));
+            }
             Err(error) => {
-                let name = &interface.name;
-                tracing::warn!(
-                    port,
-                    interface = name,
-                    %error,
-                    "a designated port cannot be listened on; another program may hold it"
-                );
-                refused = Some(error);
+                let refused = BindError::new(port, &error);
+                if before.get(&port) != Some(&refused) {
+                    tracing::warn!(
+                        port,
+                        interface = interface.name,
+                        %error,
+                        "a designated port cannot be listened on; another program may hold it"
+                    );
+                }
+                shared.refused.insert(port, refused);
+                shared.error = Some(error);
             }
         }
     }
-    (sockets, refused)
+    shared
 }
 
 /// The first port that is free on all interfaces.
