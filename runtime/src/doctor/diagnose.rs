@@ -77,7 +77,6 @@ pub fn diagnose(findings: &Findings) -> Vec<Diagnosis> {
 /// What was looked at and is in order, in sentences.
 #[must_use]
 pub fn verified(findings: &Findings) -> Vec<String> {
-    let case = Case { findings, found: Vec::new() };
     let mut verified = Vec::new();
     let ports: Vec<_> = findings.designated_ports.iter().map(u16::to_string).collect();
     if findings.ports_refused.is_empty() && findings.not_started.is_none() {
@@ -87,7 +86,7 @@ pub fn verified(findings: &Findings) -> Vec<String> {
         let back: Vec<_> = interface
             .rungs
             .iter()
-            .filter(|rung| case.is_new(rung.own_heard_ago_ms))
+            .filter(|rung| is_new(findings, rung.own_heard_ago_ms))
             .map(|rung| rung.rung.as_str())
             .collect();
         if !back.is_empty() {
@@ -174,7 +173,7 @@ impl Case<'_> {
         let mut told = BTreeSet::new();
         for error in &self.findings.send_errors {
             let missing_permission = mac && error.kind == SendErrorKind::HostUnreachable;
-            if !(self.is_new(Some(error.ago_ms))
+            if !(is_new(self.findings, Some(error.ago_ms))
                 && (error.kind == SendErrorKind::Forbidden || missing_permission)
                 && told.insert(error.interface.as_str()))
             {
@@ -213,8 +212,9 @@ impl Case<'_> {
                 Rung::DirectedBroadcast | Rung::LimitedBroadcast | Rung::Multicast4 | Rung::Loopback
             )
         });
-        let sent: Vec<_> = wide.filter(|rung| self.is_new(rung.last_sent_ago_ms)).collect();
-        let came_back = |rung: &&&super::findings::RungFound| self.is_new(rung.own_heard_ago_ms);
+        let sent: Vec<_> = wide.filter(|rung| is_new(self.findings, rung.last_sent_ago_ms)).collect();
+        let findings = self.findings;
+        let came_back = |rung: &&&super::findings::RungFound| is_new(findings, rung.own_heard_ago_ms);
         if !sent.is_empty() && !sent.iter().any(|rung| came_back(&rung)) {
             let rungs: Vec<_> = sent.iter().map(|rung| rung.rung.as_str()).collect();
             self.inbound_closed(name).evidence(format!(
@@ -262,6 +262,7 @@ impl Case<'_> {
         let kind = group.name();
         let names: Vec<_> = peers.iter().take(4).map(|peer| who(&peer.why)).collect();
         let names = names.join(", ");
+        let there = open_ports(&[], &self.findings.designated_ports);
         let diagnosis = if back {
             self.problem(
                 group.cause(),
@@ -269,7 +270,7 @@ impl Case<'_> {
                 &format!("Our {kind}s on {name} reach nobody, while those of others reach us: the peers' hosts drop them."),
                 &format!("Let {kind}s to the ports of p2pnet in there. One of these, on each of those hosts:"),
             )
-            .commands(open_ports(&[], &self.findings.designated_ports))
+            .commands(there)
         } else {
             self.problem(
                 group.cause(),
@@ -531,6 +532,7 @@ impl Case<'_> {
     }
 
     fn clock(&mut self) {
+        let moved = self.findings.clock_moved_ms;
         if self.findings.clock_moved_ms.unsigned_abs() > CLOCK_MS {
             self.add(
                 Severity::Note,
@@ -539,7 +541,7 @@ impl Case<'_> {
                 "The clock jumped while it was listened: the host slept, or its clock was set.",
                 "Nothing of p2pnet depends on the time of day; ask again if something looked wrong.",
             )
-            .evidence(format!("by {} ms", self.findings.clock_moved_ms));
+            .evidence(format!("by {moved} ms"));
         }
     }
 
@@ -646,11 +648,6 @@ impl Case<'_> {
     fn has(&self, cause: Cause, about: &str) -> bool {
         self.found.iter().any(|diagnosis| diagnosis.cause == cause && diagnosis.about == about)
     }
-
-    /// Whether it was while it was listened, and not long before.
-    fn is_new(&self, ago_ms: Option<u64>) -> bool {
-        ago_ms.is_some_and(|ago| ago <= self.findings.listened_ms)
-    }
 }
 
 impl Diagnosis {
@@ -662,6 +659,11 @@ impl Diagnosis {
     fn evidence(&mut self, evidence: String) {
         self.evidence.push(evidence);
     }
+}
+
+/// Whether it was while it was listened, and not long before.
+fn is_new(findings: &Findings, ago_ms: Option<u64>) -> bool {
+    ago_ms.is_some_and(|ago| ago <= findings.listened_ms)
 }
 
 fn who(why: &Why) -> String {

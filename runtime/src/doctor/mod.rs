@@ -22,6 +22,7 @@ mod diagnose;
 mod examine;
 mod findings;
 mod host;
+mod mirror;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -29,10 +30,11 @@ mod why;
 
 pub use cause::{Cause, Diagnosis, Severity, open_ports};
 pub use diagnose::{diagnose, verified};
-pub use examine::{MAX_ADDRESSES, Progress, Request, examine, not_started};
+pub use examine::{MAX_ADDRESSES, PROBED_AFTER, Progress, Request, examine, not_started};
 pub use findings::{
     Findings, Firewall, Gateway, InterfaceFound, Kind, Neighbour, NotStarted, PeerFound, PortRefused, Refused,
     RefusedFor, RungFound, SendError, SendErrorKind, StolenRoute, Tried, TriedOutcome,
 };
+pub(crate) use mirror::{Names, Survey, survey, why};
 pub use text::{level_word, rung_word};
 pub use why::{Dial, Heard, Left, Linked, Outcome, Source, Why};
