@@ -27,8 +27,20 @@ pub(crate) type Names = BTreeMap<InterfaceId, String>;
 
 /// Asks the engine everything that the doctor wants to know.
 pub(crate) fn survey(engine: &Engine, now: Timestamp, names: &Names) -> Survey {
-    let rungs = engine.rungs();
-    let rungs = rungs.into_iter().map(|report| {
+    let ids: Vec<PeerId> = engine.peers().map(|peer| peer.id).collect();
+    let mut peers: Vec<_> = ids.iter().filter_map(|id| why(engine, now, id, names)).collect();
+    peers.sort_by_key(|(_, why)| (why.heard.is_empty(), why.level, why.peer));
+    peers.truncate(MAX_PEERS);
+    Survey {
+        rungs: rungs(engine, now),
+        refusals: refusals(engine, now),
+        peers,
+        handshakes_failed: engine.stats().handshakes_failed,
+    }
+}
+
+fn rungs(engine: &Engine, now: Timestamp) -> Vec<(InterfaceId, RungFound)> {
+    let found = |report: engine::RungReport| {
         let found = RungFound {
             rung: report.rung,
             sent: report.sent,
@@ -37,9 +49,12 @@ pub(crate) fn survey(engine: &Engine, now: Timestamp, names: &Names) -> Survey {
             own_heard_ago_ms: report.own_heard.map(|at| ago(now, at)),
         };
         (report.interface, found)
-    });
-    let refusals = engine.refusals();
-    let refusals = refusals.into_iter().map(|refusal| Refused {
+    };
+    engine.rungs().into_iter().map(found).collect()
+}
+
+fn refusals(engine: &Engine, now: Timestamp) -> Vec<Refused> {
+    let found = |refusal: engine::Refusal| Refused {
         source: refusal.source,
         cause: match refusal.cause {
             engine::Cause::OtherNetwork => RefusedFor::OtherNetwork,
@@ -48,17 +63,8 @@ pub(crate) fn survey(engine: &Engine, now: Timestamp, names: &Names) -> Survey {
         },
         count: refusal.count,
         ago_ms: ago(now, refusal.last),
-    });
-    let ids: Vec<PeerId> = engine.peers().map(|peer| peer.id).collect();
-    let mut peers: Vec<_> = ids.iter().filter_map(|id| why(engine, now, id, names)).collect();
-    peers.sort_by_key(|(_, why)| (why.heard.is_empty(), why.level, why.peer));
-    peers.truncate(MAX_PEERS);
-    Survey {
-        rungs: rungs.collect(),
-        refusals: refusals.collect(),
-        peers,
-        handshakes_failed: engine.stats().handshakes_failed,
-    }
+    };
+    engine.refusals().into_iter().map(found).collect()
 }
 
 /// What the engine knows of one peer, and the interface that it was heard on best.
@@ -79,7 +85,15 @@ pub(crate) fn why(
     }
     let by_link = known.heard.iter().find_map(|heard| heard.interface);
     let interface = probed.first().map(|probed| probed.interface).or(by_link);
+    let mut places: Vec<_> = known.heard.iter().map(|heard| heard.address.ip()).collect();
+    places.extend(known.linked.map(|(address, _)| address.ip()));
+    let on = |(id, rung)| (Some(id) == interface).then_some(rung);
     let why = Why {
+        rungs: rungs(engine, now).into_iter().filter_map(on).collect(),
+        refused: refusals(engine, now)
+            .into_iter()
+            .filter(|refused| places.contains(&refused.source.ip()))
+            .collect(),
         peer: known.peer,
         name: known.name,
         level: known.level,

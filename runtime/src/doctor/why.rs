@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use p2pnet_engine::{Level, PeerId, Rung};
 use serde::{Deserialize, Serialize};
 
+use super::findings::{Refused, RungFound};
 use super::text;
 
 /// Everything about one peer that tells why it is, or is not, linked. Times are milliseconds before the question was
@@ -32,6 +33,10 @@ pub struct Why {
     /// The rungs of its that reached us when it was asked.
     #[serde(with = "text::rungs")]
     pub we_heard: Vec<Rung>,
+    /// What we did on each rung of the interface that it is met on.
+    pub rungs: Vec<RungFound>,
+    /// Datagrams from its host that were not understood.
+    pub refused: Vec<Refused>,
     /// The link, if there is one.
     pub linked: Option<Linked>,
     /// How the last link ended.
