@@ -191,7 +191,8 @@ impl Step {
     }
 }
 
-/// How beacons are spaced after the burst at the start. Whatever it says is stretched when many peers are known.
+/// How beacons are spaced after the burst at the start. Whatever it says is stretched when many peers are known, so that
+/// a whole LAN keeps one budget, and when this node has all the links that it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cadence {
@@ -209,6 +210,16 @@ pub enum Cadence {
         slowest: Duration,
         /// The time from fastest to fastest.
         period: Duration,
+    },
+    /// Trickle (RFC 6206): the interval doubles from `fastest` to `slowest` while nothing is new, and whoever has heard
+    /// `redundancy` others within an interval is silent in it. Anything new begins anew with `fastest`.
+    Trickle {
+        /// The shortest interval, *Imin*.
+        fastest: Duration,
+        /// The longest, *Imax*.
+        slowest: Duration,
+        /// How many others suffice, *k*. At least 1.
+        redundancy: u32,
     },
 }
 
@@ -233,6 +244,12 @@ impl Cadence {
                     && fastest <= slowest
                     && (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(period)
             }
+            Cadence::Trickle { fastest, slowest, redundancy } => {
+                range.contains(fastest)
+                    && range.contains(slowest)
+                    && fastest <= slowest
+                    && (1..=1000).contains(redundancy)
+            }
         }
     }
 }
@@ -254,7 +271,9 @@ pub enum ConfigError {
     #[error("at most 8 verification steps, with names of 1 to 32 lower-case letters, digits and dashes")]
     Verification,
     /// The cadence.
-    #[error("beacon intervals must be between 100 ms and 300 s, a sine's period between 1 s and 1 h")]
+    #[error(
+        "beacon intervals must be between 100 ms and 300 s, a sine's period between 1 s and 1 h, Trickle's redundancy 1 to 1000"
+    )]
     Cadence,
     /// The liveness times.
     #[error("ping_after must be at least 10 ms, lost_after at least twice that")]

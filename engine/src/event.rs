@@ -135,6 +135,12 @@ pub enum Event {
         /// The version that it speaks.
         version: u8,
     },
+    /// Another program runs under this node's key, most likely from a copy of its data directory. Both are told; the one
+    /// with the newer incarnation is believed, and they do not fight for it.
+    IdentityShared {
+        /// Where its beacons come from.
+        addr: SocketAddr,
+    },
     /// [`Engine::leave`](crate::Engine::leave) is done: all farewells are out and all links closed.
     Left,
 }

@@ -11,7 +11,7 @@ use crate::link::{Channel, CipherSuite, LinkCodec, block_header};
 use crate::network::Network;
 use crate::record::tests::sample;
 use crate::record::{Instance, SignedRecord};
-use crate::wire::beacon::{Beacon, BeaconFlags};
+use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 
 fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
@@ -63,14 +63,15 @@ fn a_sealed_beacon() {
         instance: Instance::from_bytes([5; 16]),
         counter: 258,
         flags: BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT),
+        way: Way::default(),
         record: signed_record().bytes().to_vec(),
     };
     let datagram = beacon.seal(&Network::open("golden").unwrap());
     assert_eq!(
         hex(&datagram[..45]),
-        "7032706201050505050505050505050505050505050201000000000000a27746447dfff51250a23f47b2d7b385"
+        "7032706201050505050505050505050505050505050201000000000000a2b1804d7dfff51250a23fc4b0bc8d2c"
     );
-    assert_eq!(digest(&datagram), "e37df65b07c3a69138a4d8e0f4865a83826c9bb17a225f0f7b077e8597e902b5");
+    assert_eq!(digest(&datagram), "af904fa2c5ef79a872425f9654233992d82fd56d471bf8f24da32f3ce3fa77cd");
 }
 
 #[test]

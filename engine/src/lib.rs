@@ -56,8 +56,8 @@ pub use content::{
 #[cfg(feature = "marks")]
 pub use engine::Table;
 pub use engine::{
-    DialError, Engine, FetchError, Level, LinkRefused, PeerView, Progress, PublishError, Restored, StepError,
-    TextError,
+    Cause, DialError, DialOutcome, DialTried, Engine, FetchError, HeardOn, Level, LinkRefused, PeerView,
+    Probed, Progress, PublishError, RecordSource, Refusal, Restored, RungReport, StepError, TextError, Why,
 };
 pub use event::{ContentFailure, Event, LeaveReason};
 pub use identity::{Identity, PeerId, PeerIdError};

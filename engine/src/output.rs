@@ -150,12 +150,14 @@ pub struct Timeout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum TimeoutReason {
-    /// A beacon: a burst, the cadence or a farewell.
+    /// A beacon: a burst, the cadence, a probe, a scan or a farewell.
     Beacon,
     /// One broadcast that answers several newcomers.
     Reply,
     /// A new choice of the rotating port.
     Rotate,
+    /// Keeping whom we met for a later run.
+    Remember,
     /// A new signature on our own record.
     Resign,
     /// Dropping what is too old.

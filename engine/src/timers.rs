@@ -16,6 +16,9 @@ pub(crate) enum TimerKey {
     Farewell,
     Reply,
     Rotate,
+    Probe,
+    Scan,
+    Remember,
     Resign,
     Expire,
     Link(LinkId),
@@ -30,9 +33,10 @@ pub(crate) enum TimerKey {
 impl TimerKey {
     fn reason(self) -> TimeoutReason {
         match self {
-            TimerKey::Beacon | TimerKey::Farewell => TimeoutReason::Beacon,
+            TimerKey::Beacon | TimerKey::Farewell | TimerKey::Probe | TimerKey::Scan => TimeoutReason::Beacon,
             TimerKey::Reply => TimeoutReason::Reply,
             TimerKey::Rotate => TimeoutReason::Rotate,
+            TimerKey::Remember => TimeoutReason::Remember,
             TimerKey::Resign => TimeoutReason::Resign,
             TimerKey::Expire => TimeoutReason::Expire,
             TimerKey::Link(_) | TimerKey::Gone(_) => TimeoutReason::Link,
@@ -76,6 +80,11 @@ impl Timers {
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
         self.deadlines.clear();
+    }
+
+    /// When `key` is due.
+    pub(crate) fn deadline(&self, key: TimerKey) -> Option<Timestamp> {
+        self.deadlines.get(&key).copied()
     }
 
     pub(crate) fn is_set(&self, key: TimerKey) -> bool {

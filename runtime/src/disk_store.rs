@@ -1,8 +1,9 @@
-//! The real store: received files in an inbox, the node's key and incarnation in a data directory.
+//! The real store: received files in an inbox; the node's key, its incarnation and its notebook in a data directory.
 
 mod data_dir;
 mod durable;
 mod name;
+mod notebook;
 mod partial;
 mod published;
 
@@ -11,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use p2pnet_engine::{BLOCK_SIZE, BlockList, BlockRef, ContentId, Manifest, StoreFailure};
+use p2pnet_engine::{BLOCK_SIZE, BlockList, BlockRef, ContentId, Manifest, Remembered, StoreFailure};
 
 use crate::seam::{Source, Store};
 use data_dir::DataDir;
@@ -223,6 +224,30 @@ impl Store for DiskStore {
 
     async fn identity_seed(&self, create: [u8; 32]) -> io::Result<[u8; 32]> {
         self.blocking(move |shared| lock(&shared.dir).identity_or(create).map_err(io::Error::other)).await
+    }
+
+    async fn remember_peers(&self, peers: Vec<Remembered>) -> io::Result<()> {
+        self.blocking(move |shared| match lock(&shared.dir).lasting() {
+            Some(path) => notebook::keep_peers(path, &peers),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    async fn remembered_peers(&self) -> io::Result<Vec<Remembered>> {
+        self.blocking(|shared| lock(&shared.dir).lasting().map_or(Ok(Vec::new()), notebook::kept_peers)).await
+    }
+
+    async fn remember_port(&self, port: u16) -> io::Result<()> {
+        self.blocking(move |shared| match lock(&shared.dir).lasting() {
+            Some(path) => notebook::keep_port(path, port),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    async fn remembered_port(&self) -> io::Result<Option<u16>> {
+        self.blocking(|shared| lock(&shared.dir).lasting().map_or(Ok(None), notebook::kept_port)).await
     }
 }
 

@@ -11,10 +11,13 @@ mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2pnet_engine::{ContentId, Datagram, DialFailure, Engine, FetchError, LinkId, LinkInput, Timestamp};
+use p2pnet_engine::{
+    ContentId, Datagram, DialFailure, Engine, FetchError, Interface, LinkEnd, LinkId, LinkInput, Timestamp,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -34,7 +37,8 @@ const BUDGET: usize = 64;
 /// How often the host is asked for its interfaces and its wall clock.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// The wall clock gained so much on the monotonic one: the host slept.
+/// The wall clock gained so much on the monotonic one: the host slept. Or this task comes so late to what was due: the
+/// process was stopped, or the virtual machine that it is in.
 const JUMP: Duration = Duration::from_secs(5);
 
 /// How long leaving may take, last words and all.
@@ -224,6 +228,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 Some(received) = self.inbox.received.recv() => self.receive(&received),
                 () = room(&self.events), if self.events_full => self.emit(),
             }
+            self.check_lateness(deadline);
             self.timers().await;
             self.sweep();
         }
@@ -409,12 +414,43 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
     async fn check_interfaces(&mut self) {
         match self.host.interfaces() {
             Ok(found) => {
+                let before = self.sockets.interfaces();
                 if self.sockets.update(found, &self.inbox.arrivals, &self.inbox.datagrams).await {
-                    self.engine.handle_interfaces(self.clock.now(), &self.sockets.interfaces());
+                    let after = self.sockets.interfaces();
+                    self.engine.handle_interfaces(self.clock.now(), &after);
                     self.settle();
+                    self.end_links_of(&lost_addresses(&before, &after));
                 }
             }
             Err(error) => tracing::debug!(%error, "the interfaces cannot be read"),
+        }
+    }
+
+    /// Ends the links that go by addresses that this host has no more: no answer would find its way, and waiting for
+    /// one takes seconds.
+    fn end_links_of(&mut self, lost: &BTreeSet<IpAddr>) {
+        let goes_by = |slot: &Slot| match slot {
+            Slot::Open(link) => link.local_ip().is_some_and(|ip| lost.contains(&ip)),
+            Slot::Dialling { .. } => false,
+        };
+        let ended: Vec<_> = self.links.iter().filter(|(_, slot)| goes_by(slot)).map(|(&id, _)| id).collect();
+        for id in ended {
+            self.links.remove(&id);
+            self.engine.handle_link(self.clock.now(), id, LinkInput::Closed(LinkEnd::Reset));
+            self.settle();
+        }
+    }
+
+    /// Notices that nothing ran here when `deadline` passed, which clocks that went on do not tell. Before anything that
+    /// is due: peers were as silent as this node was deaf.
+    fn check_lateness(&mut self, deadline: Instant) {
+        let late = Instant::now().saturating_duration_since(deadline);
+        if late > JUMP {
+            tracing::info!(?late, "the process was stopped");
+            self.engine.handle_clock_jump(self.clock.now());
+            self.settle();
+            // The network may be another one by now.
+            self.next_check = Instant::now();
         }
     }
 
@@ -447,6 +483,18 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
     }
 }
 
+/// Addresses that interfaces had `before` and none has `after`. Those of an interface that is gone do not count: when a
+/// cable is plugged in again, streams go on.
+fn lost_addresses(before: &[Interface], after: &[Interface]) -> BTreeSet<IpAddr> {
+    let still = |interface: &&Interface| after.iter().any(|other| other.id == interface.id);
+    let ips = |interface: &Interface| interface.addrs.iter().map(|addr| addr.ip).collect::<Vec<_>>();
+    let mut lost: BTreeSet<_> = before.iter().filter(still).flat_map(ips).collect();
+    for ip in after.iter().flat_map(ips) {
+        lost.remove(&ip);
+    }
+    lost
+}
+
 /// Waits until the application has room for an event, or is gone.
 async fn room(events: &mpsc::Sender<Event>) {
     let _ = events.reserve().await;
@@ -457,5 +505,34 @@ fn dial_failure(error: &io::Error) -> DialFailure {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialFailure::Refused,
         io::ErrorKind::TimedOut => DialFailure::TimedOut,
         _ => DialFailure::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2pnet_engine::{InterfaceAddr, InterfaceId, InterfaceKind};
+
+    use super::*;
+
+    fn interface(id: u32, ips: &[&str]) -> Interface {
+        Interface {
+            id: InterfaceId(id),
+            name: format!("eth{id}"),
+            kind: InterfaceKind::Lan,
+            multicast: true,
+            directed_broadcast: true,
+            addrs: ips.iter().map(|ip| InterfaceAddr { ip: ip.parse().unwrap(), prefix: 24 }).collect(),
+        }
+    }
+
+    #[test]
+    fn an_address_is_lost_when_its_interface_goes_on_without_it() {
+        let before = [interface(1, &["10.0.0.1", "10.0.0.2"]), interface(2, &["10.1.0.1"])];
+        let lost = |after: &[Interface]| lost_addresses(&before, after).into_iter().collect::<Vec<_>>();
+        assert_eq!(lost(&before), Vec::<IpAddr>::new());
+        assert_eq!(lost(&[interface(1, &["10.0.0.1"])]), ["10.0.0.2".parse::<IpAddr>().unwrap()]);
+        assert_eq!(lost(&[]), Vec::<IpAddr>::new(), "a cable that is out may come back");
+        let moved = [interface(1, &["10.0.0.1"]), interface(2, &["10.0.0.2", "10.1.0.1"])];
+        assert_eq!(lost(&moved), Vec::<IpAddr>::new());
     }
 }

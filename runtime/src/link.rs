@@ -6,6 +6,7 @@ mod reader;
 mod tests;
 mod writer;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -117,6 +118,7 @@ pub(crate) struct Link {
     blocks: mpsc::UnboundedSender<BlockRef>,
     verifier: Option<SharedVerifier>,
     waiting: usize,
+    local_ip: Option<IpAddr>,
     reader: Task,
     writer: Task,
     /// Goes on until all that was verified is written, whatever becomes of the link.
@@ -126,6 +128,7 @@ pub(crate) struct Link {
 impl Link {
     /// Starts both tasks.
     pub(crate) fn open<T: Stream, S: Store>(stream: T, reports: Reports<S>) -> Link {
+        let local_ip = stream.local_ip();
         let (read, write) = stream.split();
         let (answers, answered) = mpsc::channel(1);
         let (orders, ordered) = mpsc::unbounded_channel();
@@ -139,10 +142,16 @@ impl Link {
             blocks,
             verifier: None,
             waiting: 0,
+            local_ip,
             reader: Task(tokio::spawn(reader)),
             writer: Task(tokio::spawn(writer)),
             saver: tokio::spawn(reader::write_blocks(verified, reports)),
         }
+    }
+
+    /// This host's address that it goes by, if known.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        self.local_ip
     }
 
     /// How much the engine may give this link now.

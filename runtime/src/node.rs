@@ -1,5 +1,6 @@
 //! A node: what an application starts, listens to, and asks for things.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -129,8 +130,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Where the identity and what peers remember of it is kept. Without, the identity is new at each start, and
-    /// what is received goes when the node stops unless there is an [`inbox`](NodeBuilder::inbox).
+    /// Where the identity, what peers remember of it, the peers that were met and the private port are kept. Without,
+    /// the identity is new at each start, nobody is remembered, and what is received goes when the node stops unless there is an [`inbox`](NodeBuilder::inbox).
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(path.into());
         self
@@ -143,7 +144,7 @@ impl NodeBuilder {
     }
 
     /// Works on these interfaces only, by the operating system's names. Unless set: on all that are up and have an
-    /// IPv4 address, loopback included.
+    /// address, loopback included.
     pub fn interfaces<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.interfaces = Some(names.into_iter().map(Into::into).collect());
         self
@@ -210,12 +211,14 @@ impl NodeBuilder {
 
         let inbox = Inbox::<N>::new();
         let net = Arc::new(net);
+        let last_port = or_without(store.remembered_port().await, "the last private port");
+        let private_ports = last_port.into_iter().chain(host.private_ports()).collect();
         let sockets = Sockets::bind(
             Arc::clone(&net),
             interfaces,
             self.interfaces,
             config.designated_ports.clone(),
-            host.private_ports(),
+            private_ports,
             &inbox.arrivals,
             &inbox.datagrams,
         )
@@ -226,7 +229,9 @@ impl NodeBuilder {
 
         // Durable before the first packet, or a restart could be taken for the past.
         let incarnation = store.next_incarnation().await.map_err(StartError::Store)?;
-        let restored = Restored { incarnation, ..Restored::default() };
+        or_without(store.remember_port(port).await, "the private port");
+        let peers = or_without(store.remembered_peers().await, "the peers that were met before");
+        let restored = Restored { incarnation, peers, ..Restored::default() };
         let clock = Clock::start();
         let mut engine = Engine::new(config, identity, restored, seeds, clock.now())?;
         for address in self.peers {
@@ -285,6 +290,14 @@ fn choose_interfaces<H: Host>(host: &H, allowed: Option<&[String]>) -> Result<Ve
     }
     let selected = select_interfaces(found, allowed);
     if selected.is_empty() { Err(StartError::NoInterface) } else { Ok(selected) }
+}
+
+/// What the store gives, or nothing if it fails: a start that is slower than it could be is better than none.
+fn or_without<T: Default>(result: io::Result<T>, what: &str) -> T {
+    result.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the store fails; going on without {what}");
+        T::default()
+    })
 }
 
 /// Makes a secret of a passphrase. The salt is fixed by the network's name, so that all who know both agree.

@@ -6,11 +6,13 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use p2pnet_engine::{BlockList, BlockRef, ContentId, Interface, InterfaceId, Manifest, StoreFailure};
+use p2pnet_engine::{
+    BlockList, BlockRef, ContentId, Interface, InterfaceId, Manifest, Remembered, StoreFailure,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Sockets.
@@ -79,6 +81,12 @@ pub trait Stream: Send + 'static {
 
     /// Splits the stream.
     fn split(self) -> (Self::Read, Self::Write);
+
+    /// This host's address that the stream goes by, if known: without it the stream is at an end, which nothing else
+    /// would tell for a while.
+    fn local_ip(&self) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// Blocks and the little that a node must remember.
@@ -112,6 +120,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// The seed of this node's identity key; made by `create` and kept when there is none yet.
     fn identity_seed(&self, create: [u8; 32]) -> impl Future<Output = io::Result<[u8; 32]>> + Send;
+
+    /// Keeps these peers for the next run, in place of those that were kept before. A store that does not outlive
+    /// this run need not.
+    fn remember_peers(&self, peers: Vec<Remembered>) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The peers that were kept, in the same order; none if that is damaged or there was no run before. The node
+    /// starts without them if this fails.
+    fn remembered_peers(&self) -> impl Future<Output = io::Result<Vec<Remembered>>> + Send;
+
+    /// Keeps the private port, for the next run to try it first: a firewall's rule and what peers remember of this
+    /// node stay true.
+    fn remember_port(&self, port: u16) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The private port that was kept.
+    fn remembered_port(&self) -> impl Future<Output = io::Result<Option<u16>>> + Send;
 }
 
 /// Something to publish.

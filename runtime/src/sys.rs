@@ -24,7 +24,12 @@ pub(crate) fn bind_to_interface(socket: &Socket, interface: &Interface) -> io::R
 
 #[cfg(target_vendor = "apple")]
 pub(crate) fn bind_to_interface(socket: &Socket, interface: &Interface) -> io::Result<bool> {
-    socket.bind_device_by_index_v4(std::num::NonZeroU32::new(interface.id.0)).map(|()| true)
+    let index = std::num::NonZeroU32::new(interface.id.0);
+    match socket.domain()? {
+        socket2::Domain::IPV6 => socket.bind_device_by_index_v6(index)?,
+        _ => socket.bind_device_by_index_v4(index)?,
+    }
+    Ok(true)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
@@ -48,10 +53,18 @@ pub(crate) fn reuse_closed(socket: &Socket) -> io::Result<()> {
     if cfg!(unix) { socket.set_reuse_address(true) } else { Ok(()) }
 }
 
-/// Keeps groups away that other sockets of this host joined: Linux delivers them unless told not to.
-pub(crate) fn only_joined_groups(socket: &Socket) -> io::Result<()> {
+/// Keeps IPv4 groups away that other sockets of this host joined: Linux delivers them unless told not to.
+pub(crate) fn only_joined_groups_v4(socket: &Socket) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_multicast_all_v4(false)?;
+    let _ = socket;
+    Ok(())
+}
+
+/// The same for IPv6 groups.
+pub(crate) fn only_joined_groups_v6(socket: &Socket) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    socket.set_multicast_all_v6(false)?;
     let _ = socket;
     Ok(())
 }

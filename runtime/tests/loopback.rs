@@ -405,7 +405,7 @@ async fn a_data_directory_keeps_the_identity_and_is_used_once_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let lan = Lan::new();
     let first = lan.builder("alice").data_dir(folder.path()).start().await.unwrap();
-    let id = first.handle().peer_id();
+    let (id, port) = (first.handle().peer_id(), first.handle().local_port());
     assert!(matches!(
         lan.builder("alice").data_dir(folder.path()).start().await,
         Err(StartError::DataDir(_))
@@ -413,4 +413,5 @@ async fn a_data_directory_keeps_the_identity_and_is_used_once_at_a_time() {
     first.shutdown().await;
     let second = lan.builder("alice").data_dir(folder.path()).start().await.unwrap();
     assert_eq!(second.handle().peer_id(), id);
+    assert_eq!(second.handle().local_port(), port, "a firewall's rule stays true");
 }

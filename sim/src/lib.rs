@@ -17,6 +17,7 @@ mod pair;
 mod schedule;
 mod seeds;
 mod stream_end;
+pub mod timing;
 mod trace;
 #[cfg(feature = "turmoil")]
 mod whole_nodes;

@@ -1,27 +1,41 @@
-//! Beacons: when they go out, where to, and what a received one causes.
+//! Beacons: when they go out, and what a received one causes.
 
 mod cadence;
+mod probing;
+mod rungs;
+mod seeking;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::config::{Config, MULTICAST_GROUP};
+use crate::config::{Cadence, Config};
 use crate::identity::PeerId;
-use crate::input::{Datagram, Interface, InterfaceAddr, InterfaceId};
+use crate::input::{Datagram, InterfaceId};
+use crate::ladder::Rung;
 use crate::limits::TokenBucket;
 use crate::marks::mark;
-use crate::output::Transmit;
 use crate::planted::planted;
 use crate::record::Instance;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
-use crate::wire::beacon::{self, Beacon, BeaconError, BeaconFlags};
+use crate::wire::beacon::{self, Beacon, BeaconError, BeaconFlags, Way};
 
 use super::Engine;
+use super::outputs::Slot;
 use super::peer::Heard;
 use super::peers::{Accepted, Origin};
+use super::why::Cause;
+
+use self::cadence::{Air, Pace};
+use self::probing::Probing;
+use self::rungs::{Rungs, in_subnet};
+use self::seeking::{Memory, Scan};
+
+pub use self::probing::Probed;
+pub use self::rungs::RungReport;
+pub(super) use self::rungs::{at_port, interface_of, is_near};
 
 /// After the beacon that goes out at once, two more follow: the first may be lost, or come before the other side
 /// listens.
@@ -36,17 +50,33 @@ const FAREWELL_GAP: Duration = Duration::from_millis(40);
 /// Immediate replies: this many at once, refilled within 100 ms.
 const REPLIES: u32 = 4;
 
+/// How many answer a newcomer, about: in a crowd each answers with a probability, and of the others the newcomer hears
+/// from those who did.
+const ANSWERERS: u64 = 32;
+
+/// A peer that was heard within this time and cannot be dialled is asked to dial us, at most so often.
+const ASK_WITHIN: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Peers that are asked to dial us: so many a second, and as many at once.
+const ASKS: u32 = 4;
+
 #[derive(Debug)]
 pub(crate) struct Discovery {
     counter: u64,
     /// How many beacons of the burst are still to come.
     burst_left: usize,
     rotating_port: u16,
-    phase: Duration,
+    pace: Pace,
     replies: TokenBucket,
+    asks: TokenBucket,
     /// Everyone who was heard, and the counter of their last beacon. At most twice `max_peers`, then the one heard
     /// longest ago makes room.
     heard: BTreeMap<Instance, (u64, Timestamp)>,
+    rungs: Rungs,
+    pub(super) memory: Memory,
+    scan: Scan,
+    probing: Probing,
 }
 
 impl Discovery {
@@ -55,18 +85,26 @@ impl Discovery {
             counter: 0,
             burst_left: 0,
             rotating_port: config.designated_ports[0],
-            phase: cadence::phase(&config.cadence, &peer),
+            pace: Pace::new(&config.cadence, &peer),
             replies: TokenBucket::new(REPLIES, REPLIES * 10),
+            asks: TokenBucket::new(ASKS, ASKS),
             heard: BTreeMap::new(),
+            rungs: Rungs::default(),
+            memory: Memory::default(),
+            scan: Scan::default(),
+            probing: Probing::default(),
         }
     }
 }
 
 #[cfg(feature = "marks")]
 impl Discovery {
-    /// How many instances were heard.
-    pub(super) fn heard(&self) -> usize {
-        self.heard.len()
+    /// How full its tables are.
+    pub(super) fn tables(&self, config: &Config) -> [super::Table; 2] {
+        [
+            ("instances heard", self.heard.len(), 2 * config.max_peers),
+            ("remembered peers", self.memory.len(), seeking::MAX_REMEMBERED),
+        ]
     }
 }
 
@@ -79,28 +117,62 @@ impl Engine {
         self.timers.set(TimerKey::Beacon, self.now);
         self.set_timer(TimerKey::Rotate, ROTATE_EVERY);
         mark!(self, NetworkChanged);
+        self.forget_rungs_of_gone_interfaces();
+        self.plan_scan();
         self.redial_everyone();
     }
 
+    /// A beacon of the burst or of the cadence is due.
     pub(super) fn beacon_due(&mut self) {
-        let bursting = self.discovery.burst_left > 0;
-        self.discovery.burst_left = self.discovery.burst_left.saturating_sub(1);
-        let flags =
-            if bursting { BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT) } else { BeaconFlags::ANNOUNCE };
-        self.send_to_everyone(flags);
-        let gap = match BURST_MILLIS.len().checked_sub(self.discovery.burst_left) {
-            Some(sent) if sent < BURST_MILLIS.len() => self.jittered(BURST_MILLIS[sent]),
-            _ => {
-                let interval = cadence::interval(&self.config.cadence, self.now, self.discovery.phase);
-                let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-                let stretched = cadence::stretch(millis, self.peers.len());
-                self.jittered(stretched)
+        let Some(left) = self.discovery.burst_left.checked_sub(1) else { return self.beat() };
+        self.discovery.burst_left = left;
+        self.send_to_everyone(BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT), true);
+        match left.checked_sub(1).and_then(|after| BURST_MILLIS.iter().rev().nth(after)) {
+            Some(&gap) => {
+                let gap = self.jittered(gap);
+                self.set_timer(TimerKey::Beacon, gap);
             }
-        };
-        if planted!(self, SilentAfterBurst) && self.discovery.burst_left == 0 {
+            None if planted!(self, SilentAfterBurst) => {}
+            None => self.plan_beat(),
+        }
+    }
+
+    /// The cadence begins.
+    fn plan_beat(&mut self) {
+        let air = self.air();
+        let within = self.discovery.pace.snap_back(&self.config.cadence, air);
+        let delay = self.behaviour.between(within / 2, within);
+        self.set_timer(TimerKey::Beacon, delay);
+    }
+
+    /// The timer of the cadence fired.
+    fn beat(&mut self) {
+        let air = self.air();
+        let beat = self.discovery.pace.beat(&self.config.cadence, self.now, air, &mut self.behaviour);
+        if beat.speak {
+            self.send_to_everyone(BeaconFlags::ANNOUNCE, false);
+        }
+        self.set_timer(TimerKey::Beacon, beat.next);
+    }
+
+    /// Something changed, such as a link that was lost: the next beacon comes sooner.
+    pub(super) fn snap_back(&mut self) {
+        if self.discovery.burst_left > 0 || self.leaving.is_some() || !self.timers.is_set(TimerKey::Beacon) {
             return;
         }
-        self.set_timer(TimerKey::Beacon, gap);
+        mark!(self, CadenceSnappedBack);
+        let air = self.air();
+        let within = self.discovery.pace.snap_back(&self.config.cadence, air);
+        let delay = self.behaviour.between(Duration::ZERO, within);
+        self.timers.set_earlier(TimerKey::Beacon, self.now + delay.max(Duration::from_nanos(1)));
+    }
+
+    fn air(&self) -> Air {
+        Air {
+            population: self.peers.len() as u64 + 1,
+            datagrams: self.datagrams_of_a_beacon(),
+            sated: self.connected >= self.config.max_links,
+        }
     }
 
     pub(super) fn rotate_due(&mut self) {
@@ -113,7 +185,7 @@ impl Engine {
     /// One broadcast for all newcomers that got no reply of their own.
     pub(super) fn reply_due(&mut self) {
         self.stats.replies_sent += 1;
-        self.send_to_everyone(BeaconFlags::REPLY);
+        self.send_to_everyone(BeaconFlags::REPLY, false);
     }
 
     pub(super) fn farewell_due(&mut self) {
@@ -122,57 +194,53 @@ impl Engine {
         let done = leaving.farewells_left == 0;
         mark!(self, Farewell);
         let datagram = self.farewell();
-        self.broadcast(&datagram);
+        self.broadcast(&datagram, false);
         if done {
-            self.outputs.notify(super::outputs::Slot::Left);
+            self.outputs.notify(Slot::Left);
         } else {
             self.set_timer(TimerKey::Farewell, FAREWELL_GAP);
         }
     }
 
-    fn send_to_everyone(&mut self, flags: BeaconFlags) {
-        let datagram = self.sealed_beacon(flags);
-        self.broadcast(&datagram);
+    fn send_to_everyone(&mut self, flags: BeaconFlags, thorough: bool) {
+        let datagram = self.sealed_beacon(flags, Way::default());
+        self.broadcast(&datagram, thorough);
+        if flags.has(BeaconFlags::ANNOUNCE) {
+            self.call_remembered(flags, thorough);
+        }
     }
 
-    fn sealed_beacon(&mut self, flags: BeaconFlags) -> Vec<u8> {
+    fn sealed_beacon(&mut self, flags: BeaconFlags, way: Way) -> Vec<u8> {
         self.discovery.counter += 1;
         Beacon {
             instance: self.own.instance(),
             counter: self.discovery.counter,
             flags,
+            way,
             record: self.own.record().bytes().to_vec(),
         }
         .seal(&self.config.network)
     }
 
-    /// Sends one datagram on every rung of every interface: broadcast to the anchor port and, if it is another, to
-    /// the rotating one; multicast to the anchor port.
-    fn broadcast(&mut self, datagram: &[u8]) {
-        let anchor = self.config.designated_ports[0];
-        let rotating = self.discovery.rotating_port;
-        let mut destinations: Vec<(InterfaceId, SocketAddr)> = Vec::new();
-        for interface in &self.interfaces {
-            for ip in broadcast_addresses(interface) {
-                destinations.push((interface.id, SocketAddr::from((ip, anchor))));
-                if rotating != anchor {
-                    destinations.push((interface.id, SocketAddr::from((ip, rotating))));
-                }
-            }
-            if interface.multicast {
-                destinations.push((interface.id, SocketAddr::from((MULTICAST_GROUP, anchor))));
-            }
+    /// Asks a peer that we fail to dial to dial us, by a datagram to where it was heard: within our own subnets, once a
+    /// second.
+    pub(super) fn ask_to_dial_us(&mut self, peer: PeerId) {
+        let now = self.now;
+        let Some(known) = self.peers.get_mut(&peer).filter(|known| known.link.is_none()) else { return };
+        let Some(heard) = known.heard.first().filter(|heard| now.since(heard.at) < ASK_WITHIN) else {
+            return;
+        };
+        let destination = heard.address;
+        let Some(interface) = interface_of(&self.interfaces, destination.ip()) else { return };
+        let recently = known.asked_to_dial_us.is_some_and(|asked| now.since(asked) < ASK_AGAIN);
+        if recently || !self.discovery.asks.take(now, 1) {
+            return;
         }
-        for (interface, destination) in destinations {
-            self.transmit(Transmit { interface, destination }, datagram.to_vec());
-        }
-    }
-
-    fn transmit(&mut self, transmit: Transmit, bytes: Vec<u8>) {
-        if self.outputs.transmit(transmit, bytes) {
-            self.stats.transmits_dropped += 1;
-            mark!(self, TransmitDropped);
-        }
+        known.asked_to_dial_us = Some(now);
+        mark!(self, AskedToBeDialled);
+        let flags = BeaconFlags::ANNOUNCE.with(BeaconFlags::DIAL_ME);
+        let datagram = self.sealed_beacon(flags, Way::by(Rung::Unicast));
+        self.send_by(Rung::Unicast, interface, destination, &datagram);
     }
 
     // ---- Receiving ----
@@ -182,16 +250,17 @@ impl Engine {
             Ok(header) => header,
             Err(BeaconError::Version(version)) => {
                 self.stats.datagrams_other_version += 1;
+                self.refused(datagram.source, Cause::OtherVersion(version));
                 self.met_other_version(datagram.source, version);
                 return;
             }
             Err(_) => {
                 self.stats.datagrams_malformed += 1;
+                self.refused(datagram.source, Cause::Malformed);
                 if planted!(self, Amplifier) {
                     for _ in 0..10 {
-                        let transmit =
-                            Transmit { interface: datagram.interface, destination: datagram.source };
-                        self.transmit(transmit, datagram.bytes.to_vec());
+                        let (interface, to) = (datagram.interface, datagram.source);
+                        self.send_by(Rung::Unicast, interface, to, datagram.bytes);
                     }
                 }
                 return;
@@ -200,6 +269,7 @@ impl Engine {
         if header.instance == self.own.instance() {
             self.stats.datagrams_own += 1;
             mark!(self, OwnDatagramHeard);
+            self.heard_own(datagram.interface, header.counter);
             return;
         }
         let last = self.discovery.heard.get(&header.instance).map(|&(counter, _)| counter);
@@ -212,6 +282,7 @@ impl Engine {
             Ok(beacon) => beacon,
             Err(BeaconError::Sealed) => {
                 self.stats.datagrams_other_network += 1;
+                self.refused(datagram.source, Cause::OtherNetwork);
                 return;
             }
             Err(_) => {
@@ -219,8 +290,14 @@ impl Engine {
                 return;
             }
         };
-        let accepted = self.accept_record(&beacon.record, Duration::ZERO, Origin::Beacon(header.instance));
-        let (Accepted::Known(peer) | Accepted::News(peer)) = accepted else { return };
+        let peer = match self.accept_record(&beacon.record, Duration::ZERO, Origin::Beacon(header.instance)) {
+            Accepted::Known(peer) | Accepted::News(peer) => peer,
+            Accepted::Own => {
+                self.remember_instance(header.instance, header.counter);
+                return self.heard_clone(header.instance, datagram.source);
+            }
+            Accepted::No => return,
+        };
         self.stats.beacons_accepted += 1;
         self.remember_instance(header.instance, header.counter);
         self.heard_beacon(peer, datagram, &beacon, last.is_none());
@@ -248,70 +325,58 @@ impl Engine {
             mark!(self, BeaconFromElsewhere);
             return;
         }
-        if let Some(known) = self.peers.get_mut(&peer) {
-            let address = SocketAddr::new(datagram.source.ip(), known.record.record().port);
-            known.heard = Some(Heard { address, interface: Some(datagram.interface), at: self.now });
-        } else {
-            return;
+        self.note_heard(peer, datagram.source, datagram.interface);
+        let flags = beacon.flags;
+        if flags.has(BeaconFlags::PROBE) {
+            self.answer_probe(datagram, beacon.way);
         }
-        let asks =
-            beacon.flags.has(BeaconFlags::ANNOUNCE) && (is_new || beacon.flags.has(BeaconFlags::SOLICIT));
-        if asks || planted!(self, BeaconStorm) {
+        if flags.has(BeaconFlags::ANSWER) {
+            self.probe_answered(peer, datagram.interface, beacon);
+        }
+        if flags.has(BeaconFlags::ANNOUNCE) && !is_new {
+            self.discovery.pace.heard_known();
+        }
+        if is_new && matches!(self.config.cadence, Cadence::Trickle { .. }) {
+            self.snap_back();
+        }
+        let asks = flags.has(BeaconFlags::ANNOUNCE) && (is_new || flags.has(BeaconFlags::SOLICIT));
+        if (asks && self.is_drawn_to_answer()) || planted!(self, BeaconStorm) {
             self.reply(datagram.interface, datagram.source);
         }
-        self.dial_heard(peer, is_new);
+        if flags.has(BeaconFlags::DIAL_ME) {
+            self.dial_asked(peer);
+        } else {
+            self.dial_heard(peer, is_new);
+        }
+    }
+
+    fn note_heard(&mut self, peer: PeerId, source: SocketAddr, interface: InterfaceId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let address = at_port(source, known.record.record().port, Some(interface));
+        known.note_heard(Heard { address, interface: Some(interface), at: self.now, beacons: 1 });
+    }
+
+    /// In a crowd only some answer a newcomer.
+    fn is_drawn_to_answer(&mut self) -> bool {
+        let population = self.peers.len() as u64 + 1;
+        let drawn = population <= ANSWERERS || self.behaviour.below(population) < ANSWERERS;
+        if !drawn {
+            mark!(self, ReplyLeftToOthers);
+        }
+        drawn
     }
 
     fn reply(&mut self, interface: InterfaceId, destination: SocketAddr) {
         if self.discovery.replies.take(self.now, 1) {
             self.stats.replies_sent += 1;
             mark!(self, ReplySent);
-            let datagram = self.sealed_beacon(BeaconFlags::REPLY);
-            self.transmit(Transmit { interface, destination }, datagram);
+            let datagram = self.sealed_beacon(BeaconFlags::REPLY, Way::by(Rung::Unicast));
+            self.send_by(Rung::Unicast, interface, destination, &datagram);
         } else if !self.timers.is_set(TimerKey::Reply) {
             self.stats.replies_deferred += 1;
             mark!(self, ReplyDeferred);
             let delay = self.behaviour.between(Duration::from_millis(20), Duration::from_millis(120));
             self.set_timer(TimerKey::Reply, delay);
         }
-    }
-}
-
-fn broadcast_addresses(interface: &Interface) -> Vec<Ipv4Addr> {
-    let mut addresses = Vec::new();
-    for addr in &interface.addrs {
-        let IpAddr::V4(ip) = addr.ip else { continue };
-        let broadcast = if interface.is_loopback() {
-            Ipv4Addr::new(127, 255, 255, 255)
-        } else if interface.directed_broadcast && addr.prefix < 31 {
-            let hosts = u32::MAX.checked_shr(u32::from(addr.prefix)).unwrap_or(0);
-            Ipv4Addr::from(u32::from(ip) | hosts)
-        } else {
-            Ipv4Addr::BROADCAST
-        };
-        if !addresses.contains(&broadcast) {
-            addresses.push(broadcast);
-        }
-    }
-    addresses
-}
-
-/// Whether `ip` is on the subnet of one of these interfaces.
-pub(super) fn is_near(interfaces: &[Interface], ip: IpAddr) -> bool {
-    interfaces.iter().flat_map(|interface| &interface.addrs).any(|addr| in_subnet(addr, ip))
-}
-
-/// Whether `ip` is a neighbour on the subnet of `addr`.
-fn in_subnet(addr: &InterfaceAddr, ip: IpAddr) -> bool {
-    match (addr.ip, ip) {
-        (IpAddr::V4(own), IpAddr::V4(other)) => {
-            let hosts = u32::MAX.checked_shr(u32::from(addr.prefix)).unwrap_or(0);
-            (u32::from(own) | hosts) == (u32::from(other) | hosts)
-        }
-        (IpAddr::V6(own), IpAddr::V6(other)) => {
-            let hosts = u128::MAX.checked_shr(u32::from(addr.prefix)).unwrap_or(0);
-            (u128::from(own) | hosts) == (u128::from(other) | hosts)
-        }
-        _ => false,
     }
 }

@@ -18,11 +18,13 @@ use crate::wire::codec::{decode, encode};
 use crate::wire::{DisconnectReason, Frame, Hello};
 
 use super::Engine;
+use super::discovery::at_port;
 use super::link::{Session, Stage};
 use super::outputs::Slot;
 use super::peer::Heard;
 use super::peers::{Accepted, Origin};
 use super::verification::step_name;
+use super::why::DialOutcome;
 
 /// Links to one peer, whatever their stage. Beyond it the oldest that is not used is dropped.
 pub(super) const LINKS_PER_PEER: usize = 8;
@@ -73,6 +75,11 @@ impl Engine {
             Ok(HandshakeStep::Done(completed)) => self.authenticate(id, *completed),
             Err(error) => {
                 self.stats.handshakes_failed += 1;
+                self.dial_ended(
+                    self.links.get(&id).and_then(|link| link.peer),
+                    id,
+                    DialOutcome::HandshakeFailed,
+                );
                 mark!(self, HandshakeBroken);
                 if let HandshakeError::Version(version) = error {
                     self.met_other_version(address, version);
@@ -115,6 +122,12 @@ impl Engine {
         self.outputs.action(Action::LinkReady { link: id, codec: Box::new(completed.codec) });
         if let Some(hoped_for) = hoped_for {
             self.unlist_link(hoped_for, id);
+            let found = if hoped_for == believed.peer {
+                DialOutcome::Linked
+            } else {
+                DialOutcome::AnotherPeer(believed.peer)
+            };
+            self.dial_ended(Some(hoped_for), id, found);
         }
         if believed.newer.is_some() {
             mark!(self, StaleHelloShown);
@@ -133,8 +146,8 @@ impl Engine {
         known.proven = true;
         known.links.push(id);
         let port = known.record.record().port;
-        let address = if dialled { address } else { SocketAddr::new(address.ip(), port) };
-        known.heard = Some(Heard { address, interface, at: now });
+        let address = if dialled { address } else { at_port(address, port, interface) };
+        known.note_heard(Heard { address, interface, at: now, beacons: 0 });
         let session = if goes_on { known.session } else { known.session + 1 };
         let verified = goes_on && known.ours;
         let links = &known.links;
@@ -157,6 +170,7 @@ impl Engine {
 
     pub(super) fn refuse_handshake(&mut self, id: LinkId) {
         self.stats.handshakes_failed += 1;
+        self.dial_ended(self.links.get(&id).and_then(|link| link.peer), id, DialOutcome::HandshakeFailed);
         self.drop_link(id);
     }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
-use crate::input::{InterfaceId, LinkId};
+use crate::input::{DialFailure, InterfaceId, LinkId};
 use crate::link::Handshake;
 use crate::marks::mark;
 use crate::output::Action;
@@ -104,9 +104,16 @@ impl Engine {
         self.set_timer(TimerKey::Link(id), self.config.handshake_timeout);
     }
 
-    pub(super) fn dial_failed(&mut self, id: LinkId) {
+    /// A dial came to nothing. Somebody who is there and cannot be dialled may be able to dial us; where nobody listens
+    /// nobody is asked.
+    pub(super) fn dial_failed(&mut self, id: LinkId, failure: DialFailure) {
         self.stats.dials_failed += 1;
+        let peer = self.links.get(&id).and_then(|link| link.peer);
+        self.dial_ended(peer, id, failure.into());
         self.forget_link(id, LeaveReason::Lost);
+        if let Some(peer) = peer.filter(|_| failure != DialFailure::Refused) {
+            self.ask_to_dial_us(peer);
+        }
     }
 
     // ---- Output ----

@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::event::LeaveReason;
-use crate::input::LinkId;
+use crate::input::{DialFailure, LinkId};
 use crate::marks::mark;
+use crate::output::Action;
 use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::Frame;
@@ -21,8 +22,8 @@ impl Engine {
         match &link.stage {
             Stage::Dialling => {
                 mark!(self, DialTimedOut);
-                self.stats.dials_failed += 1;
-                self.drop_link(id);
+                self.outputs.action(Action::Close { link: id });
+                self.dial_failed(id, DialFailure::TimedOut);
             }
             Stage::Handshaking { since, .. } => {
                 mark!(self, HandshakeTimedOut);

@@ -24,6 +24,7 @@ mod texts;
 mod transfer;
 mod trust;
 mod verification;
+mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -56,6 +57,7 @@ use self::strangers::Strangers;
 use self::transfer::Transfer;
 
 pub use self::contents::{FetchError, Progress, PublishError};
+pub use self::discovery::{Probed, RungReport};
 pub use self::links::LinkRefused;
 pub use self::peer::Level;
 pub use self::peers::PeerView;
@@ -64,6 +66,7 @@ pub use self::redial::DialError;
 pub use self::tables::Table;
 pub use self::texts::TextError;
 pub use self::trust::StepError;
+pub use self::why::{Cause, DialOutcome, DialTried, HeardOn, RecordSource, Refusal, Why};
 
 /// A timer that fires this much too late means that the host was stopped: others are not blamed for the silence.
 const STALLED: Duration = Duration::from_secs(1);
@@ -156,6 +159,7 @@ pub struct Engine {
     steps_in: BTreeMap<PeerId, VecDeque<Event>>,
     incompatible: VecDeque<(SocketAddr, u8)>,
     incompatible_seen: VecDeque<SocketAddr>,
+    refusals: Vec<Refusal>,
     leaving: Option<Leaving>,
     timers: Timers,
     outputs: Outputs,
@@ -179,7 +183,8 @@ pub struct Restored {
     pub incarnation: u64,
     /// Signed records of peers that left: nothing older is believed.
     pub floors: Vec<Vec<u8>>,
-    /// Peers that were met, the best first: they are told and dialled. At most 64 are taken.
+    /// Peers that were met, the best first: they are dialled, and the first 64 are called by beacons where they were. The
+    /// application is told of them when they are heard.
     pub peers: Vec<Remembered>,
 }
 
@@ -236,6 +241,7 @@ impl Engine {
             steps_in: BTreeMap::new(),
             incompatible: VecDeque::new(),
             incompatible_seen: VecDeque::new(),
+            refusals: Vec::new(),
             leaving: None,
             timers: Timers::default(),
             outputs: Outputs::default(),
@@ -286,7 +292,7 @@ impl Engine {
         if self.links.contains_key(&link) {
             match input {
                 LinkInput::Opened => self.link_opened(link),
-                LinkInput::DialFailed(_) => self.dial_failed(link),
+                LinkInput::DialFailed(failure) => self.dial_failed(link, failure),
                 LinkInput::Handshake(bytes) => self.receive_handshake(link, bytes),
                 LinkInput::Frame(body) => self.receive_frame(link, body),
                 LinkInput::BlockArrived { block, verdict } => self.block_arrived(link, block, verdict),
@@ -347,6 +353,9 @@ impl Engine {
                 TimerKey::Farewell => self.farewell_due(),
                 TimerKey::Reply => self.reply_due(),
                 TimerKey::Rotate => self.rotate_due(),
+                TimerKey::Probe => self.probe_due(),
+                TimerKey::Scan => self.scan_due(),
+                TimerKey::Remember => self.remember_due(),
                 TimerKey::Resign => self.resign_due(),
                 TimerKey::Expire => self.expire_due(),
                 TimerKey::Link(link) => self.link_due(link),
@@ -485,6 +494,9 @@ impl Engine {
             } else {
                 self.drop_link(link);
             }
+        }
+        if self.timers.is_set(TimerKey::Remember) {
+            self.remember_due();
         }
         self.timers.clear();
         self.farewell_due();

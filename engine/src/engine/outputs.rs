@@ -24,6 +24,7 @@ pub(crate) enum Slot {
     Transfer(ContentId),
     Delivery(ContentId, PeerId),
     Incompatible,
+    IdentityShared,
     Left,
 }
 

@@ -1,21 +1,23 @@
 //! Our own record: signed again when something in it changes, and the farewell that is kept sealed.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::config::Config;
 use crate::identity::Identity;
-use crate::input::Interface;
+use crate::input::{Interface, InterfaceKind};
 use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
 use crate::random::Stream;
 use crate::record::{Instance, PeerRecord, RecordClass, RecordKind, SignedRecord};
+use crate::time::Timestamp;
 use crate::timers::TimerKey;
-use crate::wire::beacon::{Beacon, BeaconFlags};
+use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 
 use super::Engine;
+use super::outputs::Slot;
 
 /// How many copies of this identity are remembered; a record of a further one is ignored.
 const MAX_CLONES: usize = 8;
@@ -23,6 +25,9 @@ const MAX_CLONES: usize = 8;
 /// How often one copy is outranked. A run that is over may have jumped itself, and its records come to light one after
 /// the other; two that both live stop after so many rounds.
 const MAX_JUMPS: u8 = 8;
+
+/// An earlier run of ours may still be heard for a moment after its end; one that speaks for longer lives.
+const LIVES: Duration = Duration::from_secs(2);
 
 /// The most addresses in a record.
 const MAX_ADDRESSES: usize = 8;
@@ -35,6 +40,10 @@ pub(crate) struct OwnRecord {
     farewell_counter: u64,
     /// Other instances under our key, and how often we have outranked each.
     clones: BTreeMap<Instance, u8>,
+    /// Other instances whose beacons were heard under our key: since when, and whether the application was told.
+    sightings: BTreeMap<Instance, (Timestamp, bool)>,
+    /// Where such beacons came from, for the application. At most [`MAX_CLONES`].
+    pub(crate) shared_with: VecDeque<SocketAddr>,
 }
 
 impl OwnRecord {
@@ -66,7 +75,14 @@ impl OwnRecord {
         let gone =
             SignedRecord::sign(identity, PeerRecord { kind: RecordKind::Gone, ..record.clone() }).ok()?;
         let record = SignedRecord::sign(identity, record).ok()?;
-        Some(OwnRecord { record, gone, farewell_counter: u64::MAX, clones: BTreeMap::new() })
+        Some(OwnRecord {
+            record,
+            gone,
+            farewell_counter: u64::MAX,
+            clones: BTreeMap::new(),
+            sightings: BTreeMap::new(),
+            shared_with: VecDeque::new(),
+        })
     }
 
     pub(crate) fn record(&self) -> &SignedRecord {
@@ -95,6 +111,7 @@ impl Engine {
             instance: self.own.instance(),
             counter: self.own.farewell_counter,
             flags: BeaconFlags::LEAVING,
+            way: Way::default(),
             record: self.own.gone.bytes().to_vec(),
         }
         .seal(&self.config.network)
@@ -157,13 +174,41 @@ impl Engine {
     }
 }
 
-/// The addresses to announce: those of every interface that leaves the host; loopback only when there is no other.
+impl Engine {
+    /// A beacon under our own key came from another instance: somebody runs a copy of this node's key. The application
+    /// is told once for each.
+    pub(super) fn heard_clone(&mut self, instance: Instance, source: SocketAddr) {
+        let now = self.now;
+        let sightings = &mut self.own.sightings;
+        if sightings.len() >= MAX_CLONES && !sightings.contains_key(&instance) {
+            return;
+        }
+        let (since, told) = sightings.entry(instance).or_insert((now, false));
+        if *told || now.since(*since) < LIVES {
+            return;
+        }
+        *told = true;
+        mark!(self, CloneReported);
+        self.own.shared_with.push_back(source);
+        self.outputs.notify(Slot::IdentityShared);
+    }
+}
+
+/// The addresses to announce: those of every interface that leaves the host, real networks first; loopback only when
+/// there is no other.
 fn announced(interfaces: &[Interface]) -> Vec<IpAddr> {
     let only_loopback = interfaces.iter().all(Interface::is_loopback);
     let usable = interfaces.iter().filter(|interface| interface.is_loopback() == only_loopback);
-    let mut addrs: Vec<IpAddr> = usable.flat_map(|interface| &interface.addrs).map(|addr| addr.ip).collect();
+    // A link-local IPv6 address says nothing to who does not know the interface; it is heard with every beacon.
+    let said = |ip: IpAddr| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    let addrs = usable.flat_map(|of| of.addrs.iter().map(|addr| (of.kind, addr.ip)));
+    let mut addrs: Vec<(InterfaceKind, IpAddr)> = addrs.filter(|(_, ip)| said(*ip)).collect();
     addrs.sort();
-    addrs.dedup();
-    addrs.truncate(MAX_ADDRESSES);
-    addrs
+    let mut best: Vec<IpAddr> = Vec::new();
+    for (_, ip) in addrs {
+        if best.len() < MAX_ADDRESSES && !best.contains(&ip) {
+            best.push(ip);
+        }
+    }
+    best
 }

@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 
 use super::taken::Taken;
 use super::verification::Verification;
+use super::why::{DialNote, RecordSource};
+
+/// Ways by which a peer is heard that are remembered: two families on two interfaces. Beyond it the oldest goes.
+const MAX_HEARD: usize = 4;
 
 /// One known peer.
 #[derive(Debug)]
@@ -23,15 +27,26 @@ pub(crate) struct Peer {
     /// How old the record was when it came, and when that was.
     pub(crate) age: Duration,
     pub(crate) received: Timestamp,
-    /// Where it was last heard: outranks what its record announces.
-    pub(crate) heard: Option<Heard>,
+    /// Who told of it, and since when it is known.
+    pub(crate) source: RecordSource,
+    pub(crate) known_since: Timestamp,
+    /// Where it was heard, the best way first: outranks what its record announces. At most [`MAX_HEARD`].
+    pub(crate) heard: Vec<Heard>,
     /// Whether it ever proved its key on a link.
     pub(crate) proven: bool,
-    /// The link that is used.
+    /// The link that is used, and since when.
     pub(crate) link: Option<LinkId>,
+    pub(crate) linked_at: Timestamp,
+    /// When its last link ended.
+    pub(crate) left_at: Option<Timestamp>,
     /// All its links, whatever their stage, pending dials included.
     pub(crate) links: Vec<LinkId>,
     pub(crate) redial: Redial,
+    /// The last dials to it, the oldest first.
+    pub(crate) dials: VecDeque<DialNote>,
+    /// When we last asked it to dial us, and it us.
+    pub(crate) asked_to_dial_us: Option<Timestamp>,
+    pub(crate) asked_us_to_dial: Option<Timestamp>,
     /// Where others answered when it was dialled, and who: an old identity of a host, or an address that moved on.
     pub(crate) mistaken: VecDeque<(SocketAddr, PeerId)>,
     /// How often we connected to it.
@@ -61,6 +76,8 @@ pub(crate) struct Heard {
     pub(crate) address: SocketAddr,
     pub(crate) interface: Option<InterfaceId>,
     pub(crate) at: Timestamp,
+    /// Beacons that came by this way first.
+    pub(crate) beacons: u64,
 }
 
 /// When to dial a peer that has no link.
@@ -128,16 +145,29 @@ pub enum Level {
 
 impl Peer {
     /// A peer that has just become known. `session` counts on from where an earlier entry for it may have ended.
-    pub(crate) fn new(record: SignedRecord, age: Duration, session: u64, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        record: SignedRecord,
+        age: Duration,
+        source: RecordSource,
+        session: u64,
+        now: Timestamp,
+    ) -> Self {
         Peer {
             record,
             age,
             received: now,
-            heard: None,
+            source,
+            known_since: now,
+            heard: Vec::new(),
             proven: false,
             link: None,
+            linked_at: now,
+            left_at: None,
             links: Vec::new(),
             redial: Redial::new(now),
+            dials: VecDeque::new(),
+            asked_to_dial_us: None,
+            asked_us_to_dial: None,
             mistaken: VecDeque::new(),
             session,
             their_session: (0, 0),
@@ -179,13 +209,20 @@ impl Peer {
         self.record_age(now) >= Duration::from_secs(u64::from(self.record.record().ttl_secs))
     }
 
+    /// Notes where it was heard: there it is dialled first.
+    pub(crate) fn note_heard(&mut self, heard: Heard) {
+        let way = |heard: &Heard| (heard.interface, heard.address.is_ipv4());
+        let same = self.heard.iter().position(|known| way(known) == way(&heard));
+        let beacons = same.map_or(0, |place| self.heard.remove(place).beacons);
+        self.heard.insert(0, Heard { beacons: beacons + heard.beacons, ..heard });
+        self.heard.truncate(MAX_HEARD);
+    }
+
     /// Where it can be dialled, the best first: where it was heard, then what it announces.
     pub(crate) fn addresses(&self) -> Vec<(SocketAddr, Option<InterfaceId>)> {
         let record = self.record.record();
         let mut addresses: Vec<(SocketAddr, Option<InterfaceId>)> = Vec::new();
-        if let Some(heard) = self.heard {
-            addresses.push((heard.address, heard.interface));
-        }
+        addresses.extend(self.heard.iter().map(|heard| (heard.address, heard.interface)));
         for &ip in &record.addrs {
             let address = SocketAddr::new(ip, record.port);
             if addresses.iter().all(|(known, _)| *known != address) {

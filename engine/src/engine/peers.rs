@@ -15,6 +15,7 @@ use crate::timers::TimerKey;
 
 use super::outputs::Slot;
 use super::peer::{Level, Peer};
+use super::why::RecordSource;
 use super::{Engine, Restored};
 
 /// How often records that are too old are looked for.
@@ -57,8 +58,6 @@ pub(super) enum Origin {
     Beacon(Instance),
     /// A link of this peer, which has proven its key.
     Link(PeerId),
-    /// An earlier run of ours.
-    Memory,
 }
 
 /// What became of a record.
@@ -68,6 +67,8 @@ pub(super) enum Accepted {
     Known(PeerId),
     /// It is held now.
     News(PeerId),
+    /// It is our own, of another run: a copy of this node, or an earlier run of it.
+    Own,
     /// It was not taken: malformed, forged, of another network, or older than what is held.
     No,
 }
@@ -130,7 +131,14 @@ impl Engine {
             }
         }
         for peer in &restored.peers {
-            self.accept_record(&peer.record, Duration::ZERO, Origin::Memory);
+            let record =
+                UnverifiedRecord::parse(&peer.record).and_then(|record| self.check_signature(record));
+            match record {
+                Ok(record) if record.record().network == self.config.network.tag() => {
+                    self.discovery.memory.recall(peer.address, record);
+                }
+                _ => self.stats.records_refused += 1,
+            }
         }
     }
 
@@ -198,7 +206,7 @@ impl Engine {
         };
         if id == self.identity.peer_id() {
             self.met_own_record(&record);
-            return Accepted::No;
+            return Accepted::Own;
         }
         self.stats.records_accepted += 1;
         self.take_record(id, record, age, origin);
@@ -260,7 +268,12 @@ impl Engine {
                 mark!(self, TableFull);
                 return;
             }
-            let mut peer = Peer::new(record, age, self.session_floor, self.now);
+            let source = match origin {
+                Origin::Beacon(_) => RecordSource::Beacon,
+                Origin::Link(from) if from == id => RecordSource::Link,
+                Origin::Link(from) => RecordSource::Peer(from),
+            };
+            let mut peer = Peer::new(record, age, source, self.session_floor, self.now);
             peer.texts.begin_after(self.text_floor);
             peer.texts.taken = self.taken.recall(id);
             self.peers.insert(id, peer);

@@ -1,7 +1,7 @@
 //! Who is dialled, when, and where.
 
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::identity::PeerId;
@@ -31,11 +31,17 @@ const SHORTEST_GAP: Duration = Duration::from_millis(250);
 /// Addresses of a peer that are remembered because another answered there; beyond it the oldest goes.
 const MAX_MISTAKEN: usize = 16;
 
+/// Between two dials of a race to the addresses of one peer.
+const STAGGER: Duration = Duration::from_millis(30);
+
 /// Dials in flight, to all peers together.
 pub(super) const MAX_DIALLING: usize = 64;
 
+/// So many may be in flight even if few links are still free: dead addresses must not keep out the live ones.
+const FEWEST_DIALLING: usize = 16;
+
 /// A dial that the driver has not answered by then is given up.
-pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// An address given by hand.
 #[derive(Debug)]
@@ -161,6 +167,17 @@ impl Engine {
         self.consider_dial(peer, self.courtesy(peer));
     }
 
+    /// Dials a peer that asks for it, since it cannot dial us.
+    pub(super) fn dial_asked(&mut self, peer: PeerId) {
+        mark!(self, AskedToDial);
+        let now = self.now;
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.asked_us_to_dial = Some(now);
+            known.redial.reset(now);
+        }
+        self.consider_dial(peer, Duration::ZERO);
+    }
+
     /// How long the side with the larger id gives the other, so that one link and not two is the rule.
     pub(super) fn courtesy(&self, peer: PeerId) -> Duration {
         if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO }
@@ -208,39 +225,52 @@ impl Engine {
         if now.since(known.redial.since) >= Duration::from_secs(60) {
             mark!(self, RedialLate);
         }
-        let live = known.heard.is_some_and(|heard| now.since(heard.at) < LIVE);
-        let delay = known.redial.next_delay(now, live);
+        // No more dials at a time than there could be links, or a crowd would drown itself.
+        let most = self.config.max_links.saturating_sub(connected).clamp(FEWEST_DIALLING, MAX_DIALLING);
+        let room = known.links.len() < max && connected < self.config.max_links && self.dialling < most;
         let turn = known.redial.next_address;
-        known.redial.next_address = turn.wrapping_add(1);
-        known.redial.not_before = now + SHORTEST_GAP;
-        let room =
-            known.links.len() < max && connected < self.config.max_links && self.dialling < MAX_DIALLING;
-        if room {
-            let addresses = self.addresses_to_dial(peer);
-            if let Some(&(address, interface)) = addresses.get(turn % addresses.len().max(1)) {
-                let link = self.start_dial(address, interface, Some(peer), None);
-                if let Some(known) = self.peers.get_mut(&peer) {
-                    known.links.push(link);
-                }
+        let addresses = self.addresses_to_dial(peer);
+        let dialled = addresses.get(turn).filter(|_| room).copied();
+        if let Some((address, interface)) = dialled {
+            let link = self.start_dial(address, interface, Some(peer), None);
+            if let Some(known) = self.peers.get_mut(&peer) {
+                known.links.push(link);
+                known.note_dial(link, address, interface, now);
             }
-        } else {
+        } else if !room {
             mark!(self, DialNoRoom);
         }
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if dialled.is_some() && turn + 1 < addresses.len() {
+            mark!(self, DialRaced);
+            known.redial.next_address = turn + 1;
+            self.set_timer(TimerKey::Dial(peer), STAGGER);
+            return;
+        }
+        known.redial.next_address = 0;
+        known.redial.not_before = now + SHORTEST_GAP;
+        let live = known.heard.iter().any(|heard| now.since(heard.at) < LIVE);
+        let delay = known.redial.next_delay(now, live);
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let delay = self.jittered(millis);
         self.set_timer(TimerKey::Dial(peer), delay);
     }
 
     /// Where a peer may be, in the order of trying.
-    fn addresses_to_dial(&self, peer: PeerId) -> Vec<(SocketAddr, Option<InterfaceId>)> {
+    pub(super) fn addresses_to_dial(&self, peer: PeerId) -> Vec<(SocketAddr, Option<InterfaceId>)> {
         let Some(known) = self.peers.get(&peer) else { return Vec::new() };
         let (own_port, own_addrs) = (self.config.private_port, &self.own.record().record().addrs);
         let mut addresses = known.addresses();
         // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is nobody's business.
         addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
         addresses.retain(|(address, heard)| heard.is_some() || is_near(&self.interfaces, address.ip()));
+        // Whoever was heard on another host has our address from a bridge or tunnel that has one like it there.
+        let is_ours = |ip: IpAddr| own_addrs.contains(&ip) || ip.is_loopback();
+        if known.heard.iter().any(|heard| !is_ours(heard.address.ip())) {
+            addresses.retain(|(address, heard)| heard.is_some() || !is_ours(address.ip()));
+        }
         // Where another peer answers now, this one is not: its host has another identity, or its address moved on.
-        let answers = |other: &Peer| other.link.and(other.heard).map(|heard| heard.address);
+        let answers = |other: &Peer| other.link.and(other.heard.first()).map(|heard| heard.address);
         addresses.retain(|(address, _)| {
             !self.peers.iter().any(|(id, other)| *id != peer && answers(other) == Some(*address))
         });

@@ -19,7 +19,6 @@ impl Engine {
         let mut tables = alloc::vec![
             ("peers", self.peers.len(), peers),
             ("floors", self.floors.len(), 2 * peers),
-            ("instances heard", self.discovery.heard(), 2 * peers),
             ("departures", self.departures.len(), peers),
             ("forgotten peers whose texts were taken", self.taken.len(), peers),
             ("lost texts", self.texts_lost.len(), peers),
@@ -47,6 +46,7 @@ impl Engine {
                 config.max_queued * 2,
             ),
         ];
+        tables.extend(self.discovery.tables(config));
         tables.extend(self.strangers.tables());
         tables
     }

@@ -71,6 +71,7 @@ impl Engine {
         };
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let before = known.link.replace(id);
+        known.linked_at = self.now;
         known.texts.taken.begin(incarnation, instance);
         let replaced_older = before
             .and_then(|before| self.links.get(&before)?.session())
@@ -90,6 +91,7 @@ impl Engine {
                 known.verification = None;
             }
             self.outputs.notify(Slot::Peer(peer));
+            self.remember_peer(peer);
         }
         self.begin_verification(peer, id);
         // Said again on each new link: the word on the old one may have been lost with it.
@@ -142,6 +144,7 @@ impl Engine {
             known.told_trusted = false;
             known.verification = None;
             known.last_leave = leave;
+            known.left_at = Some(now);
             known.redial.reset(now);
         }
         self.outputs.notify(Slot::Peer(peer));
@@ -150,6 +153,9 @@ impl Engine {
             self.peer_gone(peer);
         } else if leave != LeaveReason::Gone {
             self.consider_dial(peer, Duration::from_millis(250));
+            if leave == LeaveReason::Lost {
+                self.snap_back();
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use chacha20poly1305::aead::AeadInPlace;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 use zeroize::Zeroizing;
 
+use crate::ladder::Rung;
 use crate::network::Network;
 use crate::record::{Instance, MAX_RECORD};
 
@@ -20,8 +21,8 @@ const MAGIC: [u8; 4] = *b"p2pb";
 const HEADER_LEN: usize = 4 + 1 + 16 + 8;
 const TAG_LEN: usize = 16;
 const BODY_LEN: usize = BEACON_SIZE - HEADER_LEN - TAG_LEN;
-/// Flags and the record's length.
-const BODY_HEADER_LEN: usize = 1 + 2;
+/// Flags, the way, and the record's length.
+const BODY_HEADER_LEN: usize = 1 + 1 + 2;
 
 const _: () = assert!(BODY_HEADER_LEN + MAX_RECORD <= BODY_LEN);
 
@@ -39,7 +40,14 @@ impl BeaconFlags {
     /// I am going.
     pub(crate) const LEAVING: BeaconFlags = BeaconFlags(8);
 
-    const ALL: u8 = 15;
+    /// Please dial me: I cannot dial you.
+    pub(crate) const DIAL_ME: BeaconFlags = BeaconFlags(16);
+    /// Please answer by the rung that this names.
+    pub(crate) const PROBE: BeaconFlags = BeaconFlags(32);
+    /// This answers a probe.
+    pub(crate) const ANSWER: BeaconFlags = BeaconFlags(64);
+
+    const ALL: u8 = 127;
 
     /// Both sets together.
     pub(crate) const fn with(self, other: BeaconFlags) -> Self {
@@ -56,6 +64,36 @@ impl BeaconFlags {
     }
 }
 
+/// By which rungs a beacon and its answer go. One byte: the low half and the high half are a rung's place in
+/// [`Rung::ALL`], counted from 1; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// The one rung that this beacon was sealed for; none if it went out by several.
+    pub(crate) sent_by: Option<Rung>,
+    /// Of a probe: the rung to answer by. Of its answer: the rung that the probe came by.
+    pub(crate) other: Option<Rung>,
+}
+
+impl Way {
+    /// A beacon for this rung alone.
+    pub(crate) fn by(rung: Rung) -> Self {
+        Way { sent_by: Some(rung), other: None }
+    }
+
+    fn to_byte(self) -> u8 {
+        let half = |rung: Option<Rung>| rung.map_or(0, |rung| rung as u8 + 1);
+        half(self.sent_by) | half(self.other) << 4
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        let rung = |half: u8| match usize::from(half).checked_sub(1) {
+            None => Some(None),
+            Some(place) => Rung::ALL.get(place).map(|&rung| Some(rung)),
+        };
+        Some(Way { sent_by: rung(byte & 15)?, other: rung(byte >> 4)? })
+    }
+}
+
 /// One beacon. Its instance must never seal another one with the same counter: both would share a key and a nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Beacon {
@@ -63,6 +101,7 @@ pub(crate) struct Beacon {
     /// Grows by one with every beacon of the instance.
     pub counter: u64,
     pub flags: BeaconFlags,
+    pub way: Way,
     /// The bytes of a signed record, at most [`MAX_RECORD`].
     pub record: Vec<u8>,
 }
@@ -86,6 +125,7 @@ impl Beacon {
         datagram.extend_from_slice(self.instance.as_bytes());
         datagram.extend_from_slice(&self.counter.to_le_bytes());
         datagram.push(self.flags.0);
+        datagram.push(self.way.to_byte());
         datagram.extend_from_slice(&(record.len() as u16).to_le_bytes());
         datagram.extend_from_slice(record);
         datagram.resize(HEADER_LEN + BODY_LEN, 0);
@@ -109,14 +149,15 @@ impl Beacon {
             return Err(BeaconError::Sealed);
         }
 
-        let [flags, low, high, rest @ ..] = body;
+        let [flags, way, low, high, rest @ ..] = body;
         let flags = BeaconFlags::from_bits(flags).ok_or(BeaconError::Malformed)?;
+        let way = Way::from_byte(way).ok_or(BeaconError::Malformed)?;
         let len = usize::from(u16::from_le_bytes([low, high]));
         let (record, padding) = rest.split_at_checked(len).ok_or(BeaconError::Malformed)?;
         if len > MAX_RECORD || padding.iter().any(|&byte| byte != 0) {
             return Err(BeaconError::Malformed);
         }
-        Ok(Beacon { instance, counter, flags, record: record.to_vec() })
+        Ok(Beacon { instance, counter, flags, way, record: record.to_vec() })
     }
 }
 
@@ -211,6 +252,7 @@ mod tests {
             instance: Instance::from_bytes([4; 16]),
             counter: 77,
             flags: BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT),
+            way: Way { sent_by: Some(Rung::Multicast6), other: Some(Rung::Scan) },
             record: vec![8; 300],
         }
     }
@@ -271,12 +313,14 @@ mod tests {
 
     #[test]
     fn sealed_nonsense_is_malformed() {
-        assert!(Beacon::open(&seal_body(&[1, 2, 0, 7, 7]), &network()).is_ok());
-        let malformed: [&[u8]; 4] = [
-            &[0x20, 0, 0],       // a flag that has no meaning
-            &[1, 0xff, 0xff],    // a record beyond the end
-            &[1, 1, 2],          // a record of 513 bytes
-            &[1, 2, 0, 7, 7, 1], // padding that is not zero
+        assert!(Beacon::open(&seal_body(&[1, 0, 2, 0, 7, 7]), &network()).is_ok());
+        let malformed: [&[u8]; 6] = [
+            &[0x80, 0, 0, 0],       // a flag that has no meaning
+            &[1, 0x09, 0, 0],       // sent by a rung that there is not
+            &[1, 0x90, 0, 0],       // answered by one
+            &[1, 0, 0xff, 0xff],    // a record beyond the end
+            &[1, 0, 1, 2],          // a record of 513 bytes
+            &[1, 0, 2, 0, 7, 7, 1], // padding that is not zero
         ];
         for body in malformed {
             assert_eq!(Beacon::open(&seal_body(body), &network()), Err(BeaconError::Malformed), "{body:?}");

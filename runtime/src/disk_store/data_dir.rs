@@ -49,6 +49,11 @@ impl DataDir {
         self.temporary.is_some()
     }
 
+    /// Where it is, if there is a next run that finds it.
+    pub(crate) fn lasting(&self) -> Option<&Path> {
+        self.temporary.is_none().then_some(&*self.path)
+    }
+
     /// The stored seed of the identity key, or `seed`, which is made durable first.
     pub(crate) fn identity_or(&self, seed: [u8; 32]) -> Result<[u8; 32], DiskStoreError> {
         let path = identity_path(&self.path);

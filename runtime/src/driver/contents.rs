@@ -49,7 +49,7 @@ pub(super) enum Taken {
 /// Contents on their way. Everything here is bounded by the contents that the engine has under way.
 #[derive(Default)]
 pub(super) struct Contents {
-    /// The last request for each content (or, under `None`, about the incarnation): the next one waits for it.
+    /// The last request for each content (or, under `None`, about what the next run must know): the next one waits for it.
     requests: BTreeMap<Option<ContentId>, JoinHandle<()>>,
     /// When the application asked for it.
     since: BTreeMap<ContentId, Instant>,
@@ -187,6 +187,12 @@ async fn carry_out<S: Store>(request: StoreRequest, store: &S) -> Option<StoreNe
         StoreRequest::SaveIncarnation { incarnation } => {
             if let Err(error) = store.save_incarnation(incarnation).await {
                 tracing::error!(%error, "the incarnation cannot be saved; peers may ignore this node after a restart");
+            }
+            None
+        }
+        StoreRequest::RememberPeers { peers } => {
+            if let Err(error) = store.remember_peers(peers).await {
+                tracing::warn!(%error, "the peers that were met cannot be kept for the next start");
             }
             None
         }

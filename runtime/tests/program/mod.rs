@@ -148,6 +148,18 @@ impl Program {
         self.child.id()
     }
 
+    /// Sends it a signal, by the name that `kill` knows it by.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.pid().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{} takes no signal {signal}", self.name);
+    }
+
+    /// Has it leave in peace; returns when it is gone.
+    pub(crate) fn end(&mut self) {
+        self.signal("TERM");
+        let _ = self.child.wait();
+    }
+
     /// `kill -9`; returns when it is gone.
     pub(crate) fn kill(&mut self) {
         // It may have ended by itself.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use p2pnet_engine::{Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Timestamp};
+use p2pnet_engine::{Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Remembered, Timestamp};
 
 use super::INTERFACE;
 use super::conn::ConnId;
@@ -20,6 +20,8 @@ pub(super) struct Node {
     pub(super) engine: Option<Engine>,
     /// The last incarnation used; durable.
     pub(super) incarnation: u64,
+    /// Whom it met; durable.
+    pub(super) remembered: Vec<Remembered>,
     /// How often it was started; tells events of an earlier run apart.
     pub(super) starts: u64,
     /// Which connection each of the engine's links is, and which side of it.
@@ -41,6 +43,7 @@ impl Node {
             alias,
             engine: None,
             incarnation: 0,
+            remembered: Vec::new(),
             starts: 0,
             links: BTreeMap::new(),
             store: BlockStore::default(),

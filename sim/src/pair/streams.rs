@@ -165,6 +165,7 @@ impl Pair {
             }
             StoreRequest::Abandon { content } => node.store.abandon(&content),
             StoreRequest::SaveIncarnation { incarnation } => node.incarnation = incarnation,
+            StoreRequest::RememberPeers { peers } => node.remembered = peers,
             other => panic!("a request that the simulator does not know: {other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2pnet::seam::{Source, Store};
-use p2pnet_engine::{BlockList, BlockRef, ContentId, Manifest, StoreFailure};
+use p2pnet_engine::{BlockList, BlockRef, ContentId, Manifest, Remembered, StoreFailure};
 
 use crate::block_store::BlockStore;
 
@@ -21,6 +21,8 @@ struct Disk {
     blocks: BlockStore,
     incarnation: u64,
     identity: Option<[u8; 32]>,
+    peers: Vec<Remembered>,
+    port: Option<u16>,
     /// Blocks that reads give with a wrong first byte, as a failing disk does; each once.
     rotten: Vec<BlockRef>,
 }
@@ -129,5 +131,23 @@ impl Store for MemoryStore {
 
     async fn identity_seed(&self, create: [u8; 32]) -> io::Result<[u8; 32]> {
         Ok(*self.disk().identity.get_or_insert(create))
+    }
+
+    async fn remember_peers(&self, peers: Vec<Remembered>) -> io::Result<()> {
+        self.disk().peers = peers;
+        Ok(())
+    }
+
+    async fn remembered_peers(&self) -> io::Result<Vec<Remembered>> {
+        Ok(self.disk().peers.clone())
+    }
+
+    async fn remember_port(&self, port: u16) -> io::Result<()> {
+        self.disk().port = Some(port);
+        Ok(())
+    }
+
+    async fn remembered_port(&self) -> io::Result<Option<u16>> {
+        Ok(self.disk().port)
     }
 }

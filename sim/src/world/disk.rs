@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, StoreFailure, StoreReply};
+use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, Remembered, StoreFailure, StoreReply};
 
 use crate::block_store::BlockStore;
 use crate::draws::{comes_true, draw};
@@ -17,6 +17,8 @@ pub(super) struct Disk {
     pub(super) store: BlockStore,
     /// The last incarnation that is durable.
     pub(super) incarnation: u64,
+    /// Whom it met, durable.
+    pub(super) remembered: Vec<Remembered>,
     pub(super) full: bool,
     pub(super) rotten: bool,
     /// It names files before they are durable: a planted bug.
@@ -39,6 +41,7 @@ pub(super) enum Job {
     Finish(ContentId),
     Abandon(ContentId),
     Save(u64),
+    Remember(Vec<Remembered>),
     Read(LinkId, BlockRef),
 }
 
@@ -116,6 +119,12 @@ impl Disk {
             Job::Save(incarnation) => {
                 if failed.is_ok() {
                     self.incarnation = self.incarnation.max(incarnation);
+                }
+                Done::Nothing
+            }
+            Job::Remember(peers) => {
+                if failed.is_ok() {
+                    self.remembered = peers;
                 }
                 Done::Nothing
             }

@@ -41,7 +41,8 @@ impl World {
         let label = |kind: &str| format!("{kind} {} {}", node.name, node.starts);
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
-        let restored = Restored { incarnation: node.incarnation, ..Restored::default() };
+        let peers = node.disk.remembered.clone();
+        let restored = Restored { incarnation: node.incarnation, peers, ..Restored::default() };
         let identity = node.crypto.identity(node.identity);
         let incarnation = node.incarnation;
         let local = self.hosts[host].clock.local(now);

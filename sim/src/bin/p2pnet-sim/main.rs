@@ -4,6 +4,7 @@ mod drivers;
 mod marks;
 #[cfg(feature = "planted")]
 mod planted;
+mod timing;
 mod worlds;
 
 use std::io::{self, Write};
@@ -46,6 +47,7 @@ enum Command {
     CheckDeterminism(worlds::CheckDeterminism),
     Explain(worlds::Explain),
     Diff(worlds::Diff),
+    Timing(timing::Timing),
     #[cfg(feature = "planted")]
     Planted(planted::Planted),
 }
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         Command::CheckDeterminism(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Diff(diff) => diff.run(),
+        Command::Timing(timing) => timing.run(),
         #[cfg(feature = "planted")]
         Command::Planted(planted) => planted.run(),
     };

@@ -9,8 +9,14 @@ use crate::world::World;
 
 /// Replies a second (engine/discovery.rs: 4 at once, 40 a second; deferred ones 50 a second at most).
 const REPLIES: u64 = 44;
-/// A beacon has this many copies for each network.
-const COPIES: u64 = 3;
+/// A beacon has this many copies for each network: two broadcasts, two multicasts, and in a burst two more broadcasts
+/// to 255.255.255.255.
+const COPIES: u64 = 4;
+const THOROUGH: u64 = 6;
+/// A call to where a peer was met, on two ports.
+const CALL: u64 = 2;
+/// Peers that are asked to dial, a second (engine/discovery.rs).
+const ASKS: u64 = 4;
 /// Beacons of the burst that begins at every change of the network.
 const BURST: u64 = 3;
 /// What may happen in a second for each node, several times what the busiest healthy run needs: an echo never ends.
@@ -77,7 +83,8 @@ impl Traffic {
             let sent = now.1 - before.map_or(0, |(_, sent)| sent).min(now.1);
             // A burst, and deferred replies of which each is a broadcast; a change of address begins a new burst.
             let networks = world.networks_of(node);
-            let budget = REPLIES + networks * COPIES * (BURST * 4 + 50);
+            let calls = BURST * CALL * world.len() as u64;
+            let budget = REPLIES + networks * (THOROUGH * BURST * 4 + COPIES * 50) + calls;
             if sent > budget {
                 return Err(Broken::on(node, format!("{sent} datagrams in a second, {budget} at most")));
             }
@@ -93,13 +100,16 @@ impl Traffic {
             let (Some(then), now) = (before.get(&node), totals(world, node)) else { continue };
             let fastest = match engine.config().cadence {
                 Cadence::Constant { interval } => interval,
-                Cadence::Sine { fastest, .. } => fastest,
+                Cadence::Sine { fastest, .. } | Cadence::Trickle { fastest, .. } => fastest,
                 _ => return Ok(()),
             };
             let window = world.elapsed().as_secs_f64() - began;
             // A tenth faster by jitter and a tenth by a wrong clock; one at either end.
             let beacons = (window / fastest.as_secs_f64() * 1.25) as u64 + 2 + (now.1 - then.1.min(now.1));
-            let budget = beacons * COPIES * world.networks_of(node);
+            // Who left without a word is called where it was, and asked to dial while it is still fresh.
+            let missing = (0..world.len()).filter(|&other| !world.plan().is_core(other)).count() as u64;
+            let called = if missing > 0 { beacons * CALL } else { 0 } + ASKS * (window as u64 + 1);
+            let budget = beacons * COPIES * world.networks_of(node) + called;
             let sent = now.0.saturating_sub(then.0);
             if sent > budget {
                 let message = format!("{sent} datagrams in the quiet window, {budget} at most");

@@ -74,6 +74,7 @@ impl World {
                 StoreRequest::Finish { content } => self.disk(node, Job::Finish(content)),
                 StoreRequest::Abandon { content } => self.disk(node, Job::Abandon(content)),
                 StoreRequest::SaveIncarnation { incarnation } => self.disk(node, Job::Save(incarnation)),
+                StoreRequest::RememberPeers { peers } => self.disk(node, Job::Remember(peers)),
                 other => self.violated("no-panic", Some(node), format!("unknown request {other:?}")),
             },
             other => self.violated("no-panic", Some(node), format!("unknown action {other:?}")),
