@@ -90,17 +90,17 @@ pub fn verified(findings: &Findings) -> Vec<String> {
             .map(|rung| rung.rung.as_str())
             .collect();
         if !back.is_empty() {
-            verified.push(format!("{}: {} go out and come back", interface.name, back.join(", ")));
+            verified.push(format!("{}: what we send by {} comes back to us", interface.name, back.join(", ")));
         }
     }
     for peer in &findings.peers {
         let Why { name, heard_us, we_heard, level, .. } = &peer.why;
         let id = peer.why.peer.short();
         if !heard_us.is_empty() {
-            verified.push(format!("{name} ({id}) hears our {}", rungs(heard_us)));
+            verified.push(format!("{name} ({id}) hears us by {}", rungs(heard_us)));
         }
         if !we_heard.is_empty() {
-            verified.push(format!("we hear {name}'s ({id}) {}", rungs(we_heard)));
+            verified.push(format!("we hear {name} ({id}) by {}", rungs(we_heard)));
         }
         if *level == Level::Trusted {
             verified.push(format!("{name} ({id}) is linked and trusted"));
@@ -203,7 +203,8 @@ impl Case<'_> {
     /// What comes back to ourselves, and what gets through to peers, on one interface.
     fn interface(&mut self, interface: &InterfaceFound) {
         let name = &interface.name;
-        if matches!(interface.kind, Kind::Tunnel) || self.has(Cause::OutboundBlocked, name) {
+        let silenced = [Cause::OutboundBlocked, Cause::LocalNetworkPermission];
+        if interface.kind == Kind::Tunnel || silenced.into_iter().any(|cause| self.has(cause, name)) {
             return;
         }
         let wide = interface.rungs.iter().filter(|rung| {
@@ -500,32 +501,35 @@ impl Case<'_> {
 
     /// Whether only containers can be seen from here.
     fn container(&mut self) {
-        let met = self.findings.peers.iter().any(|peer| peer.why.level >= Level::Connected);
-        let severity = if met { Severity::Note } else { Severity::Problem };
-        let lan = self.findings.interfaces.iter().any(|interface| interface.kind == Kind::Lan);
-        let bridges: Vec<_> = self
-            .findings
-            .interfaces
-            .iter()
-            .filter(|interface| interface.kind == Kind::Virtual)
-            .map(|interface| interface.name.as_str())
-            .collect();
-        if let Some(container) = &self.findings.container {
-            if !met {
-                self.add(
-                    severity,
-                    Cause::ContainerBridge,
-                    container,
-                    &format!("This runs in a container ({container}): broadcasts do not leave its bridge."),
-                    "Run the container with the host's network (`--network host`), or give --peer HOST:PORT.",
-                );
-            }
-        } else if !lan && !bridges.is_empty() {
-            self.add(
-                severity,
+        if self.found.iter().any(|diagnosis| diagnosis.severity == Severity::Problem)
+            || self.findings.peers.iter().any(|peer| peer.why.level >= Level::Connected)
+        {
+            return;
+        }
+        let outward: Vec<_> =
+            self.findings.interfaces.iter().filter(|interface| interface.kind != Kind::Loopback).collect();
+        if outward.is_empty() {
+            return;
+        }
+        let names = outward.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", ");
+        // A container may well have the host's network, so its own must look like one.
+        let inside = |interface: &&InterfaceFound| {
+            let mut v4 = interface.addrs.iter().filter(|(ip, _)| ip.is_ipv4()).peekable();
+            v4.peek().is_some() && v4.all(|(ip, _)| is_of_containers(*ip))
+        };
+        if let Some(container) = self.findings.container.clone().filter(|_| outward.iter().all(inside)) {
+            self.problem(
                 Cause::ContainerBridge,
-                &bridges.join(", "),
-                &format!("The only networks here are bridges to containers or virtual machines ({}).", bridges.join(", ")),
+                &names,
+                &format!("This runs in a container ({container}): broadcasts do not leave the bridge that {names} is on."),
+                "Run the container with the host's network (`--network host`), or give --peer HOST:PORT.",
+            )
+            .evidence(format!("{names} has an address of those that are given to containers"));
+        } else if outward.iter().all(|interface| interface.kind == Kind::Virtual) {
+            self.problem(
+                Cause::ContainerBridge,
+                &names,
+                &format!("The only networks here are bridges to containers or virtual machines ({names})."),
                 "Connect a cable or join a Wi-Fi network, or name the right interface with --interface.",
             );
         }
@@ -672,6 +676,12 @@ fn who(why: &Why) -> String {
 
 fn rungs(rungs: &[Rung]) -> String {
     rungs.iter().map(|rung| rung.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether an address is one that docker, podman or Kubernetes give by default.
+fn is_of_containers(ip: IpAddr) -> bool {
+    let IpAddr::V4(ip) = ip else { return false };
+    matches!(ip.octets(), [172, 16..=31, ..] | [10, 88 | 244, ..])
 }
 
 /// Whether the address is on the subnet.

@@ -101,6 +101,8 @@ pub async fn examine(
     let wall = OsHost::new().wall_clock();
     let end = started + request.listen.clamp(SHORTEST, LONGEST);
     let interfaces: Vec<Interface> = used(&node.network_report().await?);
+    // A way may lead by one that the node was told not to use.
+    let all = OsHost::new().interfaces().unwrap_or_else(|_| interfaces.clone());
     let mut tries = JoinSet::new();
     let mut trying: BTreeSet<SocketAddr> = BTreeSet::new();
     for &address in request.addresses.iter().take(MAX_ADDRESSES) {
@@ -152,7 +154,7 @@ pub async fn examine(
 
     let mut tried = Vec::new();
     for (address, given, outcome) in finished(tries, end).await {
-        let way = host::way_to(address, &interfaces);
+        let way = host::way_to(address, &all);
         let subnet_of = interfaces
             .iter()
             .find(|interface| interface.addrs.iter().any(|addr| contains((addr.ip, addr.prefix), &address)));
@@ -225,7 +227,7 @@ pub async fn examine(
         private_port: report.private_port,
         listened_ms: millis(listened),
         interfaces: interfaces_found,
-        stolen_routes: stolen_routes(&interfaces, &towards),
+        stolen_routes: stolen_routes(&interfaces, &all, &towards),
         peers,
         refusals: survey.refusals,
         handshakes_failed: survey.handshakes_failed,
@@ -320,7 +322,7 @@ fn peers_addresses(peers: &[PeerFound]) -> impl Iterator<Item = SocketAddr> + '_
 
 /// Subnets of real networks whose route leads by another interface: asked of the system for each address of interest,
 /// and for one address of each subnet.
-fn stolen_routes(interfaces: &[Interface], towards: &[SocketAddr]) -> Vec<StolenRoute> {
+fn stolen_routes(interfaces: &[Interface], all: &[Interface], towards: &[SocketAddr]) -> Vec<StolenRoute> {
     let mut stolen = Vec::new();
     for interface in interfaces.iter().filter(|interface| host::kind(interface.kind) == super::Kind::Lan) {
         for addr in &interface.addrs {
@@ -335,10 +337,10 @@ fn stolen_routes(interfaces: &[Interface], towards: &[SocketAddr]) -> Vec<Stolen
             let inside = towards.iter().filter(|address| contains((addr.ip, addr.prefix), address));
             for address in ends.iter().chain(inside) {
                 let IpAddr::V4(ip) = address.ip() else { continue };
-                let Some(by) = host::way_to(*address, interfaces).filter(|by| *by != interface.name) else {
+                let Some(by) = host::way_to(*address, all).filter(|by| *by != interface.name) else {
                     continue;
                 };
-                let by_kind = interfaces.iter().find(|other| other.name == by);
+                let by_kind = all.iter().find(|other| other.name == by);
                 let Some(by_kind) = by_kind.map(|other| host::kind(other.kind)) else { continue };
                 if ip != own {
                     stolen.push(StolenRoute { interface: interface.name.clone(), towards: ip, by, by_kind });

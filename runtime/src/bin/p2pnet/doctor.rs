@@ -71,9 +71,8 @@ pub(crate) async fn run(
     let bar = Looking::new(output, request.listen);
     let looked = look(&mut node, &request, &mut signals, &bar).await;
     bar.end();
-    let left = session::leave(node, &mut signals, output).await;
+    session::leave_quietly(node, &mut signals).await;
     let findings = looked?;
-    left?;
     report(&findings, &diagnose(&findings), output)
 }
 
@@ -191,15 +190,19 @@ fn picture(interface: &InterfaceFound, findings: &Findings, lines: &mut Vec<Stri
         let count = if count == 0 { "–".to_owned() } else { count.to_string() };
         // A unicast goes to others only.
         let own = mark(own, sent && rung != Rung::Unicast, 9);
-        let to = |heard: &dyn Fn(&PeerFound) -> bool, width: usize| {
+        let to = |heard: &dyn Fn(&PeerFound) -> bool, tried: bool, width: usize| {
             let n = here.iter().filter(|peer| heard(peer)).count();
             let text = format!("{n}/{}", here.len());
-            let symbol = mark(n > 0, sent && !here.is_empty(), 1);
-            let counted = if here.is_empty() { String::new() } else { text };
+            let symbol = mark(n > 0, tried && !here.is_empty(), 1);
+            let counted = if n == 0 && !tried || here.is_empty() { String::new() } else { text };
             format!("{symbol} {counted:width$}")
         };
-        let ours = to(&|peer| peer.why.heard_us.contains(&rung), 6);
-        let its = to(&|peer| peer.why.we_heard.contains(&rung), 0);
+        // Peers rate their answers, so that not each of their rungs need be used: only with another to compare it with
+        // does one that is missing mean something. Nothing is asked by unicast alone.
+        let wide_heard = |peer: &&&PeerFound| wide.iter().any(|rung| peer.why.we_heard.contains(rung));
+        let asked = here.iter().any(|peer| wide_heard(&peer)) && rung != Rung::Unicast;
+        let ours = to(&|peer| peer.why.heard_us.contains(&rung), sent && rung != Rung::Unicast, 6);
+        let its = to(&|peer| peer.why.we_heard.contains(&rung), sent && asked, 0);
         lines.push(format!("  {:20} {count:>6}  {own} {ours} {}", rung.as_str(), its.trim_end()));
     }
     for peer in here.iter().take(16) {

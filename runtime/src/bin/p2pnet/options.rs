@@ -179,7 +179,7 @@ If `p2pnet up` runs with this data directory it is asked; otherwise a node of it
 pub(crate) struct WhyArguments {
     /// The peer: its name, its id, or at least the first 8 characters of it
     #[arg(value_name = "PEER", value_parser = name)]
-    pub(crate) peer: String,
+    pub(crate) who: String,
     /// How long to look, if no node runs
     #[arg(long = "for", value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
     pub(crate) duration: Duration,

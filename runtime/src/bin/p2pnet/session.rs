@@ -112,12 +112,17 @@ pub(crate) async fn try_start(
 pub(crate) async fn leave(node: Node, signals: &mut Signals, output: &Output) -> Result<(), Failure> {
     // Also when nobody listens any more, the peers should hear it.
     let told = output.tell(|at| Line::new("leaving", at), Word::Quiet("leaving"), "");
+    leave_quietly(node, signals).await;
+    told
+}
+
+/// The same, where it is nobody's business here.
+pub(crate) async fn leave_quietly(node: Node, signals: &mut Signals) {
     tokio::select! {
         biased;
         () = signals.stop() => {}
         _ = tokio::time::timeout(LEAVE_WITHIN, node.shutdown()) => {}
     }
-    told
 }
 
 /// The data directory to use.

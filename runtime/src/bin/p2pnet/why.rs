@@ -26,7 +26,7 @@ pub(crate) async fn run(
     if common.peer.is_empty()
         && let Some(mut client) = running::find(common).await?
     {
-        let ask = Ask::Why { peer: arguments.peer.clone() };
+        let ask = Ask::Why { peer: arguments.who.clone() };
         let show = |answer, output: &mut Output| match answer {
             Answer::Why(why) => show(&why, output),
             _ => Ok(()),
@@ -48,8 +48,8 @@ async fn look(
 ) -> Result<Why, Failure> {
     crate::peers::look(node, arguments.duration, signals, output).await?;
     let peers = node.handle().peers().await?;
-    let mut meant = peers.iter().filter(|peer| peer.answers_to(&arguments.peer));
-    let called = escaped(&arguments.peer);
+    let mut meant = peers.iter().filter(|peer| peer.answers_to(&arguments.who));
+    let called = escaped(&arguments.who);
     let one = match (meant.next(), meant.next()) {
         (Some(one), None) => one.id,
         (Some(_), Some(_)) => {
