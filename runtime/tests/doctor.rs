@@ -28,9 +28,11 @@ const HOLD: &str = "--hold-udp-port";
 const OTHER_VERSION: &str = "--send-other-version";
 
 /// A broken network by name, and what the doctor on its first host must say.
-const CASES: [(&str, fn()); 20] = [
+const CASES: [(&str, fn()); 21] = [
     ("a_healthy_lan_is_well", healthy),
-    ("broadcasts_that_the_network_drops", || on_the_way(&["meta pkttype broadcast"], &["broadcast_filtered"])),
+    ("broadcasts_that_the_network_drops", || {
+        on_the_way(&["meta pkttype broadcast"], &["broadcast_filtered"])
+    }),
     ("multicasts_that_the_network_drops", || on_the_way(&["ip daddr 224.0.0.0/4"], &["multicast_filtered"])),
     ("broadcasts_and_multicasts_that_the_network_drops_with_a_given_peer", both_filtered),
     ("broadcasts_that_this_host_drops", || here(Fault::Broadcasts, "broadcast_filtered")),
@@ -46,6 +48,7 @@ const CASES: [(&str, fn()); 20] = [
     ("another_version", another_version),
     ("a_vpn_that_owns_the_route", vpn),
     ("a_bridge_to_containers_only", container_bridge),
+    ("no_interface_that_is_up", no_interface),
     ("a_given_address_where_nobody_is", nobody_there),
     ("a_given_port_where_nothing_listens", nothing_listens),
     ("a_firewall_on_loopback", loopback_firewall),
@@ -189,7 +192,7 @@ fn container_bridge() {
     let lan = Lan::new(1);
     let dir = directory();
     let host = &lan.hosts()[0];
-    ip(host, "link add docker0 type bridge");
+    ip(host, "link add docker0 type bridge forward_delay 0 stp_state 0");
     ip(host, "link add veth1 type veth peer name veth2");
     ip(host, "link set veth1 master docker0 up");
     ip(host, "link set veth2 up");
@@ -197,6 +200,13 @@ fn container_bridge() {
     ip(host, "link set docker0 up");
     ip(host, "link set eth0 down");
     doctor(host, dir.path(), &[]).is(&["container_bridge"]);
+}
+
+fn no_interface() {
+    let lan = Lan::new(1);
+    let dir = directory();
+    lan.hosts()[0].set_interface(false);
+    doctor(&lan.hosts()[0], dir.path(), &[]).is(&["no_interface"]);
 }
 
 fn nobody_there() {
@@ -242,7 +252,10 @@ impl Said {
         assert_eq!(causes, expected, "{}", self.all);
         assert_eq!(self.code, Some(if expected.is_empty() { 0 } else { 3 }), "{}", self.all);
         for line in &self.diagnoses {
-            assert!(!line["diagnosis"]["remedy"].as_str().unwrap_or_default().is_empty(), "no remedy: {line}");
+            assert!(
+                !line["diagnosis"]["remedy"].as_str().unwrap_or_default().is_empty(),
+                "no remedy: {line}"
+            );
         }
     }
 
@@ -290,7 +303,9 @@ fn drop_of_others(host: &Host, what: &[&str]) {
     nft(host, "add chain inet p2pnet input { type filter hook input priority 0; }");
     let own = host.at(0).ip();
     for what in what {
-        let rule = format!("add rule inet p2pnet input iifname eth0 ip saddr != {own} {what} counter name dropped drop");
+        let rule = format!(
+            "add rule inet p2pnet input iifname eth0 ip saddr != {own} {what} counter name dropped drop"
+        );
         nft(host, &rule);
     }
 }
@@ -326,12 +341,8 @@ impl Drop for Helper {
 fn helper(host: &Host, arguments: &[&str]) -> Helper {
     let this = std::env::current_exe().expect("it has a path");
     let mut command: Command = host.command(this.to_str().expect("a plain name"));
-    let mut child = command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it can be run");
+    let mut child =
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be run");
     let mut ready = [0; 1];
     let mut stdout = child.stdout.take().expect("it is piped");
     std::io::Read::read_exact(&mut stdout, &mut ready).expect("it says when it is ready");

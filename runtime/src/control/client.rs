@@ -89,7 +89,8 @@ impl Client {
         #[cfg(unix)]
         {
             let line = imp::line(&mut self.stream, imp::ANSWER).await?;
-            serde_json::from_str(&line).map_err(|_| ControlError::Broken("it says what this version does not know"))
+            serde_json::from_str(&line)
+                .map_err(|_| ControlError::Broken("it says what this version does not know"))
         }
         #[cfg(not(unix))]
         Err(ControlError::Unsupported)

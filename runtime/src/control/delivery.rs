@@ -61,8 +61,16 @@ pub(super) async fn deliver(
             (Sent::Content(content), Some(contents.hold(content, node.clone())))
         }
     };
-    let mut delivery =
-        Delivery { node, sent, text: text.as_deref(), to, open: BTreeMap::new(), asked: 0, taken: 0, answers };
+    let mut delivery = Delivery {
+        node,
+        sent,
+        text: text.as_deref(),
+        to,
+        open: BTreeMap::new(),
+        asked: 0,
+        taken: 0,
+        answers,
+    };
     let patience = patience.min(LONGEST);
     let mut deadline = Instant::now() + patience;
     delivery.begin().await?;
@@ -217,8 +225,11 @@ impl Delivery<'_> {
         let known = self.node.peers().await.unwrap_or_default();
         let mut names: Vec<_> = known.iter().take(8).map(|peer| peer.name.clone()).collect();
         names.sort();
-        let there =
-            if names.is_empty() { "nobody else is here".to_owned() } else { format!("here: {}", names.join(", ")) };
+        let there = if names.is_empty() {
+            "nobody else is here".to_owned()
+        } else {
+            format!("here: {}", names.join(", "))
+        };
         Refusal::bad(format!("no peer answers to {to} ({there})"))
     }
 }

@@ -22,7 +22,10 @@ pub(super) async fn read<R: AsyncBufRead + Unpin>(from: &mut R, most: usize) -> 
 }
 
 /// Writes a value as one line.
-pub(super) async fn write<W: AsyncWrite + Unpin>(to: &mut W, value: &impl serde::Serialize) -> io::Result<()> {
+pub(super) async fn write<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    value: &impl serde::Serialize,
+) -> io::Result<()> {
     let mut line = serde_json::to_vec(value).map_err(io::Error::other)?;
     line.push(b'\n');
     to.write_all(&line).await?;

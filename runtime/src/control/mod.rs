@@ -57,7 +57,9 @@ pub enum ControlError {
         source: io::Error,
     },
     /// The other side does not speak this.
-    #[error("the node that runs speaks another version of the control socket; use one version of p2pnet for both")]
+    #[error(
+        "the node that runs speaks another version of the control socket; use one version of p2pnet for both"
+    )]
     OtherVersion,
     /// The other side broke off, or said what it should not.
     #[error("the running node did not answer as it should: {0}")]

@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn the_largest_text_fits() {
         let text = "\u{1}".repeat(p2pnet_engine::MAX_TEXT);
-        let line = serde_json::to_string(&Ask::SendText { to: Some("x".repeat(64)), text, timeout_ms: 1 }).unwrap();
+        let line =
+            serde_json::to_string(&Ask::SendText { to: Some("x".repeat(64)), text, timeout_ms: 1 }).unwrap();
         assert!(line.len() < MAX_ASK, "{}", line.len());
     }
 }

@@ -237,8 +237,7 @@ mod imp {
     ) -> Result<Serving, ControlError> {
         let path = socket_path(data_dir);
         let listener = listen(data_dir, &path)?;
-        let shared =
-            Shared { node, greeting: Arc::new(greeting), events, contents, doctor: Arc::default() };
+        let shared = Shared { node, greeting: Arc::new(greeting), events, contents, doctor: Arc::default() };
         Ok(Serving { path, _task: Task(tokio::spawn(accept(listener, shared))) })
     }
 
@@ -388,11 +387,13 @@ mod imp {
                     return Err(Refusal::bad(format!("at most {MAX_ADDRESSES} addresses")));
                 }
                 let _alone = shared.doctor.lock().await;
-                let mut request = doctor::Request::default();
-                request.listen = Duration::from_millis(for_ms);
-                request.addresses = addresses;
-                request.network.clone_from(&shared.greeting.network);
-                request.closed = shared.greeting.closed;
+                let request = doctor::Request {
+                    listen: Duration::from_millis(for_ms),
+                    addresses,
+                    network: shared.greeting.network.clone(),
+                    closed: shared.greeting.closed,
+                    chosen: shared.greeting.interfaces.is_some(),
+                };
                 let tell = |progress| {
                     // A client that reads slowly is spared some of it.
                     let _ = answers.try_send(Answer::Progress(progress));

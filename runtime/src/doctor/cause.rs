@@ -184,11 +184,7 @@ mod tests {
         let ports = [8001, 8002, 8003];
         assert_eq!(
             open_ports(&[Firewall::Ufw, Firewall::Nft], &ports),
-            [
-                "sudo ufw allow 8001:8003/udp",
-                "sudo ufw allow 8051:9000/udp",
-                "sudo ufw allow 8051:9000/tcp"
-            ]
+            ["sudo ufw allow 8001:8003/udp", "sudo ufw allow 8051:9000/udp", "sudo ufw allow 8051:9000/tcp"]
         );
         assert_eq!(
             open_ports(&[Firewall::Firewalld], &ports),

@@ -90,7 +90,11 @@ pub fn verified(findings: &Findings) -> Vec<String> {
             .map(|rung| rung.rung.as_str())
             .collect();
         if !back.is_empty() {
-            verified.push(format!("{}: what we send by {} comes back to us", interface.name, back.join(", ")));
+            verified.push(format!(
+                "{}: what we send by {} comes back to us",
+                interface.name,
+                back.join(", ")
+            ));
         }
     }
     for peer in &findings.peers {
@@ -126,11 +130,15 @@ struct Case<'a> {
 impl Case<'_> {
     /// Why no node could be started.
     fn start(&mut self) {
-        if self.findings.not_started == Some(NotStarted::NoInterface) {
+        let mut interfaces = self.findings.interfaces.iter();
+        let none = self.findings.not_started.is_none()
+            && !self.findings.chosen
+            && interfaces.all(|interface| interface.kind == Kind::Loopback);
+        if none || self.findings.not_started == Some(NotStarted::NoInterface) {
             self.problem(
                 Cause::NoInterface,
                 "this host",
-                "No network interface is up with an address.",
+                "No network interface is up with an address, apart from loopback.",
                 "Connect a cable or join a Wi-Fi network; to stay on this machine use --interface lo.",
             );
         }
@@ -229,7 +237,7 @@ impl Case<'_> {
             if of_group.is_empty() {
                 continue;
             }
-            if of_group.iter().any(|rung| came_back(rung)) {
+            if of_group.iter().any(&came_back) {
                 self.on_the_way(interface, group);
             } else {
                 let kind = group.name();
@@ -250,9 +258,7 @@ impl Case<'_> {
     fn on_the_way(&mut self, interface: &InterfaceFound, group: Group) {
         let name = &interface.name;
         let here = |peer: &&PeerFound| peer.interface.as_deref() == Some(name);
-        let answers = |peer: &&PeerFound| {
-            peer.why.level >= Level::Connected || !peer.why.heard_us.is_empty()
-        };
+        let answers = |peer: &&PeerFound| peer.why.level >= Level::Connected || !peer.why.heard_us.is_empty();
         let peers: Vec<_> = self.findings.peers.iter().filter(here).filter(answers).collect();
         let hears = |peer: &&&PeerFound| peer.why.heard_us.iter().any(|&rung| group.contains(rung));
         let is_heard = |peer: &&&PeerFound| peer.why.we_heard.iter().any(|&rung| group.contains(rung));
@@ -317,16 +323,14 @@ impl Case<'_> {
             let count: u64 = others.iter().map(|refused| refused.count).sum();
             let sources: BTreeSet<_> = others.iter().map(|refused| refused.source.ip().to_string()).collect();
             let sources: Vec<_> = sources.into_iter().take(4).collect();
-            let closed = if self.findings.closed { "the same secret file" } else { "the same secret, or none" };
+            let closed =
+                if self.findings.closed { "the same secret file" } else { "the same secret, or none" };
             let network = &self.findings.network;
             let severity = if met { Severity::Note } else { Severity::Problem };
-            let sentence = format!(
-                "{} is there with another network name or another secret.",
-                sources.join(", ")
-            );
-            let remedy = format!(
-                "Give both sides the same --network (here: {network}) and {closed} (--secret-file)."
-            );
+            let sentence =
+                format!("{} is there with another network name or another secret.", sources.join(", "));
+            let remedy =
+                format!("Give both sides the same --network (here: {network}) and {closed} (--secret-file).");
             self.add(severity, Cause::OtherNetwork, &first.source.ip().to_string(), &sentence, &remedy)
                 .evidence(format!("{count} beacons that our network's key does not open"));
         }
@@ -374,8 +378,9 @@ impl Case<'_> {
             let asked_us = why.asked_us_to_dial_ago_ms.is_some_and(|ago| ago <= RECENT_MS);
             if asked_us && let Some(interface) = &peer.interface {
                 if !self.has(Cause::InboundClosed, interface) {
-                    self.inbound_closed(interface)
-                        .evidence(format!("{about} asks us to dial it, because its own dials do not get here"));
+                    self.inbound_closed(interface).evidence(format!(
+                        "{about} asks us to dial it, because its own dials do not get here"
+                    ));
                 }
                 continue;
             }
@@ -384,12 +389,13 @@ impl Case<'_> {
                 continue;
             }
             let recent: Vec<_> = why.dials.iter().filter(|dial| dial.ago_ms <= RECENT_MS).collect();
-            let timed_out: Vec<_> =
-                recent.iter().filter(|dial| dial.outcome == Outcome::TimedOut).collect();
+            let timed_out: Vec<_> = recent.iter().filter(|dial| dial.outcome == Outcome::TimedOut).collect();
             let ours = |tried: &&Tried| why.heard.iter().any(|heard| heard.source == tried.address);
             let tried_in_vain = |tried: &Tried| tried.outcome == TriedOutcome::TimedOut;
             let tried = self.findings.tried.iter().filter(ours).find(|tried| tried_in_vain(tried));
-            if let Some(address) = timed_out.last().map(|dial| dial.address).or(tried.map(|tried| tried.address)) {
+            if let Some(address) =
+                timed_out.last().map(|dial| dial.address).or(tried.map(|tried| tried.address))
+            {
                 let evidence = format!(
                     "its beacons reach us; {} dials to {address} had no answer",
                     timed_out.len().max(1)
@@ -407,7 +413,8 @@ impl Case<'_> {
         for tried in given {
             let about = tried.address.to_string();
             let ip = tried.address.ip();
-            let linked = |peer: &PeerFound| peer.why.linked.as_ref().is_some_and(|link| link.address.ip() == ip);
+            let linked =
+                |peer: &PeerFound| peer.why.linked.as_ref().is_some_and(|link| link.address.ip() == ip);
             let heard = |peer: &PeerFound| peer.why.heard.iter().any(|heard| heard.source.ip() == ip);
             if self.findings.peers.iter().any(|peer| linked(peer) || heard(peer)) || self.led_astray(tried) {
                 continue;
@@ -441,7 +448,9 @@ impl Case<'_> {
                 TriedOutcome::Refused => {
                     self.nothing_listens(&about);
                 }
-                TriedOutcome::Connected if self.findings.handshakes_failed > 0 && !self.any(Cause::OtherNetwork) => {
+                TriedOutcome::Connected
+                    if self.findings.handshakes_failed > 0 && !self.any(Cause::OtherNetwork) =>
+                {
                     self.problem(
                         Cause::OtherNetwork,
                         &about,

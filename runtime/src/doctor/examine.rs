@@ -59,6 +59,8 @@ pub struct Request {
     pub network: String,
     /// Whether a secret closes it, for the remedies.
     pub closed: bool,
+    /// Whether its user named the interfaces to use. If not, having loopback alone is a cause.
+    pub chosen: bool,
 }
 
 impl Default for Request {
@@ -69,6 +71,7 @@ impl Default for Request {
             addresses: Vec::new(),
             network: "p2pnet".to_owned(),
             closed: false,
+            chosen: false,
         }
     }
 }
@@ -210,11 +213,7 @@ pub async fn examine(
         name: interface.name.clone(),
         kind: host::kind(interface.kind),
         addrs: interface.addrs.iter().map(|addr| (addr.ip, addr.prefix)).collect(),
-        rungs: survey
-            .rungs
-            .extract_if(.., |(id, _)| *id == interface.id)
-            .map(|(_, rung)| rung)
-            .collect(),
+        rungs: survey.rungs.extract_if(.., |(id, _)| *id == interface.id).map(|(_, rung)| rung).collect(),
     });
     let interfaces_found = found.collect();
     let listened = started.elapsed();
@@ -269,6 +268,7 @@ fn of_host(request: &Request) -> Findings {
         system: std::env::consts::OS.to_owned(),
         network: request.network.clone(),
         closed: request.closed,
+        chosen: request.chosen,
         protocol: PROTOCOL_VERSION,
         firewalls: host::firewalls(),
         container: host::container(),

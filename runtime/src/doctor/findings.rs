@@ -18,6 +18,8 @@ pub struct Findings {
     pub network: String,
     /// Whether a secret closes it.
     pub closed: bool,
+    /// Whether its user named the interfaces to use.
+    pub chosen: bool,
     /// The protocol version that is spoken here.
     pub protocol: u8,
     /// The ports that nodes find each other on.

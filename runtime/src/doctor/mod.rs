@@ -32,8 +32,8 @@ pub use cause::{Cause, Diagnosis, Severity, open_ports};
 pub use diagnose::{diagnose, verified};
 pub use examine::{MAX_ADDRESSES, PROBED_AFTER, Progress, Request, examine, not_started};
 pub use findings::{
-    Findings, Firewall, Gateway, InterfaceFound, Kind, Neighbour, NotStarted, PeerFound, PortRefused, Refused,
-    RefusedFor, RungFound, SendError, SendErrorKind, StolenRoute, Tried, TriedOutcome,
+    Findings, Firewall, Gateway, InterfaceFound, Kind, Neighbour, NotStarted, PeerFound, PortRefused,
+    Refused, RefusedFor, RungFound, SendError, SendErrorKind, StolenRoute, Tried, TriedOutcome,
 };
 pub(crate) use mirror::{Names, Survey, survey, why};
 pub use text::{level_word, rung_word};

@@ -114,15 +114,23 @@ fn stolen(by: &str, by_kind: Kind) -> StolenRoute {
     StolenRoute { interface: "eth0".into(), towards: [10, 0, 0, 7].into(), by: by.into(), by_kind }
 }
 
+/// A name, the rungs that do not come back, what else is found, and the causes.
+type Case<'a> = (&'a str, &'a [Rung], Box<dyn Fn(&mut Findings)>, &'a [Cause]);
+
 /// Each cause from the findings that show it, and no other cause beside it.
 #[test]
 fn each_cause_follows_from_its_findings() {
     use Cause as C;
     let nothing = |_: &mut Findings| {};
-    let cases: Vec<(&str, &[Rung], Box<dyn Fn(&mut Findings)>, &[Cause])> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("healthy", &[], Box::new(|f| f.peers.push(good_peer())), &[]),
         ("alone", &[], Box::new(nothing), &[C::NobodyHeard]),
-        ("own broadcasts lost", &BROADCASTS, Box::new(|f| f.peers.push(good_peer())), &[C::BroadcastFiltered]),
+        (
+            "own broadcasts lost",
+            &BROADCASTS,
+            Box::new(|f| f.peers.push(good_peer())),
+            &[C::BroadcastFiltered],
+        ),
         ("own multicasts lost", &[Rung::Multicast4], Box::new(nothing), &[C::MulticastFiltered]),
         (
             "nothing comes in",
@@ -163,7 +171,12 @@ fn each_cause_follows_from_its_findings() {
             }),
             &[C::LocalNetworkPermission],
         ),
-        ("peer's firewall", &[], Box::new(|f| f.peers.push(dialled(Outcome::TimedOut))), &[C::PeerInboundClosed]),
+        (
+            "peer's firewall",
+            &[],
+            Box::new(|f| f.peers.push(dialled(Outcome::TimedOut))),
+            &[C::PeerInboundClosed],
+        ),
         ("peer ended", &[], Box::new(|f| f.peers.push(dialled(Outcome::Refused))), &[C::NothingListens]),
         (
             "own streams closed",
@@ -214,8 +227,18 @@ fn each_cause_follows_from_its_findings() {
             }),
             &[C::OtherNetwork],
         ),
-        ("other network", &[], Box::new(|f| f.refusals.push(refused(RefusedFor::OtherNetwork))), &[C::OtherNetwork]),
-        ("other version", &[], Box::new(|f| f.refusals.push(refused(RefusedFor::OtherVersion(2)))), &[C::OtherVersion]),
+        (
+            "other network",
+            &[],
+            Box::new(|f| f.refusals.push(refused(RefusedFor::OtherNetwork))),
+            &[C::OtherNetwork],
+        ),
+        (
+            "other version",
+            &[],
+            Box::new(|f| f.refusals.push(refused(RefusedFor::OtherVersion(2)))),
+            &[C::OtherVersion],
+        ),
         (
             "vpn",
             &[],
@@ -236,7 +259,12 @@ fn each_cause_follows_from_its_findings() {
             }),
             &[],
         ),
-        ("bridge overlaps", &[], Box::new(|f| f.stolen_routes.push(stolen("docker0", Kind::Virtual))), &[C::ContainerBridge]),
+        (
+            "bridge overlaps",
+            &[],
+            Box::new(|f| f.stolen_routes.push(stolen("docker0", Kind::Virtual))),
+            &[C::ContainerBridge],
+        ),
         ("only a bridge", &[], Box::new(|f| f.interfaces[0].kind = Kind::Virtual), &[C::ContainerBridge]),
         (
             "in a container",
@@ -309,6 +337,8 @@ fn notes_are_no_problems() {
 fn loopback_alone_is_well() {
     let mut findings = lan(&[]);
     findings.interfaces[0].kind = Kind::Loopback;
+    assert_eq!(diagnose(&findings)[0].cause, Cause::NoInterface, "unless it was not asked for");
+    findings.chosen = true;
     let found = diagnose(&findings);
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].cause, found[0].severity), (Cause::NobodyHeard, Severity::Note));
@@ -319,13 +349,18 @@ fn loopback_alone_is_well() {
 #[test]
 fn the_rule_to_add_is_that_of_the_firewall_that_is_there() {
     let mut findings = lan(&[Rung::DirectedBroadcast, Rung::LimitedBroadcast, Rung::Multicast4]);
-    for (firewall, begins) in
-        [(Firewall::Ufw, "sudo ufw allow"), (Firewall::Firewalld, "sudo firewall-cmd"), (Firewall::Nft, "sudo nft")]
-    {
+    for (firewall, begins) in [
+        (Firewall::Ufw, "sudo ufw allow"),
+        (Firewall::Firewalld, "sudo firewall-cmd"),
+        (Firewall::Nft, "sudo nft"),
+    ] {
         findings.firewalls = vec![firewall];
         let found = diagnose(&findings);
         let commands = &found[0].commands;
-        assert!(!commands.is_empty() && commands.iter().all(|command| command.starts_with(begins)), "{commands:?}");
+        assert!(
+            !commands.is_empty() && commands.iter().all(|command| command.starts_with(begins)),
+            "{commands:?}"
+        );
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) async fn run(
     request.addresses = session::resolve(&common.peer).await?;
     request.network.clone_from(&common.network);
     request.closed = common.secret_file.is_some();
+    request.chosen = !common.interface.is_empty();
 
     if let Some(mut client) = running::find(common).await? {
         let ask = Ask::Doctor {
@@ -54,7 +55,8 @@ pub(crate) async fn run(
         };
         running::ask(&mut client, &ask, &mut signals, output, take).await?;
         bar.end();
-        let findings = findings.ok_or_else(|| Failure::NotAchieved("the running node did not answer".into()))?;
+        let findings =
+            findings.ok_or_else(|| Failure::NotAchieved("the running node did not answer".into()))?;
         return report(&findings, &found, output);
     }
 
@@ -137,7 +139,9 @@ fn report(findings: &Findings, found: &[Diagnosis], output: &Output) -> Result<(
         output.object(|at| Line::new("findings", at).value("findings", findings))?;
         for diagnosis in found {
             output.object(|at| {
-                Line::new("diagnosis", at).text("cause", diagnosis.cause.as_str()).value("diagnosis", diagnosis)
+                Line::new("diagnosis", at)
+                    .text("cause", diagnosis.cause.as_str())
+                    .value("diagnosis", diagnosis)
             })?;
         }
         output.object(|at| Line::new("examined", at).number("problems", problems as u64))?;
@@ -151,7 +155,8 @@ fn report(findings: &Findings, found: &[Diagnosis], output: &Output) -> Result<(
         }
         if problems == 0 {
             lines.push(format!("{} Verified:", Word::Good("all is well.").shown()));
-            lines.extend(verified(findings).iter().map(|line| format!("  {} {}", "✓".green(), escaped(line))));
+            lines
+                .extend(verified(findings).iter().map(|line| format!("  {} {}", "✓".green(), escaped(line))));
         }
         lines.iter().try_for_each(|line| output.line(line))?;
     }
@@ -167,19 +172,30 @@ fn picture(interface: &InterfaceFound, findings: &Findings, lines: &mut Vec<Stri
         _ => "LAN",
     };
     let addrs: Vec<_> = interface.addrs.iter().map(|(ip, prefix)| format!("{ip}/{prefix}")).collect();
-    lines.push(format!("{} {}", escaped(&interface.name).bold(), format!("{kind}, {}", addrs.join(", ")).dimmed()));
+    lines.push(format!(
+        "{} {}",
+        escaped(&interface.name).bold(),
+        format!("{kind}, {}", addrs.join(", ")).dimmed()
+    ));
     let here: Vec<&PeerFound> = findings
         .peers
         .iter()
         .filter(|peer| peer.interface.as_deref() == Some(interface.name.as_str()))
         .collect();
-    lines.push(format!("  {:20} {:>6}  {:9} {:8} {:8}", "RUNG", "SENT", "TO MYSELF", "TO PEERS", "FROM PEERS").dimmed().to_string());
-    let wide = [Rung::DirectedBroadcast, Rung::LimitedBroadcast, Rung::Multicast4, Rung::Multicast6, Rung::Loopback];
+    lines.push(
+        format!("  {:20} {:>6}  {:9} {:8} {:8}", "RUNG", "SENT", "TO MYSELF", "TO PEERS", "FROM PEERS")
+            .dimmed()
+            .to_string(),
+    );
+    let wide =
+        [Rung::DirectedBroadcast, Rung::LimitedBroadcast, Rung::Multicast4, Rung::Multicast6, Rung::Loopback];
     for rung in wide.into_iter().chain([Rung::Unicast]) {
         let found = interface.rungs.iter().find(|found| found.rung == rung);
         let is_new = |ago: Option<u64>| ago.is_some_and(|ago| ago <= findings.listened_ms);
         let sent = found.is_some_and(|found| is_new(found.last_sent_ago_ms));
-        if !sent && rung == Rung::Unicast || !sent && interface.kind == Kind::Loopback && rung != Rung::Loopback {
+        if !sent && rung == Rung::Unicast
+            || !sent && interface.kind == Kind::Loopback && rung != Rung::Loopback
+        {
             continue;
         }
         if rung == Rung::Loopback && interface.kind != Kind::Loopback {

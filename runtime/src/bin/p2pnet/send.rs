@@ -71,11 +71,13 @@ async fn send_by(
                 Ok(())
             }
             Answer::Delivered(peer) => {
-                let object = |at| Line::new("content_delivered", at).text("hash", &content).text("to", &peer.peer);
+                let object =
+                    |at| Line::new("content_delivered", at).text("hash", &content).text("to", &peer.peer);
                 output.tell(object, Word::Good("delivered"), &format!("{name} to {}", running::who(&peer)))
             }
             Answer::Declined(peer) => {
-                let object = |at| Line::new("content_declined", at).text("hash", &content).text("to", &peer.peer);
+                let object =
+                    |at| Line::new("content_declined", at).text("hash", &content).text("to", &peer.peer);
                 output.tell(object, Word::Quiet("declined"), &format!("{name} by {}", running::who(&peer)))
             }
             _ => Ok(()),

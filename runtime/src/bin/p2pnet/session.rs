@@ -74,9 +74,7 @@ pub(crate) async fn try_start(
     let secret = common.secret_file.as_deref().map(secret::read).transpose()?;
     let peers = resolve(&common.peer).await?;
     let describe = || {
-        let mut builder = Node::builder(name(common))
-            .network(&common.network)
-            .ports(common.ports.as_slice());
+        let mut builder = Node::builder(name(common)).network(&common.network).ports(common.ports.as_slice());
         if !common.interface.is_empty() {
             builder = builder.interfaces(common.interface.iter().cloned());
         }

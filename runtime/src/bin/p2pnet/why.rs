@@ -85,7 +85,8 @@ fn lines(why: &Why) -> Vec<String> {
         _ => level.yellow().bold().to_string(),
     };
     let mut lines = vec![format!("{} is {level}", who(&why.name, &why.peer).bold())];
-    let mut fact = |what: &str, text: String| lines.push(format!("  {} {text}", format!("{what:<14}").dimmed()));
+    let mut fact =
+        |what: &str, text: String| lines.push(format!("  {} {text}", format!("{what:<14}").dimmed()));
     let source = match &why.source {
         Source::Beacon => "by its own beacon".to_owned(),
         Source::Link => "by itself, over a link".to_owned(),
@@ -117,7 +118,12 @@ fn lines(why: &Why) -> Vec<String> {
         };
         fact(
             "refused",
-            format!("{} {cause} datagrams from {}, last {}", refused.count, refused.source, ago(refused.ago_ms)),
+            format!(
+                "{} {cause} datagrams from {}, last {}",
+                refused.count,
+                refused.source,
+                ago(refused.ago_ms)
+            ),
         );
     }
     if let Some(at) = why.asked_us_to_dial_ago_ms {
@@ -127,7 +133,10 @@ fn lines(why: &Why) -> Vec<String> {
         fact("was asked", format!("to dial us {}: our dials do not get there", ago(at)));
     }
     if let Some(left) = why.held_off_for_ms {
-        fact("held off", format!("not dialled for {}: it is full, or one side closed on purpose", span(left)));
+        fact(
+            "held off",
+            format!("not dialled for {}: it is full, or one side closed on purpose", span(left)),
+        );
     }
     if let Some(next) = why.next_dial_in_ms {
         fact("next dial", format!("in {}", span(next)));
@@ -151,7 +160,8 @@ fn rungs(why: &Why, lines: &mut Vec<String>) {
         return;
     }
     lines.push(String::new());
-    let head = format!("  {:20} {:>6}  {:11} {:13} {:12}", "RUNG", "SENT", "LAST", "IT HEARS US", "WE HEAR IT");
+    let head =
+        format!("  {:20} {:>6}  {:11} {:13} {:12}", "RUNG", "SENT", "LAST", "IT HEARS US", "WE HEAR IT");
     lines.push(head.trim_end().bold().to_string());
     let asked = !why.heard_us.is_empty() || !why.we_heard.is_empty();
     for rung in shown {
