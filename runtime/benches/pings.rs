@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn measure(rate: u64, seconds: u64) -> Result<(), Box<dyn Error>> {
     let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let (alice, bob) = (start("alice", port).await?, start("bob", port).await?);
-    let (handle, target) = (alice.handle(), alice.handle().port());
+    let (handle, target) = (alice.handle(), alice.handle().local_port());
     let (delivered_in, mut delivered) = mpsc::channel(1);
     let (trusted_in, mut trusted) = mpsc::channel(1);
     tokio::spawn(listen(alice, Some(delivered_in), Some(trusted_in)));
