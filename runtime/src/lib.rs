@@ -21,7 +21,10 @@
 //!
 //! It ran on Linux. What macOS and Windows need is in place and was never run there. IPv4 only.
 
+#[cfg(feature = "control")]
+pub mod control;
 mod disk_store;
+pub mod doctor;
 mod driver;
 mod error;
 mod event;

@@ -28,6 +28,30 @@ pub(crate) enum InUse {
     BeTemporary,
 }
 
+/// Why there is no node.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// The node itself says why.
+    Node(StartError),
+    /// It did not come to that.
+    Before(Failure),
+}
+
+impl From<Failure> for NotStarted {
+    fn from(failure: Failure) -> NotStarted {
+        NotStarted::Before(failure)
+    }
+}
+
+impl From<NotStarted> for Failure {
+    fn from(not_started: NotStarted) -> Failure {
+        match not_started {
+            NotStarted::Node(error) => failure(error),
+            NotStarted::Before(failure) => failure,
+        }
+    }
+}
+
 /// Starts a node. Received files go to `inbox`.
 pub(crate) async fn start(
     common: &Common,
@@ -35,14 +59,22 @@ pub(crate) async fn start(
     in_use: InUse,
     output: &mut Output,
 ) -> Result<Node, Failure> {
+    Ok(try_start(common, inbox, in_use, output).await?)
+}
+
+/// Starts a node, for who is interested in why it cannot.
+pub(crate) async fn try_start(
+    common: &Common,
+    inbox: Option<&Path>,
+    in_use: InUse,
+    output: &mut Output,
+) -> Result<Node, NotStarted> {
     output.set_network(&common.network);
     let dir = data_dir(common)?;
     let secret = common.secret_file.as_deref().map(secret::read).transpose()?;
     let peers = resolve(&common.peer).await?;
     let describe = || {
-        let mut builder = Node::builder(common.name.clone().unwrap_or_else(host_name))
-            .network(&common.network)
-            .ports(common.ports.as_slice());
+        let mut builder = Node::builder(name(common)).network(&common.network).ports(common.ports.as_slice());
         if !common.interface.is_empty() {
             builder = builder.interfaces(common.interface.iter().cloned());
         }
@@ -61,9 +93,9 @@ pub(crate) async fn start(
     let node = match start_one(describe().data_dir(&dir)).await {
         Err(StartError::DataDir(DiskStoreError::InUse { .. })) if temporary_allowed => {
             output.remark("another p2pnet uses your identity, so this one has a temporary identity");
-            start_one(describe()).await.map_err(failure)?
+            start_one(describe()).await.map_err(NotStarted::Node)?
         }
-        started => started.map_err(failure)?,
+        started => started.map_err(NotStarted::Node)?,
     };
     if first_start && secret.is_none() {
         output.remark(&format!(
@@ -78,12 +110,17 @@ pub(crate) async fn start(
 pub(crate) async fn leave(node: Node, signals: &mut Signals, output: &Output) -> Result<(), Failure> {
     // Also when nobody listens any more, the peers should hear it.
     let told = output.tell(|at| Line::new("leaving", at), Word::Quiet("leaving"), "");
+    leave_quietly(node, signals).await;
+    told
+}
+
+/// The same, where it is nobody's business here.
+pub(crate) async fn leave_quietly(node: Node, signals: &mut Signals) {
     tokio::select! {
         biased;
         () = signals.stop() => {}
         _ = tokio::time::timeout(LEAVE_WITHIN, node.shutdown()) => {}
     }
-    told
 }
 
 /// The data directory to use.
@@ -121,6 +158,11 @@ fn failure(error: StartError) -> Failure {
     }
 }
 
+/// The name that the node has.
+pub(crate) fn name(common: &Common) -> String {
+    common.name.clone().unwrap_or_else(host_name)
+}
+
 /// The host's name, in the form that a node's name must have.
 fn host_name() -> String {
     let name = gethostname::gethostname().to_string_lossy().into_owned();
@@ -130,7 +172,7 @@ fn host_name() -> String {
 }
 
 /// The addresses of peers given by hand.
-async fn resolve(peers: &[String]) -> Result<Vec<SocketAddr>, Failure> {
+pub(crate) async fn resolve(peers: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let mut addresses = Vec::new();
     for peer in peers {
         let wrong =
