@@ -48,28 +48,24 @@ fn seconds(world: &mut World, count: u64) -> (u64, u64, f64) {
 }
 
 #[test]
-fn a_newcomer_among_a_hundred_knows_all_within_three_seconds() {
-    let mut world = lan(100, 10_000, Some(60_000));
-    world.run_for(Duration::from_secs(60));
+fn a_hundred_nodes_are_quiet_and_a_newcomer_knows_all_within_three_seconds() {
+    let mut world = lan(100, 5_000, Some(30_000));
+    world.run_for(Duration::from_secs(30));
     let mut millis = 0;
     while world.engine(100).is_none_or(|engine| engine.peers().count() < 100) {
         assert!(millis < 3_000, "it knows {:?}", world.engine(100).map(|engine| engine.peers().count()));
         world.run_for(Duration::from_millis(50));
         millis += 50;
     }
-    let others = (0..100).filter_map(|node| world.engine(node));
     let id = world.engine(100).unwrap().peer_id();
-    let known = others.filter(|engine| engine.peer(&id).is_some()).count();
+    let known =
+        (0..100).filter_map(|node| world.engine(node)).filter(|engine| engine.peer(&id).is_some()).count();
     println!("a newcomer among 100 knows all after {millis} ms at most, and {known} know it");
-    assert_eq!(world.outcome(None).failure, None);
-}
+    assert_eq!(known, 100);
 
-#[test]
-fn a_hundred_nodes_are_quiet_in_steady_state() {
-    let mut world = lan(100, 10_000, None);
-    world.run_for(Duration::from_secs(120));
-    let (_, _, mean) = seconds(&mut world, 120);
-    println!("100 nodes: {mean:.1} datagrams a second");
+    world.run_for(Duration::from_secs(5));
+    let (_, _, mean) = seconds(&mut world, 30);
+    println!("101 nodes: {mean:.1} datagrams a second");
     assert!(mean <= QUIET, "{mean} datagrams a second");
     assert_eq!(world.outcome(None).failure, None);
 }

@@ -49,14 +49,20 @@ mod tests {
     #[test]
     fn a_deadline_is_reached_at_the_first_time_that_shows_it() {
         for drift_ppm in [-5000, 0, 37, 100_000] {
-            let clock =
-                Clock { offset: Duration::from_secs(3), drift_ppm, stood: Duration::from_secs(drift_ppm.unsigned_abs() % 3) };
+            let clock = Clock {
+                offset: Duration::from_secs(3),
+                drift_ppm,
+                stood: Duration::from_secs(drift_ppm.unsigned_abs() % 3),
+            };
             for nanos in [0, 1, 999, 1_000_000_007, 60_000_000_001] {
                 let local = Timestamp::from_nanos(nanos) + clock.offset;
                 let at = clock.when(local);
                 assert!(clock.local(at) >= local);
                 let before = Timestamp::from_nanos(at.as_nanos().saturating_sub(1));
-                assert!(before <= Timestamp::ZERO + clock.stood || clock.local(before) < local, "{drift_ppm} {nanos}");
+                assert!(
+                    before <= Timestamp::ZERO + clock.stood || clock.local(before) < local,
+                    "{drift_ppm} {nanos}"
+                );
             }
         }
     }

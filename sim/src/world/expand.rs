@@ -6,8 +6,8 @@ use super::expand_discovery;
 use super::expand_more;
 use super::faults::{Fault, Restart, Traffic};
 use super::plan::{
-    ContentPlan, Crypto, Firewall, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan, Plan,
-    TextPlan,
+    ContentPlan, Crypto, Firewall, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan,
+    Plan, TextPlan,
 };
 
 /// What kind of network a seed is expanded into.

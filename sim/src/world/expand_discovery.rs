@@ -163,7 +163,8 @@ fn together(plan: &mut Plan, draws: &mut Draws) {
 fn faults(plan: &mut Plan, draws: &mut Draws) {
     // Who knows others by a given address alone cannot be found again at another one.
     let given = !plan.dial.is_empty();
-    let host = |plan: &Plan, draws: &mut Draws| plan.host[draws.below(plan.host.len() as u64) as usize].clone();
+    let host =
+        |plan: &Plan, draws: &mut Draws| plan.host[draws.below(plan.host.len() as u64) as usize].clone();
     let time = |draws: &mut Draws| (draws.below(CHAOS_MS - 3_000), 200 + draws.below(6_000));
     let each = ["flap", "address", "swap", "sleep", "crash", "power", "pause", "partition", "jump", "clone"];
     for kind in each {
@@ -195,7 +196,9 @@ fn faults(plan: &mut Plan, draws: &mut Draws) {
                     let (a, b) = (vec![one.name], vec![other.name]);
                     Fault::Partition { at_ms, for_ms, a, b, one_way: number < 300 }
                 }
-                "jump" => Fault::ClockJump { at_ms, host: one.name, by_ms: number * number / 30, noticed: true },
+                "jump" => {
+                    Fault::ClockJump { at_ms, host: one.name, by_ms: number * number / 30, noticed: true }
+                }
                 "clone" => match clone(plan, node) {
                     Some((node, clone)) => Fault::Clone { at_ms, for_ms, node, clone },
                     None => continue,

@@ -152,8 +152,7 @@ impl World {
         let Some(lan) = (transmit.interface.0 as usize).checked_sub(1) else { return };
         let port = self.nodes[node].port;
         let own = self.hosts[from].interface(lan).filter(|interface| interface.up);
-        let Some(source) =
-            own.and_then(|own: &NetworkInterface| own.beside(transmit.destination.ip(), port))
+        let Some(source) = own.and_then(|own: &NetworkInterface| own.beside(transmit.destination.ip(), port))
         else {
             return;
         };
@@ -209,8 +208,7 @@ impl World {
             },
         };
         let lost = carriage.is_some_and(|carriage| !self.lans[lan].carries(carriage));
-        let broadcast =
-            matches!(carriage, Some(Carriage::DirectedBroadcast | Carriage::LimitedBroadcast));
+        let broadcast = matches!(carriage, Some(Carriage::DirectedBroadcast | Carriage::LimitedBroadcast));
         for place in 0..self.lans[lan].hosts.len() {
             let to = self.lans[lan].hosts[place];
             let there = self.hosts[to].interface(lan).map(|interface| interface.number);

@@ -130,10 +130,8 @@ impl NetworkInterface {
     }
 
     fn addrs(&self) -> Vec<InterfaceAddr> {
-        let four =
-            self.ipv4.then(|| InterfaceAddr { ip: address(self.lan, self.number), prefix: 16 });
-        let six =
-            self.ipv6.then(|| InterfaceAddr { ip: address_6(self.lan, self.number), prefix: 64 });
+        let four = self.ipv4.then(|| InterfaceAddr { ip: address(self.lan, self.number), prefix: 16 });
+        let six = self.ipv6.then(|| InterfaceAddr { ip: address_6(self.lan, self.number), prefix: 64 });
         four.into_iter().chain(six).collect()
     }
 
@@ -147,9 +145,7 @@ impl NetworkInterface {
 /// An address of a network with a port.
 pub(super) fn socket(lan: usize, number: u16, six: bool, port: u16) -> SocketAddr {
     match address_6(lan, number) {
-        IpAddr::V6(ip) if six => {
-            SocketAddrV6::new(ip, port, 0, u32::try_from(lan + 1).unwrap_or(0)).into()
-        }
+        IpAddr::V6(ip) if six => SocketAddrV6::new(ip, port, 0, u32::try_from(lan + 1).unwrap_or(0)).into(),
         _ => SocketAddr::new(address(lan, number), port),
     }
 }

@@ -69,6 +69,10 @@ pub(crate) struct Common {
     /// A peer's address where discovery does not reach; may be given several times
     #[arg(long, global = true, value_name = "HOST:PORT", help_heading = "Common options")]
     pub(crate) peer: Vec<String>,
+    /// While nobody is linked, call every address of the own /24 as well, at most 50 a second; for networks that drop
+    /// broadcasts and multicasts
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub(crate) scan: bool,
     /// Print events as JSON, one object a line
     #[arg(long, global = true, help_heading = "Common options")]
     pub(crate) json: bool,

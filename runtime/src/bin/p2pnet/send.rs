@@ -37,6 +37,7 @@ pub(crate) async fn run(
     }
     let mut signals = Signals::new()?;
     if common.peer.is_empty()
+        && !common.scan
         && let Some(mut client) = running::find(common).await?
     {
         let sent = send_by(&mut client, arguments, &mut signals, output).await;

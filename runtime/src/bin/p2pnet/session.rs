@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, StartError};
+use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, Rung, StartError};
 
 use crate::failure::Failure;
 use crate::human::Word;
@@ -18,6 +18,9 @@ use crate::text;
 
 /// How long saying goodbye may take: with the rest, the program ends within 2 s.
 const LEAVE_WITHIN: Duration = Duration::from_millis(1600);
+
+/// Addresses that `--scan` calls in a second.
+const SCANNED_A_SECOND: u32 = 50;
 
 /// What to do when another node uses the default data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,9 @@ pub(crate) async fn try_start(
             Some(Secret::Random(secret)) => builder = builder.secret(*secret),
             Some(Secret::Passphrase(passphrase)) => builder = builder.passphrase(passphrase.as_str()),
             None => {}
+        }
+        if common.scan {
+            builder = builder.config(|config| config.ladder[Rung::Scan] = SCANNED_A_SECOND);
         }
         peers.iter().fold(builder, |builder, peer| builder.peer(*peer))
     };

@@ -24,6 +24,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     if common.peer.is_empty()
+        && !common.scan
         && let Some(mut client) = running::find(common).await?
     {
         let ask = Ask::Why { peer: arguments.who.clone() };

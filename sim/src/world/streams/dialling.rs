@@ -149,15 +149,7 @@ impl World {
         ways[Side::Acceptor as usize].unread.push_back(bytes);
         self.conns.insert(
             conn,
-            Conn {
-                lan,
-                dialler: stranger,
-                acceptor,
-                six: false,
-                ends: [None, None],
-                ways,
-                accepted: true,
-            },
+            Conn { lan, dialler: stranger, acceptor, six: false, ends: [None, None], ways, accepted: true },
         );
         self.tally.count(FaultKind::StrangerStream);
         let starts = self.nodes[node].starts;
