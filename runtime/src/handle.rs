@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use p2pnet_engine::{ContentId, Engine, Level, Manifest, PeerId, Stats, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::doctor::{self, Names, Survey, Why};
 use crate::driver::{Audience, Command};
 use crate::error::CommandError;
 use crate::report::NetworkReport;
@@ -30,6 +31,19 @@ pub struct PeerInfo {
     pub level: Level,
     /// Where it is, as far as known.
     pub addr: Option<SocketAddr>,
+}
+
+impl PeerInfo {
+    /// Whether `called` is how a person may call this peer: its whole id, at least 8 characters of it, or its name.
+    #[must_use]
+    pub fn answers_to(&self, called: &str) -> bool {
+        // Whoever has the form of an id must have that id: a name is anybody's choice.
+        if let Ok(whole) = called.parse::<PeerId>() {
+            return whole == self.id;
+        }
+        let short = || self.id.to_string().starts_with(&called.to_ascii_lowercase());
+        self.name == called || (called.len() >= 8 && short())
+    }
 }
 
 /// How far a content that is being fetched has come.
@@ -204,6 +218,31 @@ impl NodeHandle {
         let (answer, answered) = oneshot::channel();
         self.give(Command::Report(answer)).await?;
         answered.await.map_err(|_| CommandError::Stopped)
+    }
+
+    /// Everything that tells why a peer is linked or not: what was heard, tried and refused, and when. `None` if it is
+    /// not known.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn why(&self, peer: PeerId) -> Result<Option<Why>, CommandError> {
+        let interfaces = self.network_report().await?.interfaces.into_iter();
+        let names: Names = interfaces.map(|report| (report.interface.id, report.interface.name)).collect();
+        self.ask(move |engine, now| doctor::why(engine, now, &peer, &names).map(|(_, why)| why)).await
+    }
+
+    /// Has the node find out by which rungs of the ladder it reaches the peers that it hears, and they it. What comes
+    /// of it within a second is told by [`why`](NodeHandle::why).
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn probe(&self) -> Result<(), CommandError> {
+        self.ask(|engine, now| engine.probe(now)).await
+    }
+
+    /// What the doctor asks the engine.
+    pub(crate) async fn survey(&self, names: Names) -> Result<Survey, CommandError> {
+        self.ask(move |engine, now| doctor::survey(engine, now, &names)).await
     }
 
     /// Sends the peer a message of a custom verification step.

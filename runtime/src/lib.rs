@@ -19,9 +19,12 @@
 //! The node's driver is generic over three [seams](seam): network, storage, host. Real ones are [`TokioNet`],
 //! [`DiskStore`] and [`OsHost`]; a simulation brings others and runs the very same driver.
 //!
-//! It ran on Linux. What macOS and Windows need is in place and was never run there. IPv4 only.
+//! It ran on Linux. What macOS and Windows need is in place and was never run there.
 
+#[cfg(feature = "control")]
+pub mod control;
 mod disk_store;
+pub mod doctor;
 mod driver;
 mod error;
 mod event;
@@ -43,7 +46,7 @@ pub use os_host::OsHost;
 pub use p2pnet_engine as engine;
 pub use p2pnet_engine::{
     Cadence, CipherSuite, Config, ContentFailure, ContentId, ContentKind, Interface, InterfaceAddr,
-    InterfaceId, InterfaceKind, LeaveReason, Level, Manifest, PeerId, Stats, Step,
+    InterfaceId, InterfaceKind, Ladder, LeaveReason, Level, Manifest, PeerId, Rung, Stats, Step,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use p2pnet_engine::{
-    CipherSuite, Config, DESIGNATED_PORTS, Engine, Identity, Interface, Network, Restored, Seeds,
+    CipherSuite, Config, DESIGNATED_PORTS, Engine, Identity, Interface, Network, PeerId, Restored, Seeds,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::disk_store::DiskStore;
+use crate::doctor::Why;
 use crate::driver::{Clock, Driver, Inbox, Sockets, select_interfaces};
-use crate::error::StartError;
+use crate::error::{CommandError, StartError};
 use crate::event::Event;
 use crate::handle::NodeHandle;
 use crate::os_host::OsHost;
@@ -66,6 +67,14 @@ impl Node {
     #[must_use]
     pub fn handle(&self) -> NodeHandle {
         self.handle.clone()
+    }
+
+    /// Everything that tells why a peer is linked or not; see [`NodeHandle::why`].
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn why(&self, peer: PeerId) -> Result<Option<Why>, CommandError> {
+        self.handle.why(peer).await
     }
 
     /// Says goodbye to everybody and stops: at most 2 s. Events that were not taken are lost.

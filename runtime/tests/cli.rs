@@ -14,7 +14,7 @@ use std::time::Duration;
 use p2pnet::{Node, Source};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
@@ -436,7 +436,7 @@ async fn a_named_data_directory_in_use_is_bad_input() {
     let lan = Lan::new();
     let mut first = lan.start("anna", &["up"]);
     first.event("listening").await;
-    for command in [&["up"][..], &["receive"], &["send", "--text", "x"], &["peers"]] {
+    for command in [&["up"][..], &["receive"]] {
         let mut second = lan.command(command);
         second.arg("--data-dir").arg(lan.path("anna.data"));
         let output = finished(second).await;
@@ -446,20 +446,298 @@ async fn a_named_data_directory_in_use_is_bad_input() {
     }
 }
 
-/// Who sends a file while a node runs in another window should not have to think of directories.
+/// Who sends a file while a node receives in another window should not have to think of directories.
 #[tokio::test]
 async fn the_default_data_directory_in_use_means_a_temporary_identity() {
     let lan = Lan::new();
-    let mut node = Program::start(lan.command(&["up"]));
-    let id = node.event("listening").await["peer"].clone();
-    let mut sender = Program::start(lan.command(&["send", "--text", "hello"]));
+    let file = lan.file("photo.jpg", 1000);
+    let mut receiver = Program::start(lan.command(&["receive", "--inbox", "in"]));
+    let id = receiver.event("listening").await["peer"].clone();
+    let mut sender = Program::start(lan.command(&["send", file.to_str().unwrap()]));
     assert_ne!(sender.event("listening").await["peer"], id);
-    assert_eq!(node.event("text").await["text"], "hello");
+    receiver.event("content_received").await;
     assert_eq!(sender.code().await, Some(0));
     assert!(sender.errors().await.contains("temporary identity"));
+    // A node on another network cannot be asked for this one, though it has the directory.
+    let mut node = Program::start(lan.command(&["up"]));
+    node.event("listening").await;
+    let mut other = lan.command(&["send", "--text", "hello", "--timeout", "300ms"]);
+    other.args(["--name", "somebody"]);
+    let output = finished(other).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("temporary identity"), "{output:?}");
 
     let second = finished(lan.command(&["up"])).await;
     assert_eq!(second.status.code(), Some(2), "a node that stays is another matter");
+}
+
+/// A node that runs delivers for others: its trust is there already, and it keeps its name.
+#[tokio::test]
+async fn a_running_node_is_asked_for_peers_and_delivers() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    let anna_id = anna.event("listening").await["peer"].clone();
+    let mut ben = lan.start("ben", &["up", "--inbox", "in"]);
+    ben.event("listening").await;
+    anna.event_where("peer_trusted", |event| event["name"] == "ben").await;
+    let beside = |arguments: &[&str]| {
+        let mut command = lan.command(arguments);
+        command.arg("--data-dir").arg(lan.path("anna.data"));
+        command
+    };
+
+    let asked = Instant::now();
+    let output = finished(beside(&["peers"])).await;
+    assert!(asked.elapsed() < Duration::from_secs(2), "nobody had to be looked for");
+    let peer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&peer["name"], &peer["level"]), (&Value::from("ben"), &Value::from("trusted")));
+
+    let output = finished(beside(&["send", "--text", "hello", "--to", "ben"])).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = ben.event("text").await;
+    assert_eq!((&text["text"], &text["from"]), (&Value::from("hello"), &anna_id));
+
+    let file = lan.file("photo.jpg", (2 << 20) + 7);
+    let output = finished(beside(&["send", file.to_str().unwrap()])).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let delivered: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&delivered["event"], &delivered["hash"]),
+        (&"content_delivered".into(), &hash_of(&file).into())
+    );
+    assert_eq!(ben.event("content_received").await["from"], anna_id);
+
+    for (arguments, code) in [
+        (&["send", "--text", "x", "--to", "nobody", "--timeout", "300ms"][..], 2),
+        (&["send", "missing", "--to", "ben"], 2),
+        (&["why", "nobody"], 2),
+    ] {
+        assert_eq!(finished(beside(arguments)).await.status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+/// What was sent for a client is not offered to others afterwards, and what the node shares itself stays shared.
+#[tokio::test]
+async fn what_a_node_delivered_for_a_client_is_withdrawn_unless_it_is_shared() {
+    let lan = Lan::new();
+    let (letter, manual) = (lan.file("letter", 5000), lan.file("manual", 6000));
+    let mut anna = lan.start("anna", &["up", "--share", manual.to_str().unwrap()]);
+    let mut ben = lan.start("ben", &["up", "--inbox", "in"]);
+    ben.event_where("content_received", |event| event["name"] == "manual").await;
+    anna.event("content_delivered").await;
+    for file in [&letter, &manual] {
+        let mut send = lan.command(&["send", file.to_str().unwrap(), "--to", "ben", "--data-dir"]);
+        send.arg(lan.path("anna.data"));
+        assert_eq!(finished(send).await.status.code(), Some(0), "{file:?}");
+    }
+    let mut cleo = lan.start("cleo", &["receive", "--inbox", "cleo.in", "--count", "2", "--timeout", "2s"]);
+    assert_eq!(cleo.event("content_received").await["name"], "manual");
+    assert_eq!(cleo.code().await, Some(1));
+    assert_eq!(names_in(&lan.path("cleo.in")), ["manual"]);
+}
+
+/// The socket is its owner's, lives as long as the node, and a crash leaves nothing that stands in the way.
+#[tokio::test]
+async fn the_control_socket_is_private_and_survives_a_crash() {
+    use std::os::unix::fs::PermissionsExt;
+    let lan = Lan::new();
+    // A directory that others may enter: the socket must be safe by itself.
+    fs::create_dir(lan.path("anna.data")).unwrap();
+    fs::set_permissions(lan.path("anna.data"), fs::Permissions::from_mode(0o755)).unwrap();
+    let socket = lan.path("anna.data/control.sock");
+    let mut anna = lan.start("anna", &["up"]);
+    anna.event("listening").await;
+    let end = Instant::now() + PATIENCE;
+    while !socket.exists() {
+        assert!(Instant::now() < end, "there is no socket");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    anna.signal("-KILL");
+    anna.code().await;
+    assert!(socket.exists());
+    // Nobody answers there, so a node of its own does.
+    let output = finished({
+        let mut peers = lan.command(&["peers", "--for", "100ms", "--data-dir"]);
+        peers.arg(lan.path("anna.data"));
+        peers
+    });
+    assert_eq!(output.await.status.code(), Some(0));
+
+    let mut anna = lan.start("anna", &["up"]);
+    anna.event("listening").await;
+    let mut stream = connect(&socket).await;
+    assert!(stream.line().await["p2pnet_control"].is_number());
+    anna.signal("-TERM");
+    assert_eq!(anna.code().await, Some(0));
+    assert!(!socket.exists());
+    let leftovers = names_in(&lan.path("anna.data"));
+    assert!(leftovers.iter().all(|name| !name.starts_with(".c")), "{leftovers:?}");
+}
+
+/// One end of a control socket.
+struct Asking(BufReader<tokio::net::UnixStream>);
+
+async fn connect(socket: &Path) -> Asking {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match tokio::net::UnixStream::connect(socket).await {
+            Ok(stream) => return Asking(BufReader::new(stream)),
+            Err(error) => assert!(Instant::now() < end, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl Asking {
+    async fn line(&mut self) -> Value {
+        let mut line = String::new();
+        timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("it answers").unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line:?}"))
+    }
+
+    async fn ask(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+        self.0.write_all(b"\n").await.unwrap();
+    }
+}
+
+/// Nothing that a client says or does may harm the node: not nonsense, not a line without an end, not a crowd.
+#[tokio::test]
+async fn clients_of_the_control_socket_can_do_no_harm() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    anna.event("listening").await;
+    let socket = lan.path("anna.data/control.sock");
+
+    let mut client = connect(&socket).await;
+    let greeting = client.line().await;
+    assert_eq!((&greeting["p2pnet_control"], &greeting["name"]), (&1.into(), &"anna".into()));
+    for nonsense in ["", "[]", r#"{"ask":"rm"}"#, r#"{"ask":"send_file","path":"relative"}"#, "\u{1b}[2J"] {
+        client.ask(nonsense).await;
+        assert_eq!(client.line().await["error"]["kind"], "bad_input", "{nonsense}");
+    }
+    // Two at once are answered in order.
+    client.ask("{\"ask\":\"peers\"}\n{\"ask\":\"why\",\"peer\":\"x\"}").await;
+    assert_eq!(client.line().await["done"], true);
+    assert_eq!(client.line().await["error"]["kind"], "bad_input");
+
+    let mut endless = connect(&socket).await;
+    endless.line().await;
+    // It may hang up before all is written.
+    let _ = endless.0.write_all(&vec![b'x'; 1 << 20]).await;
+    let mut said = String::new();
+    let _ = timeout(PATIENCE, endless.0.read_line(&mut said)).await.expect("it hangs up or says why");
+    drop(endless);
+
+    let mut crowd = Vec::new();
+    for _ in 0..7 {
+        let mut one = connect(&socket).await;
+        assert!(one.line().await["p2pnet_control"].is_number());
+        crowd.push(one);
+    }
+    let mut late = connect(&socket).await;
+    assert_eq!(late.line().await["error"]["kind"], "not_achieved");
+    drop(crowd);
+    client.ask(r#"{"ask":"peers"}"#).await;
+    assert_eq!(client.line().await["done"], true);
+    anna.signal("-TERM");
+    assert_eq!(anna.code().await, Some(0));
+}
+
+/// A path that the system's sockets cannot have is said, and the node works without.
+#[tokio::test]
+async fn a_data_directory_with_a_long_path_has_no_control_socket() {
+    let lan = Lan::new();
+    let long = lan.path(&"x".repeat(120));
+    let mut node = lan.command(&["up", "--for", "1s", "--data-dir"]);
+    node.arg(&long);
+    let output = finished(node).await;
+    assert_eq!(output.status.code(), Some(0));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("shorter --data-dir"), "{errors}");
+}
+
+/// Everything about a peer, by its name or the beginning of its id, from a node of its own or the one that runs.
+#[tokio::test]
+async fn why_tells_how_a_peer_is_reached() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    anna.event("listening").await;
+    let mut ben = lan.start("ben", &["up"]);
+    let ben_id = ben.event("listening").await["peer"].as_str().unwrap().to_owned();
+    anna.event_where("peer_trusted", |event| event["name"] == "ben").await;
+    for (directory, called) in [("anna.data", "ben"), ("cleo.data", &ben_id[..8])] {
+        let mut why = lan.command(&["why", called, "--for", "1s", "--data-dir"]);
+        why.arg(lan.path(directory));
+        let output = finished(why).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let line = text.lines().find(|line| line.contains("\"why\":")).unwrap();
+        let why = serde_json::from_str::<Value>(line).unwrap()["why"].clone();
+        assert_eq!((&why["peer"], &why["level"]), (&ben_id.clone().into(), &"trusted".into()));
+        assert!(why["linked"]["address"].as_str().unwrap().starts_with("127."), "{why}");
+        assert!(why["heard_us"].as_array().unwrap().iter().any(|rung| rung == "loopback"), "{why}");
+    }
+    // For people, without colours where nobody looks.
+    let ports: Vec<_> = lan.ports.iter().map(u16::to_string).collect();
+    let mut why = lan.bare(&["why", "ben", "--interface", "lo", "--network", &lan.network]);
+    why.args(["--ports", &ports.join(","), "--data-dir"]).arg(lan.path("anna.data"));
+    let output = finished(why).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with(&format!("ben ({}) is trusted\n", &ben_id[..8])), "{text}");
+    for word in ["linked", "heard", "on lo", "loopback", "✓", " ago"] {
+        assert!(text.contains(word), "no {word} in {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+/// On loopback there is little that can be wrong, so the doctor finds nothing: alone, with a peer, and asked of a node.
+#[tokio::test]
+async fn the_doctor_finds_loopback_well() {
+    let lan = Lan::new();
+    let ports: Vec<_> = lan.ports.iter().map(u16::to_string).collect();
+    let ports = ports.join(",");
+    let doctor = |directory: &str| {
+        let mut doctor =
+            lan.bare(&["doctor", "--for", "1500ms", "--interface", "lo", "--network", &lan.network]);
+        doctor.args(["--ports", &ports, "--data-dir"]).arg(lan.path(directory));
+        doctor
+    };
+    let output = finished(doctor("cleo.data")).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("note: Nobody else was heard on lo"), "{text}");
+
+    let mut anna = lan.start("anna", &["up"]);
+    let mut ben = lan.start("ben", &["up"]);
+    ben.event("listening").await;
+    anna.event("peer_trusted").await;
+    for directory in ["cleo.data", "anna.data"] {
+        let output = finished(doctor(directory)).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(errors.contains("asking the node that runs"), directory == "anna.data", "{errors}");
+        for word in ["all is well", "✓ 1/1", "hears us by loopback", "trusted"] {
+            assert!(
+                text.contains(word) || (word == "✓ 1/1" && text.contains("✓ 2/2")),
+                "no {word} in {text}"
+            );
+        }
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+}
+
+/// The exit code says that a cause was found, and the text what to do, also when there can be no node at all.
+#[tokio::test]
+async fn the_doctor_names_taken_ports_with_exit_code_3() {
+    let lan = Lan::new();
+    let _held: Vec<_> = lan.ports.iter().map(|&port| UdpSocket::bind(("0.0.0.0", port)).unwrap()).collect();
+    let output = finished(lan.command(&["doctor", "--for", "1s"])).await;
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.matches("\"cause\":\"port_taken\"").count(), 6, "{text}");
+    assert!(text.contains("ss -ulpn"), "{text}");
 }
 
 /// An open network is a choice that the user should know of, once.

@@ -8,12 +8,12 @@ use p2pnet_sim::world::sweep::run_plan;
 use p2pnet_sim::{Crypto, Profile, expand};
 
 const GOLDEN: [(&str, u64, Crypto, &str); 6] = [
-    ("calm", 1, Crypto::Real, "ef047e73b18dbb4bb7fb6c2c7239ed4ffba0fa14a871ab728fd2c330abc5f67d"),
-    ("lan", 2, Crypto::Real, "0321a5efed90488ecd8d9e55d96d47e69902520ccc90fb9ce68022b60e2c0333"),
-    ("wifi", 3, Crypto::Real, "eaae1a1c68c019c179ec5044e2fb7cf15ba776e03af35909de8a5673b120f08f"),
-    ("hostile", 4, Crypto::Real, "94978667e0ee3f3902f394138434ee023f3a0c4e77be197410a000ca909d57fb"),
-    ("hostile", 5, Crypto::Real, "e609d355156328bc8cca001afd1dc0e736d2b871cc161fea15effc364175cc59"),
-    ("hostile", 4, Crypto::Cheap, "9c2a4c89022bdab688ada345444348c0b6e8e00691a8d83089cc495dc6b065a3"),
+    ("calm", 1, Crypto::Real, "3b6c17fe249b669a4dd231e1f53453fb73dbdef4420dc9cde045fd9002084cad"),
+    ("lan", 2, Crypto::Real, "c83c2b146053ff33204d591fedca44dddefa026c571b4c4f83fe754e587fe421"),
+    ("wifi", 3, Crypto::Real, "d2a709a5f12752043fc8361fef168d5fdee4ed5af76ba0a0d9eebd30de0780ac"),
+    ("hostile", 4, Crypto::Real, "e365dfb225700e958cd9889d61e52ec9e20d45dec1a945a1221a3d1a1d477394"),
+    ("hostile", 5, Crypto::Real, "9f436ee009c488cdd3a997c4b692f305a0201a5245034185c23af730bf0476b1"),
+    ("hostile", 4, Crypto::Cheap, "cc00c6eb8633d5c27d0bb5bf78f81b39a409e8648ce7dad5fca3c2bffed65559"),
 ];
 
 #[test]

@@ -81,7 +81,8 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::EventsDoNotAlternate => (&["alternate"], Lan),
         Bug::UntrustedTextAsTrusted => (&["taint"], Hostile),
         Bug::EnhancedBeforeTrust => (&["taint"], Hostile),
-        Bug::FloorsForgotten => (&["no-resurrection", "leavers"], Hostile),
+        // What was forgotten comes back from others, again and again.
+        Bug::FloorsForgotten => (&["no-resurrection", "leavers", "traffic"], Hostile),
         Bug::TextTwice => (&["texts"], Lan),
         Bug::ForgedRecord => (&["provenance"], Hostile),
         Bug::BadBlock => (&["provenance"], Lan),

@@ -9,6 +9,8 @@ pub(crate) enum Failure {
     BadInput(String),
     /// It was tried and did not come about. Exit code 1.
     NotAchieved(String),
+    /// The doctor found what keeps peers from meeting, and has said it. Exit code 3.
+    CauseFound,
     /// The user broke off a transfer. Exit code 130, as shells have it for an interrupted program.
     Interrupted,
     /// Nobody reads standard output any more, so there is nobody to tell: the program ends quietly. Exit code 0,
@@ -25,6 +27,7 @@ impl Failure {
         match self {
             Failure::BadInput(_) => 2,
             Failure::NotAchieved(_) => 1,
+            Failure::CauseFound => 3,
             Failure::Interrupted => 130,
             Failure::OutputClosed { in_transfer } => u8::from(*in_transfer),
         }
@@ -43,7 +46,7 @@ impl Failure {
         match self {
             Failure::BadInput(message) | Failure::NotAchieved(message) => Some(message),
             Failure::Interrupted => Some("interrupted"),
-            Failure::OutputClosed { .. } => None,
+            Failure::CauseFound | Failure::OutputClosed { .. } => None,
         }
     }
 }
@@ -52,6 +55,23 @@ impl Failure {
 impl From<p2pnet::CommandError> for Failure {
     fn from(error: p2pnet::CommandError) -> Failure {
         Failure::NotAchieved(error.to_string())
+    }
+}
+
+/// For a running node that was asked in vain.
+impl From<p2pnet::control::ControlError> for Failure {
+    fn from(error: p2pnet::control::ControlError) -> Failure {
+        Failure::NotAchieved(error.to_string())
+    }
+}
+
+/// For what a running node says of a request.
+impl From<p2pnet::control::Refusal> for Failure {
+    fn from(refusal: p2pnet::control::Refusal) -> Failure {
+        match refusal.kind {
+            p2pnet::control::RefusalKind::BadInput => Failure::BadInput(refusal.message),
+            _ => Failure::NotAchieved(refusal.message),
+        }
     }
 }
 

@@ -126,13 +126,25 @@ pub(crate) enum Word {
     Quiet(&'static str),
 }
 
+impl Word {
+    fn style(self) -> (&'static str, Style) {
+        match self {
+            Word::Good(word) => (word, Style::new().green().bold()),
+            Word::Bad(word) => (word, Style::new().red().bold()),
+            Word::Quiet(word) => (word, Style::new().cyan()),
+        }
+    }
+
+    /// The word as it looks.
+    pub(crate) fn shown(self) -> String {
+        let (word, style) = self.style();
+        word.style(style).to_string()
+    }
+}
+
 /// The whole line: when, what in one word, and the rest.
 pub(crate) fn line(at: Duration, word: Word, rest: &str) -> String {
-    let (word, style) = match word {
-        Word::Good(word) => (word, Style::new().green().bold()),
-        Word::Bad(word) => (word, Style::new().red().bold()),
-        Word::Quiet(word) => (word, Style::new().cyan()),
-    };
+    let (word, style) = word.style();
     if rest.is_empty() {
         return format!("{} {}", format!("{:9.3} s", at.as_secs_f64()).dimmed(), word.style(style));
     }

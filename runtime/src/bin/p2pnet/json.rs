@@ -30,6 +30,13 @@ impl Line {
         self
     }
 
+    /// Anything, as its own JSON.
+    pub(crate) fn value(mut self, key: &str, value: &impl serde::Serialize) -> Line {
+        let value = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+        self.field(key, &text::safe_json(&value));
+        self
+    }
+
     /// A whole number.
     pub(crate) fn number(mut self, key: &str, value: impl Into<u64>) -> Line {
         self.field(key, &value.into().to_string());

@@ -1,6 +1,7 @@
 //! The `p2pnet` program: the library's node on the command line.
 
 mod demo;
+mod doctor;
 mod duration;
 mod failure;
 mod files;
@@ -12,12 +13,14 @@ mod options;
 mod output;
 mod peers;
 mod receive;
+mod running;
 mod secret;
 mod send;
 mod session;
 mod signals;
 mod text;
 mod up;
+mod why;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -56,6 +59,8 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Send(arguments) => send::run(&cli.common, arguments, output).await,
         Command::Receive(arguments) => receive::run(&cli.common, arguments, output).await,
         Command::Peers(arguments) => peers::run(&cli.common, arguments, output).await,
+        Command::Why(arguments) => why::run(&cli.common, arguments, output).await,
+        Command::Doctor(arguments) => doctor::run(&cli.common, arguments, output).await,
         Command::Id => id::run(&cli.common, output).await,
         Command::Secret => secret::run(output),
     }

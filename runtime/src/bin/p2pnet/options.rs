@@ -25,8 +25,9 @@ Examples:
   p2pnet send photo.jpg              ... and on another
   p2pnet up --inbox ~/incoming       stay, and take what trusted peers offer
   p2pnet up --interface lo           on this machine only
+  p2pnet doctor                      why nobody is found, and what to do
 
-Exit codes: 0 done, 1 not achieved, 2 bad input, 130 interrupted send or receive."
+Exit codes: 0 done, 1 not achieved, 2 bad input, 3 the doctor found a cause, 130 interrupted send or receive."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -68,6 +69,10 @@ pub(crate) struct Common {
     /// A peer's address where discovery does not reach; may be given several times
     #[arg(long, global = true, value_name = "HOST:PORT", help_heading = "Common options")]
     pub(crate) peer: Vec<String>,
+    /// While nobody is linked, call every address of the own /24 as well, at most 50 a second; for networks that drop
+    /// broadcasts and multicasts
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub(crate) scan: bool,
     /// Print events as JSON, one object a line
     #[arg(long, global = true, help_heading = "Common options")]
     pub(crate) json: bool,
@@ -88,6 +93,10 @@ pub(crate) enum Command {
     Receive(ReceiveArguments),
     /// Show who is on this LAN
     Peers(PeersArguments),
+    /// Show everything that tells why one peer is linked or not
+    Why(WhyArguments),
+    /// Find out why peers do not meet, and what to do
+    Doctor(DoctorArguments),
     /// Show this node's identity
     Id,
     /// Make a new secret for a network
@@ -160,6 +169,42 @@ pub(crate) struct ReceiveArguments {
 pub(crate) struct PeersArguments {
     /// How long to look
     #[arg(long = "for", value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
+    pub(crate) duration: Duration,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  p2pnet why anna                                  by name, as the node that runs here sees it
+  p2pnet why k3xq7abc --json                       by the beginning of the id, for a program to read
+  p2pnet why anna --interface lo                   on this machine only
+
+If `p2pnet up` runs with this data directory it is asked; otherwise a node of its own looks for --for.")]
+pub(crate) struct WhyArguments {
+    /// The peer: its name, its id, or at least the first 8 characters of it
+    #[arg(value_name = "PEER", value_parser = name)]
+    pub(crate) who: String,
+    /// How long to look, if no node runs
+    #[arg(long = "for", value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
+    pub(crate) duration: Duration,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  p2pnet doctor                                    look at everything for 5 s
+  p2pnet doctor --peer 192.168.1.20:8123           and at a host where a peer should be
+  p2pnet doctor --interface lo --for 2s            on this machine only
+  p2pnet doctor --json                             for a program to read
+
+It sends beacons that ask for an answer, connects to the given addresses, and reads what the system says
+of routes, neighbours, ports and firewalls. It changes nothing. If `p2pnet up` runs with this data directory
+it is asked.
+
+Exit codes: 0 nothing is wrong, 3 a cause was found, 1 and 2 as always.")]
+pub(crate) struct DoctorArguments {
+    /// How long to listen; less than 4s may not tell a silent host from a closed port
+    #[arg(long = "for", value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     pub(crate) duration: Duration,
 }
 

@@ -126,6 +126,15 @@ impl Output {
         self.bars.add(bar)
     }
 
+    /// A line on standard error that changes; invisible where that is no terminal.
+    pub(crate) fn spinner(&self) -> ProgressBar {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        self.bars.add(bar)
+    }
+
     /// The last word: what went wrong, and the exit code.
     pub(crate) fn end(&self, outcome: Result<(), Failure>) -> ExitCode {
         let Err(failure) = outcome else { return ExitCode::SUCCESS };

@@ -1,41 +1,93 @@
 //! `p2pnet peers`: who is on this LAN.
 
+use std::time::Duration;
+
 use owo_colors::OwoColorize;
-use p2pnet::{Event, Level, Node, PeerInfo};
+use p2pnet::control::{Answer, Ask, PeerLine};
+use p2pnet::doctor::level_word;
+use p2pnet::{Event, Node, PeerInfo};
 use tokio::time::{Instant, sleep_until};
 
 use crate::failure::Failure;
 use crate::json::Line;
 use crate::options::{Common, PeersArguments};
 use crate::output::Output;
+use crate::running;
 use crate::session::{self, InUse};
 use crate::signals::Signals;
 use crate::text::escaped;
 
-/// Looks around for a while and prints a table.
+/// Asks the node that runs, or looks around for a while, and prints a table.
 pub(crate) async fn run(
     common: &Common,
     arguments: &PeersArguments,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
+    if common.peer.is_empty()
+        && !common.scan
+        && let Some(mut client) = running::find(common).await?
+    {
+        let mut peers = Vec::new();
+        let take = |answer, _: &mut Output| {
+            if let Answer::Peer(peer) = answer {
+                peers.push(peer);
+            }
+            Ok(())
+        };
+        running::ask(&mut client, &Ask::Peers {}, &mut signals, output, take).await?;
+        return table(peers.iter().map(Row::told).collect(), output);
+    }
     let mut node = session::start(common, None, InUse::BeTemporary, output).await?;
-    let looked = look(&mut node, arguments, &mut signals, output).await;
+    let looked = look(&mut node, arguments.duration, &mut signals, output).await;
     // Saying goodbye empties the list.
     let peers = node.handle().peers().await;
     let left = session::leave(node, &mut signals, output).await;
     looked?;
     left?;
-    table(&peers?, output)
+    table(peers?.iter().map(Row::known).collect(), output)
 }
 
-async fn look(
+/// A line of the table. Everything in it is safe to print.
+struct Row {
+    name: String,
+    id: String,
+    short: String,
+    level: String,
+    addr: Option<String>,
+}
+
+impl Row {
+    fn known(peer: &PeerInfo) -> Row {
+        Row {
+            name: escaped(&peer.name),
+            id: peer.id.to_string(),
+            short: peer.id.short(),
+            level: level_word(peer.level).to_owned(),
+            addr: peer.addr.map(|addr| addr.to_string()),
+        }
+    }
+
+    fn told(peer: &PeerLine) -> Row {
+        let id = escaped(&peer.peer);
+        Row {
+            name: escaped(&peer.name),
+            short: id.chars().take(8).collect(),
+            id,
+            level: escaped(&peer.level),
+            addr: peer.addr.as_deref().map(escaped),
+        }
+    }
+}
+
+/// Looks around for so long.
+pub(crate) async fn look(
     node: &mut Node,
-    arguments: &PeersArguments,
+    duration: Duration,
     signals: &mut Signals,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let end = Instant::now() + arguments.duration;
+    let end = Instant::now() + duration;
     loop {
         tokio::select! {
             biased;
@@ -55,38 +107,22 @@ async fn look(
     }
 }
 
-fn table(peers: &[PeerInfo], output: &Output) -> Result<(), Failure> {
-    let mut rows: Vec<_> = peers
-        .iter()
-        .map(|peer| (level(peer.level), escaped(&peer.name), peer.id, peer.addr.map(|addr| addr.to_string())))
-        .collect();
-    rows.sort_by(|a, b| (&a.1, a.2).cmp(&(&b.1, b.2)));
+fn table(mut rows: Vec<Row>, output: &Output) -> Result<(), Failure> {
+    rows.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     if rows.is_empty() {
         return output.line("nobody else is here");
     }
-    let width = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or_default().clamp(4, 40);
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().clamp(4, 40);
     let head = format!("{:width$}  {:8}  {:9}  ADDRESS", "NAME", "ID", "STATE");
     output.line(&head.bold().to_string())?;
-    for (level, name, id, addr) in &rows {
+    for Row { name, id, short, level, addr } in &rows {
         output.object(|at| {
-            let line = Line::new("peer", at).text("peer", &id.to_string()).text("name", name);
+            let line = Line::new("peer", at).text("peer", id).text("name", name);
             line.text("level", level).maybe("addr", addr.as_deref())
         })?;
         let state = format!("{level:9}");
-        let state = if *level == "trusted" { state.green().to_string() } else { state };
-        output.line(&format!(
-            "{name:width$}  {}  {state}  {}",
-            id.short(),
-            addr.as_deref().unwrap_or("-")
-        ))?;
+        let state = if level == "trusted" { state.green().to_string() } else { state };
+        output.line(&format!("{name:width$}  {short}  {state}  {}", addr.as_deref().unwrap_or("-")))?;
     }
     Ok(())
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Known => "known",
-        Level::Connected => "connected",
-        Level::Trusted => "trusted",
-    }
 }

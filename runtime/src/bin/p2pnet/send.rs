@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use p2pnet::control::{Answer, Ask, Client};
 use p2pnet::engine::{MAX_TEXT, TextError};
 use p2pnet::{CommandError, ContentId, Event, LeaveReason, Node, NodeHandle, PeerId, Source};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -14,6 +15,7 @@ use crate::human::Word;
 use crate::json::Line;
 use crate::options::{Common, SendArguments};
 use crate::output::Output;
+use crate::running;
 use crate::session::{self, InUse};
 use crate::signals::Signals;
 use crate::text::escaped;
@@ -34,10 +36,67 @@ pub(crate) async fn run(
         )));
     }
     let mut signals = Signals::new()?;
+    if common.peer.is_empty()
+        && !common.scan
+        && let Some(mut client) = running::find(common).await?
+    {
+        let sent = send_by(&mut client, arguments, &mut signals, output).await;
+        return sent.map_err(Failure::in_transfer);
+    }
     let mut node = session::start(common, None, InUse::BeTemporary, output).await?;
     let sent = send(&mut node, arguments, &mut signals, output).await;
     let left = session::leave(node, &mut signals, output).await;
     sent.and(left).map_err(Failure::in_transfer)
+}
+
+/// Has the node that runs deliver.
+async fn send_by(
+    client: &mut Client,
+    arguments: &SendArguments,
+    signals: &mut Signals,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let timeout_ms = u64::try_from(arguments.timeout.as_millis()).unwrap_or(u64::MAX);
+    for path in &arguments.files {
+        let wrong = |why: String| Failure::BadInput(format!("cannot send {}: {why}", path.display()));
+        let whole = std::fs::canonicalize(path).map_err(|error| wrong(error.to_string()))?;
+        if whole.to_str().is_none() {
+            return Err(wrong("a node that runs takes only paths that are text; stop it first".into()));
+        }
+        let ask = Ask::SendFile { to: arguments.to.clone(), path: whole, timeout_ms };
+        let name = escaped(&files::name(path));
+        let mut content = String::new();
+        let tell = |answer, output: &mut Output| match answer {
+            Answer::Content { hash, .. } => {
+                content = hash;
+                Ok(())
+            }
+            Answer::Delivered(peer) => {
+                let object =
+                    |at| Line::new("content_delivered", at).text("hash", &content).text("to", &peer.peer);
+                output.tell(object, Word::Good("delivered"), &format!("{name} to {}", running::who(&peer)))
+            }
+            Answer::Declined(peer) => {
+                let object =
+                    |at| Line::new("content_declined", at).text("hash", &content).text("to", &peer.peer);
+                output.tell(object, Word::Quiet("declined"), &format!("{name} by {}", running::who(&peer)))
+            }
+            _ => Ok(()),
+        };
+        running::ask(client, &ask, signals, output, tell).await?;
+    }
+    if let Some(text) = &arguments.text {
+        let ask = Ask::SendText { to: arguments.to.clone(), text: text.clone(), timeout_ms };
+        let tell = |answer, output: &mut Output| match answer {
+            Answer::Delivered(peer) => {
+                let object = |at| Line::new("text_delivered", at).text("to", &peer.peer);
+                output.tell(object, Word::Good("delivered"), &format!("text to {}", running::who(&peer)))
+            }
+            _ => Ok(()),
+        };
+        running::ask(client, &ask, signals, output, tell).await?;
+    }
+    Ok(())
 }
 
 async fn send(

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, StartError};
+use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, Rung, StartError};
 
 use crate::failure::Failure;
 use crate::human::Word;
@@ -19,6 +19,9 @@ use crate::text;
 /// How long saying goodbye may take: with the rest, the program ends within 2 s.
 const LEAVE_WITHIN: Duration = Duration::from_millis(1600);
 
+/// Addresses that `--scan` calls in a second.
+const SCANNED_A_SECOND: u32 = 50;
+
 /// What to do when another node uses the default data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InUse {
@@ -28,6 +31,30 @@ pub(crate) enum InUse {
     BeTemporary,
 }
 
+/// Why there is no node.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// The node itself says why.
+    Node(StartError),
+    /// It did not come to that.
+    Before(Failure),
+}
+
+impl From<Failure> for NotStarted {
+    fn from(failure: Failure) -> NotStarted {
+        NotStarted::Before(failure)
+    }
+}
+
+impl From<NotStarted> for Failure {
+    fn from(not_started: NotStarted) -> Failure {
+        match not_started {
+            NotStarted::Node(error) => failure(error),
+            NotStarted::Before(failure) => failure,
+        }
+    }
+}
+
 /// Starts a node. Received files go to `inbox`.
 pub(crate) async fn start(
     common: &Common,
@@ -35,14 +62,22 @@ pub(crate) async fn start(
     in_use: InUse,
     output: &mut Output,
 ) -> Result<Node, Failure> {
+    Ok(try_start(common, inbox, in_use, output).await?)
+}
+
+/// Starts a node, for who is interested in why it cannot.
+pub(crate) async fn try_start(
+    common: &Common,
+    inbox: Option<&Path>,
+    in_use: InUse,
+    output: &mut Output,
+) -> Result<Node, NotStarted> {
     output.set_network(&common.network);
     let dir = data_dir(common)?;
     let secret = common.secret_file.as_deref().map(secret::read).transpose()?;
     let peers = resolve(&common.peer).await?;
     let describe = || {
-        let mut builder = Node::builder(common.name.clone().unwrap_or_else(host_name))
-            .network(&common.network)
-            .ports(common.ports.as_slice());
+        let mut builder = Node::builder(name(common)).network(&common.network).ports(common.ports.as_slice());
         if !common.interface.is_empty() {
             builder = builder.interfaces(common.interface.iter().cloned());
         }
@@ -54,6 +89,9 @@ pub(crate) async fn start(
             Some(Secret::Passphrase(passphrase)) => builder = builder.passphrase(passphrase.as_str()),
             None => {}
         }
+        if common.scan {
+            builder = builder.config(|config| config.ladder[Rung::Scan] = SCANNED_A_SECOND);
+        }
         peers.iter().fold(builder, |builder, peer| builder.peer(*peer))
     };
     let first_start = matches!(DiskStore::stored_identity(&dir), Ok(None));
@@ -61,9 +99,9 @@ pub(crate) async fn start(
     let node = match start_one(describe().data_dir(&dir)).await {
         Err(StartError::DataDir(DiskStoreError::InUse { .. })) if temporary_allowed => {
             output.remark("another p2pnet uses your identity, so this one has a temporary identity");
-            start_one(describe()).await.map_err(failure)?
+            start_one(describe()).await.map_err(NotStarted::Node)?
         }
-        started => started.map_err(failure)?,
+        started => started.map_err(NotStarted::Node)?,
     };
     if first_start && secret.is_none() {
         output.remark(&format!(
@@ -78,12 +116,17 @@ pub(crate) async fn start(
 pub(crate) async fn leave(node: Node, signals: &mut Signals, output: &Output) -> Result<(), Failure> {
     // Also when nobody listens any more, the peers should hear it.
     let told = output.tell(|at| Line::new("leaving", at), Word::Quiet("leaving"), "");
+    leave_quietly(node, signals).await;
+    told
+}
+
+/// The same, where it is nobody's business here.
+pub(crate) async fn leave_quietly(node: Node, signals: &mut Signals) {
     tokio::select! {
         biased;
         () = signals.stop() => {}
         _ = tokio::time::timeout(LEAVE_WITHIN, node.shutdown()) => {}
     }
-    told
 }
 
 /// The data directory to use.
@@ -121,6 +164,11 @@ fn failure(error: StartError) -> Failure {
     }
 }
 
+/// The name that the node has.
+pub(crate) fn name(common: &Common) -> String {
+    common.name.clone().unwrap_or_else(host_name)
+}
+
 /// The host's name, in the form that a node's name must have.
 fn host_name() -> String {
     let name = gethostname::gethostname().to_string_lossy().into_owned();
@@ -130,7 +178,7 @@ fn host_name() -> String {
 }
 
 /// The addresses of peers given by hand.
-async fn resolve(peers: &[String]) -> Result<Vec<SocketAddr>, Failure> {
+pub(crate) async fn resolve(peers: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let mut addresses = Vec::new();
     for peer in peers {
         let wrong =

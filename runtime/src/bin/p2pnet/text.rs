@@ -20,9 +20,13 @@ pub(crate) fn escaped(text: &str) -> String {
 
 /// `text` as a JSON string in which those characters are escaped too.
 pub(crate) fn json(text: &str) -> String {
-    let quoted = serde_json::Value::from(text).to_string();
-    let mut shown = String::with_capacity(quoted.len());
-    for c in quoted.chars() {
+    safe_json(&serde_json::Value::from(text).to_string())
+}
+
+/// JSON on one line, in whose strings those characters are escaped too: they can be nowhere else.
+pub(crate) fn safe_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
         if is_obeyed(c) {
             // All of them are below U+10000: no surrogates.
             let _ = write!(shown, "\\u{:04x}", u32::from(c));
@@ -36,6 +40,22 @@ pub(crate) fn json(text: &str) -> String {
 /// A name with the short id that tells its bearer from others of that name.
 pub(crate) fn who(name: &str, id: &PeerId) -> String {
     format!("{} ({})", escaped(name), id.short())
+}
+
+/// A span of time for people: `0.3 s`, `12 s`, `5 min`, `3 h`, `2 d`.
+pub(crate) fn span(millis: u64) -> String {
+    match millis / 1000 {
+        0..=9 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        seconds @ 10..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds @ 7200..=172_799 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86400),
+    }
+}
+
+/// How long ago something was, for people.
+pub(crate) fn ago(millis: u64) -> String {
+    format!("{} ago", span(millis))
 }
 
 /// A size for people: `16.0 MiB`.
@@ -83,6 +103,13 @@ mod tests {
             assert!(!line.chars().any(is_obeyed), "{line}");
             assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
         }
+    }
+
+    /// A glance must do.
+    #[test]
+    fn spans_pick_their_unit() {
+        let spans = [0, 250, 9_999, 10_000, 119_999, 120_000, 7_200_000, 400_000_000].map(span);
+        assert_eq!(spans, ["0.0 s", "0.2 s", "9.9 s", "10 s", "119 s", "2 min", "2 h", "4 d"]);
     }
 
     /// Sizes never show four digits before the point.

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
+use p2pnet::control::Server;
 use p2pnet::{CommandError, ContentId, Event, Node, Source};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -12,6 +13,7 @@ use crate::files;
 use crate::incoming::Incoming;
 use crate::options::{Common, UpArguments};
 use crate::output::Output;
+use crate::running;
 use crate::session::{self, InUse};
 use crate::signals::Signals;
 
@@ -25,13 +27,17 @@ pub(crate) async fn run(
     let inbox = arguments.inbox.as_deref().map(files::prepare_inbox).transpose()?;
     let mut signals = Signals::new()?;
     let mut node = session::start(common, inbox.as_deref(), InUse::Refuse, output).await?;
-    let ended = serve(&mut node, arguments, &mut signals, output).await;
+    let control = running::serve(common, &node, output);
+    let ended = serve(&mut node, control.as_ref(), arguments, &mut signals, output).await;
+    // Nobody can be told anything any more.
+    drop(control);
     let left = session::leave(node, &mut signals, output).await;
     ended.and(left)
 }
 
 async fn serve(
     node: &mut Node,
+    control: Option<&Server>,
     arguments: &UpArguments,
     signals: &mut Signals,
     output: &mut Output,
@@ -39,6 +45,9 @@ async fn serve(
     // Hashing takes its time; the node is there meanwhile.
     let mut shares: JoinSet<(String, Result<ContentId, CommandError>)> = JoinSet::new();
     for path in &arguments.share {
+        if let Some(control) = control {
+            control.contents().sharing();
+        }
         let (handle, path, name) = (node.handle(), path.clone(), files::name(path));
         shares.spawn(async move { (name, handle.share(Source::File(path)).await) });
     }
@@ -60,6 +69,9 @@ async fn serve(
             () = over => return Ok(()),
             Some(shared) = shares.join_next(), if !shares.is_empty() => {
                 let (name, result) = shared.map_err(|error| Failure::NotAchieved(error.to_string()))?;
+                if let Some(control) = control {
+                    control.contents().shared(result.as_ref().ok().copied());
+                }
                 let content = result.map_err(|error| Failure::NotAchieved(format!("cannot share {name}: {error}")))?;
                 output.learn_content(content, name);
             }
@@ -69,6 +81,9 @@ async fn serve(
             event = node.next_event() => {
                 let event = event.ok_or_else(session::stopped)?;
                 incoming.ended(&event);
+                if let Some(control) = control {
+                    control.tell(&event);
+                }
                 output.event(&event)?;
                 if let Event::ContentOffered { manifest, .. } = &event {
                     if arguments.inbox.is_some() {
