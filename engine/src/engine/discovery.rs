@@ -230,17 +230,26 @@ impl Engine {
         let Some(heard) = known.heard.first().filter(|heard| now.since(heard.at) < ASK_WITHIN) else {
             return;
         };
-        let destination = heard.address;
-        let Some(interface) = interface_of(&self.interfaces, destination.ip()) else { return };
+        let address = heard.address;
         let recently = known.asked_to_dial_us.is_some_and(|asked| now.since(asked) < ASK_AGAIN);
-        if recently || !self.discovery.asks.take(now, 1) {
-            return;
+        if !recently
+            && self.ask_there(address)
+            && let Some(known) = self.peers.get_mut(&peer)
+        {
+            known.asked_to_dial_us = Some(now);
         }
-        known.asked_to_dial_us = Some(now);
+    }
+
+    /// Asks whoever is at an address of our own subnets to dial us; says whether it was asked.
+    pub(super) fn ask_there(&mut self, address: SocketAddr) -> bool {
+        let Some(interface) = interface_of(&self.interfaces, address.ip()) else { return false };
+        if !self.discovery.asks.take(self.now, 1) {
+            return false;
+        }
         mark!(self, AskedToBeDialled);
-        let flags = BeaconFlags::ANNOUNCE.with(BeaconFlags::DIAL_ME);
+        let flags = BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT).with(BeaconFlags::DIAL_ME);
         let datagram = self.sealed_beacon(flags, Way::by(Rung::Unicast));
-        self.send_by(Rung::Unicast, interface, destination, &datagram);
+        self.send_by(Rung::Unicast, interface, address, &datagram)
     }
 
     // ---- Receiving ----

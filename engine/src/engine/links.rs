@@ -108,11 +108,17 @@ impl Engine {
     /// nobody is asked.
     pub(super) fn dial_failed(&mut self, id: LinkId, failure: DialFailure) {
         self.stats.dials_failed += 1;
-        let peer = self.links.get(&id).and_then(|link| link.peer);
+        let Some(link) = self.links.get(&id) else { return };
+        let (peer, target) = (link.peer, link.target);
         self.dial_ended(peer, id, failure.into());
         self.forget_link(id, LeaveReason::Lost);
-        if let Some(peer) = peer.filter(|_| failure != DialFailure::Refused) {
+        if failure == DialFailure::Refused {
+            return;
+        }
+        if let Some(peer) = peer {
             self.ask_to_dial_us(peer);
+        } else if let Some(target) = target {
+            self.ask_there(target);
         }
     }
 
