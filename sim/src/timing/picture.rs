@@ -192,12 +192,7 @@ impl<'a> Picture<'a> {
         type Figure = (&'static str, &'static str, fn(&Row) -> f64, Option<f64>);
         let figures: [Figure; 3] = [
             ("datagrams a second", "whole LAN, steady state", |row| row.datagrams_a_second, Some(15.0)),
-            (
-                "datagrams in the worst second",
-                "all start at once",
-                |row| row.peak_datagrams as f64,
-                None,
-            ),
+            ("datagrams in the worst second", "all start at once", |row| row.peak_datagrams as f64, None),
             ("dials in the worst second", "all start at once", |row| row.peak_dials as f64, None),
         ];
         let (names, nodes) = (self.names.clone(), self.nodes.clone());
