@@ -28,7 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long after the last change the steady state begins, and how long it is looked at.
 const SETTLED: Duration = Duration::from_secs(150);
-const STEADY: Duration = Duration::from_secs(60);
+const STEADY: Duration = Duration::from_secs(300);
 
 /// How the nodes of a LAN come to be able to hear each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

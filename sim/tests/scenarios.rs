@@ -29,7 +29,7 @@ fn bite(name: &str) -> &'static [FaultKind] {
         "s19-sleep" => &[FaultKind::Sleep],
         "s20-swapped-addresses" => &[FaultKind::AddressSwap],
         "partition-heal" => &[FaultKind::Partition],
-        "lossy-lan" => &[FaultKind::Loss, FaultKind::Duplication],
+        "lossy-lan" => &[FaultKind::Loss],
         _ => &[],
     }
 }

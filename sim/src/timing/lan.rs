@@ -19,6 +19,8 @@ const INTERFACE: InterfaceId = InterfaceId(1);
 /// as if it had all the links that it may have. What a thousand nodes dial again and again, to no avail, would cost more
 /// than all their beacons.
 const DIALS_FOR: Duration = Duration::from_millis(300);
+/// Whoever parted dials again after 30 s at the earliest (engine/links.rs).
+const PARTS_EVERY: Duration = Duration::from_secs(29);
 /// What a datagram takes to all who hear it: a switch sends the copies out at the same time.
 const LATENCY: Duration = Duration::from_micros(100);
 const JITTER_NANOS: u64 = 200_000;
@@ -234,6 +236,7 @@ impl Lan {
         for peer in peers {
             engine.disconnect(self.now, peer);
         }
+        self.schedule.push(self.now + PARTS_EVERY, CLASS_OTHER, 0, Happening::Part(i));
         self.drain(i);
     }
 
