@@ -120,6 +120,7 @@ pub async fn examine(
     }
 
     let mut through = Through::new();
+    let mut probed = false;
     let mut next_probe = started + FIRST_PROBE.min(request.listen / 4);
     loop {
         let survey = node.survey(BTreeMap::new()).await?;
@@ -148,8 +149,9 @@ pub async fn examine(
             break;
         }
         // The last one must have time to be answered.
-        if now >= next_probe && (next_probe < end - PROBE_EVERY || through.is_empty()) {
+        if now >= next_probe && (!probed || now + PROBE_EVERY <= end) {
             node.probe().await?;
+            probed = true;
             next_probe = now + PROBE_EVERY;
         }
         sleep_until((now + LOOK_EVERY).min(end)).await;
