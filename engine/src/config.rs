@@ -109,7 +109,7 @@ impl Config {
             max_peers: 1024,
             max_links: 32,
             max_half_open: 64,
-            max_dials: 4,
+            max_dials: 8,
             max_queued: 2 << 20,
             max_texts: 64,
             max_contents: 256,

@@ -144,4 +144,10 @@ pub enum Event {
         /// The version that it speaks.
         version: u8,
     },
+    /// Another program runs under this node's key, most likely from a copy of its data directory: one of the two needs
+    /// a data directory of its own.
+    IdentityShared {
+        /// Where its beacons come from.
+        addr: SocketAddr,
+    },
 }

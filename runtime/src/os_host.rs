@@ -107,12 +107,11 @@ fn interface(index: u32, entries: &[if_addrs::Interface]) -> Option<Interface> {
     if facts.bridge_port && entries.iter().all(|entry| entry.ip().is_ipv6()) {
         return None;
     }
-    let address = |entry: &if_addrs::Interface| {
-        let prefix = match &entry.addr {
-            IfAddr::V4(addr) => addr.prefixlen,
-            IfAddr::V6(addr) => addr.prefixlen,
-        };
-        InterfaceAddr { ip: entry.ip(), prefix }
+    let address = |entry: &if_addrs::Interface| match &entry.addr {
+        IfAddr::V4(addr) => InterfaceAddr { ip: addr.ip.into(), prefix: addr.prefixlen },
+        IfAddr::V6(addr) => {
+            InterfaceAddr { ip: sys::without_embedded_scope(addr.ip).into(), prefix: addr.prefixlen }
+        }
     };
     // The system lists them in no promised order, and another order is no change.
     let mut addrs: Vec<_> = entries.iter().map(address).collect();

@@ -15,7 +15,8 @@ use p2pnet_engine::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Sockets.
+/// Sockets. What is bound on an interface works for IPv4 and for IPv6, as far as the interface has addresses of them;
+/// one that fails does not keep the other from working.
 pub trait Net: Send + Sync + 'static {
     /// A bound datagram socket.
     type Udp: Udp;

@@ -2,6 +2,7 @@
 //! never ran.
 
 use std::io;
+use std::net::Ipv6Addr;
 
 use p2pnet_engine::Interface;
 use socket2::Socket;
@@ -67,6 +68,15 @@ pub(crate) fn only_joined_groups_v6(socket: &Socket) -> io::Result<()> {
     socket.set_multicast_all_v6(false)?;
     let _ = socket;
     Ok(())
+}
+
+/// An IPv6 address as the system lists it, without the interface's number that Apple's systems put into link-local ones.
+pub(crate) fn without_embedded_scope(ip: Ipv6Addr) -> Ipv6Addr {
+    if cfg!(target_vendor = "apple") && ip.is_unicast_link_local() {
+        Ipv6Addr::from_bits(ip.to_bits() & !(0xffff << 96))
+    } else {
+        ip
+    }
 }
 
 /// Has the system take no more of a stream than it can send soon. Elsewhere than on Linux, Android and Apple's systems

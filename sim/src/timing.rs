@@ -1,9 +1,10 @@
 //! How soon nodes of one LAN find each other by their beacons, and what that costs, for each cadence, size and loss.
 //!
 //! Real engines with cheap crypto on one broadcast domain. Only datagrams are carried. Dials are never answered, as
-//! where a filter eats them: no link comes up, so nobody learns of a peer but by a beacon, and what is dialled again
-//! is bounded by the engine's own limit of dials in flight instead of by how fast something refuses them. Virtual time:
-//! the figures are the same on every machine and for any number of threads.
+//! where a filter eats them: no link comes up, so nobody learns of a peer but by a beacon, and how many are dialled is
+//! bounded by the engine's own limit of dials in flight instead of by how fast something refuses them. Where links come
+//! up, whoever has found one peer has the others of it. Virtual time: the figures are the same on every machine and for
+//! any number of threads.
 
 mod lan;
 mod picture;
@@ -70,10 +71,8 @@ pub fn cadences() -> Vec<(&'static str, Cadence)> {
     let all = [
         ("constant-5s", Cadence::Constant { interval: seconds(5) }),
         ("constant-10s", Cadence::Constant { interval: seconds(10) }),
-        (
-            "sine-1s-20s",
-            Cadence::Sine { fastest: seconds(1), slowest: seconds(20), period: seconds(120) },
-        ),
+        ("trickle-1s-64s-k4", Cadence::Trickle { fastest: seconds(1), slowest: seconds(64), redundancy: 4 }),
+        ("sine-1s-20s", Cadence::Sine { fastest: seconds(1), slowest: seconds(20), period: seconds(120) }),
     ];
     let (default, others): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|(_, cadence)| *cadence == Cadence::default());
@@ -104,8 +103,9 @@ pub struct Run {
     pub missed: u64,
     /// Datagrams that the whole LAN sent in the steady state, and their bytes with the headers of IP and UDP.
     pub steady: Traffic,
-    /// The most datagrams that the whole LAN sent in one second, and the most dials that began in one.
+    /// The most datagrams that the whole LAN sent in one second.
     pub peak_datagrams: u64,
+    /// The most dials that began in one second.
     pub peak_dials: u64,
 }
 

@@ -7,6 +7,7 @@ pub mod coverage;
 mod damage;
 mod disk;
 mod expand;
+mod expand_discovery;
 mod expand_more;
 pub mod faults;
 mod intruders;

@@ -247,7 +247,9 @@ impl Engine {
             self.set_timer(TimerKey::Dial(peer), STAGGER);
             return;
         }
-        known.redial.next_address = 0;
+        if room {
+            known.redial.next_address = 0;
+        }
         known.redial.not_before = now + SHORTEST_GAP;
         let live = known.heard.iter().any(|heard| now.since(heard.at) < LIVE);
         let delay = known.redial.next_delay(now, live);

@@ -166,6 +166,7 @@ impl Contents {
             EngineEvent::ContentDelivered { content, to } => Event::ContentDelivered { content, to },
             EngineEvent::ContentDeclined { content, to } => Event::ContentDeclined { content, to },
             EngineEvent::IncompatiblePeer { addr, version } => Event::IncompatiblePeer { addr, version },
+            EngineEvent::IdentityShared { addr } => Event::IdentityShared { addr },
             _ => return None,
         })
     }

@@ -143,6 +143,11 @@ impl Program {
         self.lines.iter().skip(mark).any(wanted)
     }
 
+    /// Whether its log says this.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        fs::read_to_string(&self.log).is_ok_and(|log| log.contains(text))
+    }
+
     /// The number of the process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -15,6 +15,10 @@ use crate::schedule::Schedule;
 
 const PORT: u16 = 7000;
 const INTERFACE: InterfaceId = InterfaceId(1);
+/// How long a node that starts dials whom it hears. Then it parts from all of them, and from whomever it dials later:
+/// as if it had all the links that it may have. What a thousand nodes dial again and again, to no avail, would cost more
+/// than all their beacons.
+const DIALS_FOR: Duration = Duration::from_secs(1);
 /// What a datagram takes to all who hear it: a switch sends the copies out at the same time.
 const LATENCY: Duration = Duration::from_micros(100);
 const JITTER_NANOS: u64 = 200_000;
@@ -28,7 +32,15 @@ const CLASS_OTHER: u8 = 1;
 enum Happening {
     Start(usize),
     Wake(usize),
-    Datagram { from: usize, to: Option<usize>, source: SocketAddr, number: u64, bytes: Vec<u8> },
+    /// A node gives up on links.
+    Part(usize),
+    Datagram {
+        from: usize,
+        to: Option<usize>,
+        source: SocketAddr,
+        number: u64,
+        bytes: Vec<u8>,
+    },
     /// The two halves are one from now on.
     Join,
 }
@@ -38,6 +50,8 @@ struct Node {
     peer: PeerId,
     /// The next wake on the heap, at or before what the engine wants.
     wake: Option<Timestamp>,
+    /// Whether it has given up on links: see [`DIALS_FOR`].
+    parts: bool,
 }
 
 pub(super) struct Lan {
@@ -68,7 +82,7 @@ impl Lan {
         assert!((2..=4000).contains(&case.nodes), "2 to 4000 nodes, not {}", case.nodes);
         let node = |i: usize| {
             let identity = Identity::cheap(seed_bytes(seed, &format!("timing identity {i}")));
-            Node { engine: None, peer: identity.peer_id(), wake: None }
+            Node { engine: None, peer: identity.peer_id(), wake: None, parts: false }
         };
         let nodes: Vec<Node> = (0..case.nodes).map(node).collect();
         let index = nodes.iter().enumerate().map(|(i, node)| (node.peer, i)).collect();
@@ -97,7 +111,8 @@ impl Lan {
     /// Schedules who starts when.
     fn plan(&mut self) {
         let nodes = self.case.nodes;
-        let within = |domain, entity, nanos| Duration::from_nanos(scale(roll(self.seed, domain, entity, 0), nanos));
+        let within =
+            |domain, entity, nanos| Duration::from_nanos(scale(roll(self.seed, domain, entity, 0), nanos));
         let second = 1_000_000_000;
         let mut starts = vec![Duration::ZERO; nodes];
         match self.case.start {
@@ -154,7 +169,10 @@ impl Lan {
         Run {
             found: self.found,
             missed,
-            steady: Traffic { datagrams: self.datagrams - before.datagrams, bytes: self.bytes - before.bytes },
+            steady: Traffic {
+                datagrams: self.datagrams - before.datagrams,
+                bytes: self.bytes - before.bytes,
+            },
             peak_datagrams: self.peak.0,
             peak_dials: self.peak.1,
         }
@@ -170,6 +188,7 @@ impl Lan {
         match next.happening {
             Happening::Start(i) => self.start(i),
             Happening::Wake(i) => self.wake(i),
+            Happening::Part(i) => self.part(i),
             Happening::Datagram { from, to, source, number, bytes } => {
                 let all = to.map_or(0..self.nodes.len(), |to| to..to + 1);
                 for to in all {
@@ -204,6 +223,17 @@ impl Lan {
         };
         engine.handle_interfaces(self.now, &[interface]);
         self.nodes[i].engine = Some(engine);
+        self.schedule.push(self.now + DIALS_FOR, CLASS_OTHER, 0, Happening::Part(i));
+        self.drain(i);
+    }
+
+    fn part(&mut self, i: usize) {
+        self.nodes[i].parts = true;
+        let Some(engine) = &mut self.nodes[i].engine else { return };
+        let peers: Vec<PeerId> = engine.peers().map(|peer| peer.id).collect();
+        for peer in peers {
+            engine.disconnect(self.now, peer);
+        }
         self.drain(i);
     }
 
@@ -244,9 +274,10 @@ impl Lan {
         loop {
             let Some(engine) = &mut self.nodes[i].engine else { break };
             if let Some(action) = engine.poll_action() {
-                if let Action::Dial { .. } = action {
+                if let Action::Dial { address, .. } = action {
                     self.turn_second(now.as_nanos() / 1_000_000_000);
                     self.second.2 += 1;
+                    self.part_from(i, address);
                 }
             } else if let Some(transmit) = engine.poll_transmit(&mut buffer) {
                 self.send(i, transmit, &buffer);
@@ -260,6 +291,14 @@ impl Lan {
         }
         self.buffer = buffer;
         self.reschedule(i);
+    }
+
+    fn part_from(&mut self, i: usize, address: SocketAddr) {
+        let Some(other) = self.node_at(address.ip()).filter(|_| self.nodes[i].parts) else { return };
+        let (now, peer) = (self.now, self.nodes[other].peer);
+        if let Some(engine) = &mut self.nodes[i].engine {
+            engine.disconnect(now, peer);
+        }
     }
 
     fn finds(&mut self, i: usize, peer: &PeerId) {

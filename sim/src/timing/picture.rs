@@ -191,7 +191,12 @@ impl<'a> Picture<'a> {
         type Figure = (&'static str, &'static str, fn(&Row) -> f64, Option<f64>);
         let figures: [Figure; 3] = [
             ("datagrams a second", "whole LAN, steady state", |row| row.datagrams_a_second, Some(15.0)),
-            ("datagrams in the worst second", "whole LAN, all start at once", |row| row.peak_datagrams as f64, None),
+            (
+                "datagrams in the worst second",
+                "whole LAN, all start at once",
+                |row| row.peak_datagrams as f64,
+                None,
+            ),
             ("dials in the worst second", "whole LAN, all start at once", |row| row.peak_dials as f64, None),
         ];
         let (names, nodes) = (self.names.clone(), self.nodes.clone());
@@ -224,7 +229,8 @@ impl<'a> Picture<'a> {
             let values = rows.iter().map(|row| of(row).max(0.1)).chain(budget);
             let (least, most) = values.fold((f64::MAX, 1.0f64), |(a, b), value| (a.min(value), b.max(value)));
             let (low, high) = (least.log10().floor(), most.log10().ceil().max(least.log10().floor() + 1.0));
-            let y_of = |value: f64| bottom - 10.0 - (value.max(0.1).log10() - low) / (high - low) * (height - 20.0);
+            let y_of =
+                |value: f64| bottom - 10.0 - (value.max(0.1).log10() - low) / (high - low) * (height - 20.0);
             let span = |i: usize| left + 34.0 + (width - 50.0) * i as f64 / (nodes.len().max(2) - 1) as f64;
             #[expect(clippy::cast_possible_truncation, reason = "a handful of decades")]
             for exponent in low as i32..=high as i32 {

@@ -62,11 +62,6 @@ impl Samples {
         });
         found.map(|(&micros, _)| Duration::from_micros(micros))
     }
-
-    /// Each time with how many were so long, the shortest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        self.counts.iter().map(|(&micros, &count)| (Duration::from_micros(micros), count))
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use p2pnet_engine::{Config, Timestamp};
+use p2pnet_engine::{Config, InterfaceKind, Timestamp};
 
 use crate::draws::seed_bytes;
 
@@ -30,17 +30,35 @@ pub(super) fn make_small(config: &mut Config) {
 pub(super) fn hosts(plan: &Plan) -> Vec<Host> {
     let host = |(i, host): (usize, &HostPlan)| Host {
         name: host.name.clone(),
-        clock: Clock { offset: Duration::from_millis(host.clock_offset_ms), drift_ppm: host.clock_drift_ppm },
+        clock: Clock {
+            offset: Duration::from_millis(host.clock_offset_ms),
+            drift_ppm: host.clock_drift_ppm,
+            stood: Duration::ZERO,
+        },
         interfaces: host
             .lans
             .iter()
             .filter_map(|lan| plan.lan(lan))
-            .map(|lan| NetworkInterface { lan, number: u16::try_from(i + 1).unwrap_or(1), up: true })
+            .map(|lan| NetworkInterface {
+                lan,
+                number: u16::try_from(i + 1).unwrap_or(1),
+                up: true,
+                kind: match &plan.lan[lan].name {
+                    name if host.bridges.contains(name) => InterfaceKind::Virtual,
+                    name if host.tunnels.contains(name) => InterfaceKind::Tunnel,
+                    _ => InterfaceKind::Lan,
+                },
+                ipv4: plan.lan[lan].ipv4,
+                ipv6: plan.lan[lan].ipv6,
+            })
             .collect(),
         nodes: Vec::new(),
         up: true,
         refuses: false,
         moves: 0,
+        firewall: host.firewall,
+        asked: BTreeMap::new(),
+        asleep: None,
     };
     plan.host.iter().enumerate().map(host).collect()
 }
@@ -51,6 +69,7 @@ pub(super) fn lans(plan: &Plan, hosts: &[Host]) -> Vec<Lan> {
         hosts: (0..hosts.len()).filter(|&host| hosts[host].interface(i).is_some()).collect(),
         isolated: lan.isolated.iter().filter_map(|host| plan.host(host)).collect(),
         mtu: lan.mtu,
+        drops: lan.drops.clone(),
         broadcast_faults: u32::from(!lan.broadcast),
         multicast_faults: u32::from(!lan.multicast),
         overheard: Vec::new(),

@@ -1,6 +1,7 @@
 //! What must hold in every run. One module a check.
 
 mod alternate;
+mod apart;
 mod bounds;
 mod discovery;
 mod links;
@@ -112,6 +113,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(traffic::Traffic::default()),
         Box::new(one_link::OneLink::default()),
         Box::new(quiet::Quiet::default()),
+        Box::new(apart::Apart::default()),
         Box::new(discovery::Discovery),
         Box::new(links::Links),
         Box::new(records::Records),
@@ -121,7 +123,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
 }
 
 /// Every check by its id, with its class and the sentence that it stands for.
-pub const SENTENCES: [(&str, Class, &str); 16] = [
+pub const SENTENCES: [(&str, Class, &str); 17] = [
     (
         "no-panic",
         Class::Panic,
@@ -176,6 +178,11 @@ pub const SENTENCES: [(&str, Class, &str); 16] = [
         "quiet",
         Class::Safety,
         "When there is nothing to do no peer comes or goes, and where nothing breaks none is ever lost.",
+    ),
+    (
+        "apart",
+        Class::Liveness,
+        "Who can hear each other's beacons, healed or not, know each other within the time that the cadence and the loss give.",
     ),
     (
         "discovery",

@@ -19,6 +19,7 @@ const DEMANDS: &str = include_str!("../../coverage.toml");
 pub struct Demand {
     /// Why no profile must reach it: no World can, or hardly ever does.
     pub not_required: Option<String>,
+    discovery: Option<u64>,
     calm: Option<u64>,
     lan: Option<u64>,
     wifi: Option<u64>,
@@ -30,6 +31,7 @@ impl Demand {
     #[must_use]
     pub fn least(&self, profile: Profile) -> u64 {
         let least = match profile {
+            Profile::Discovery => self.discovery,
             Profile::Calm => self.calm,
             Profile::Lan => self.lan,
             Profile::Wifi => self.wifi,

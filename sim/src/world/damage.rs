@@ -57,6 +57,8 @@ impl World {
                 }
             }
             Fault::AddressChange { host, lan, .. } => self.change_address(host, lan),
+            Fault::AddressSwap { a, b, lan, .. } => self.swap_addresses(a, b, lan),
+            Fault::Sleep { host, .. } => self.sleep(host),
             Fault::InterfaceDown { host, lan, .. } => {
                 self.tally.count(FaultKind::InterfaceDown);
                 self.set_interface(host, lan, false);
@@ -154,7 +156,13 @@ impl World {
                 }
             }
             Fault::Stranger { traffic: Traffic::Crowd, .. } => self.send_off(0),
+            Fault::Sleep { host, .. } => {
+                if let Some(host) = self.plan.host(host) {
+                    self.wake_up(host);
+                }
+            }
             Fault::AddressChange { .. }
+            | Fault::AddressSwap { .. }
             | Fault::Insider { .. }
             | Fault::ClockJump { .. }
             | Fault::Reset { .. }
@@ -179,6 +187,7 @@ impl World {
             lan.isolated.retain(|host| !hosts.contains(host));
         }
         for &host in &hosts {
+            self.wake_up(host);
             self.hosts[host].refuses = false;
             self.hosts[host].up = true;
             let lans: Vec<usize> =
@@ -380,6 +389,51 @@ impl World {
         interface.number = number;
         self.tally.count(FaultKind::AddressChange);
         self.tell_interfaces(host);
+    }
+
+    fn swap_addresses(&mut self, a: &str, b: &str, lan: &str) {
+        let (Some(a), Some(b), Some(lan)) = (self.plan.host(a), self.plan.host(b), self.plan.lan(lan)) else {
+            return;
+        };
+        let number = |world: &World, host: usize| world.hosts[host].interface(lan).map(|own| own.number);
+        let (Some(of_a), Some(of_b)) = (number(self, a), number(self, b)) else { return };
+        self.tally.count(FaultKind::AddressSwap);
+        for (host, number) in [(a, of_b), (b, of_a)] {
+            if let Some(interface) = self.hosts[host].interface_mut(lan) {
+                interface.number = number;
+            }
+        }
+        self.tell_interfaces(a);
+        self.tell_interfaces(b);
+    }
+
+    /// The host sleeps: as without power, but its processes go on later, and its clock stands still.
+    fn sleep(&mut self, host: &str) {
+        let Some(host) = self.plan.host(host).filter(|&host| self.hosts[host].up) else { return };
+        self.tally.count(FaultKind::Sleep);
+        self.hosts[host].asleep = Some(self.now);
+        self.hosts[host].up = false;
+        for node in self.hosts[host].nodes.clone() {
+            self.nodes[node].paused = self.nodes[node].runs();
+        }
+    }
+
+    /// It wakes up, and its nodes are told that time has passed.
+    fn wake_up(&mut self, host: usize) {
+        let Some(since) = self.hosts[host].asleep.take() else { return };
+        self.hosts[host].up = true;
+        self.hosts[host].clock.stood += self.now.since(since);
+        for node in self.hosts[host].nodes.clone() {
+            // What came for it meanwhile was never heard.
+            self.nodes[node].backlog.retain(|happening| !matches!(happening, Happening::Datagram { .. }));
+            self.nodes[node].wake = None;
+            self.resume(node);
+            let now = self.local(node);
+            if let Some(engine) = &mut self.nodes[node].engine {
+                engine.handle_clock_jump(now);
+                self.drain(node);
+            }
+        }
     }
 
     fn set_interface(&mut self, host: &str, lan: &str, up: bool) {

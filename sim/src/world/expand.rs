@@ -2,16 +2,19 @@
 
 use crate::draws::Draws;
 
+use super::expand_discovery;
 use super::expand_more;
 use super::faults::{Fault, Restart, Traffic};
 use super::plan::{
-    ContentPlan, Crypto, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan, Plan,
+    ContentPlan, Crypto, Firewall, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan, Plan,
     TextPlan,
 };
 
 /// What kind of network a seed is expanded into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
+    /// Networks and hosts of every kind, and nothing that matters but finding each other.
+    Discovery,
     /// A wired network where nothing breaks.
     Calm,
     /// A wired network with rare loss; machines crash, sleep and move, cables are pulled.
@@ -24,7 +27,8 @@ pub enum Profile {
 
 impl Profile {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Profile); 4] = [
+    pub const ALL: [(&'static str, Profile); 5] = [
+        ("discovery", Profile::Discovery),
         ("calm", Profile::Calm),
         ("lan", Profile::Lan),
         ("wifi", Profile::Wifi),
@@ -54,7 +58,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         seed,
         profile: profile.name().to_owned(),
         chaos_ms: match profile {
-            Profile::Calm => 5_000,
+            Profile::Calm | Profile::Discovery => 5_000,
             Profile::Lan => 20_000,
             Profile::Wifi | Profile::Hostile => 25_000,
         },
@@ -80,6 +84,10 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         #[cfg(feature = "planted")]
         bug_in: Vec::new(),
     };
+    if profile == Profile::Discovery {
+        expand_discovery::fill(&mut plan, seed);
+        return plan;
+    }
     links(&mut plan, profile, &mut draws);
     topology(&mut plan, profile, &mut draws);
     core(&mut plan, profile, &mut Draws::new(seed, "plan core"));
@@ -95,7 +103,7 @@ fn links(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
     usual.latency_us = 50 + draws.below(1000);
     usual.jitter_us = draws.below(500);
     match profile {
-        Profile::Calm => {}
+        Profile::Calm | Profile::Discovery => {}
         Profile::Lan => {
             usual.loss = share(draws, 0.01);
             usual.reordering = share(draws, 0.01);
@@ -135,7 +143,7 @@ fn links(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
 
 fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
     let nodes = match profile {
-        Profile::Calm => 2 + draws.below(4),
+        Profile::Calm | Profile::Discovery => 2 + draws.below(4),
         Profile::Lan => 2 + draws.below(4),
         Profile::Wifi | Profile::Hostile => 3 + draws.below(4),
     };
@@ -144,6 +152,9 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
         link: Some("usual".to_owned()),
         broadcast: true,
         multicast: true,
+        drops: Vec::new(),
+        ipv4: true,
+        ipv6: false,
         mtu: if profile >= Profile::Wifi && draws.chance(0.1) { 300 } else { 1500 },
         isolated: Vec::new(),
     };
@@ -168,6 +179,9 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
             plan.host.push(HostPlan {
                 name: format!("h{hosts}"),
                 lans,
+                bridges: Vec::new(),
+                tunnels: Vec::new(),
+                firewall: Firewall::None,
                 clock_offset_ms: draws.below(1_000_000),
                 clock_drift_ppm: if profile == Profile::Calm { 0 } else { draws.below(200) as i64 - 100 },
                 disk_delay_us: draws.below(5_000),

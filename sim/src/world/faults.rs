@@ -38,6 +38,10 @@ pub enum Fault {
     Pause { at_ms: u64, for_ms: u64, node: String },
     /// The host's address in a network changes.
     AddressChange { at_ms: u64, host: String, lan: String },
+    /// Two hosts take each other's address in a network.
+    AddressSwap { at_ms: u64, a: String, b: String, lan: String },
+    /// The host sleeps: nothing runs, nothing is heard, and its monotonic clock stands still.
+    Sleep { at_ms: u64, for_ms: u64, host: String },
     /// The host's interface is gone for a while.
     InterfaceDown { at_ms: u64, for_ms: u64, host: String, lan: String },
     /// The host's clock leaps; with `noticed` its nodes are told.
@@ -157,11 +161,14 @@ pub enum FaultKind {
     PasserBy,
     SlowApplication,
     InsiderFrame,
+    AddressSwap,
+    Sleep,
+    KeptOut,
 }
 
 impl FaultKind {
     /// All kinds, in order.
-    pub const ALL: [(FaultKind, &'static str); 43] = [
+    pub const ALL: [(FaultKind, &'static str); 46] = [
         (FaultKind::Loss, "loss"),
         (FaultKind::BurstLoss, "burst-loss"),
         (FaultKind::QueueLoss, "queue-loss"),
@@ -205,6 +212,9 @@ impl FaultKind {
         (FaultKind::PasserBy, "passer-by"),
         (FaultKind::SlowApplication, "slow-application"),
         (FaultKind::InsiderFrame, "insider-frame"),
+        (FaultKind::AddressSwap, "address-swap"),
+        (FaultKind::Sleep, "sleep"),
+        (FaultKind::KeptOut, "kept-out"),
     ];
 }
 
@@ -256,6 +266,8 @@ impl Fault {
             | Fault::Clone { at_ms, .. }
             | Fault::Pause { at_ms, .. }
             | Fault::AddressChange { at_ms, .. }
+            | Fault::AddressSwap { at_ms, .. }
+            | Fault::Sleep { at_ms, .. }
             | Fault::InterfaceDown { at_ms, .. }
             | Fault::ClockJump { at_ms, .. }
             | Fault::SlowReader { at_ms, .. }
@@ -283,6 +295,7 @@ impl Fault {
             | Fault::Clone { for_ms, .. }
             | Fault::Pause { for_ms, .. }
             | Fault::InterfaceDown { for_ms, .. }
+            | Fault::Sleep { for_ms, .. }
             | Fault::SlowReader { for_ms, .. }
             | Fault::DiskFull { for_ms, .. }
             | Fault::DiskErrors { for_ms, .. }
@@ -292,7 +305,10 @@ impl Fault {
             | Fault::SlowApplication { for_ms, .. }
             | Fault::Insider { for_ms, .. }
             | Fault::Stranger { for_ms, .. } => Some(*for_ms),
-            Fault::AddressChange { .. } | Fault::ClockJump { .. } | Fault::Reset { .. } => None,
+            Fault::AddressChange { .. }
+            | Fault::AddressSwap { .. }
+            | Fault::ClockJump { .. }
+            | Fault::Reset { .. } => None,
         }
     }
 
@@ -345,7 +361,14 @@ impl Fault {
                 known("host", host, hosts)?;
                 known("lan", lan, lans)
             }
-            Fault::ClockJump { host, .. } | Fault::Refuse { host, .. } => known("host", host, hosts),
+            Fault::AddressSwap { a, b, lan, .. } => {
+                known("host", a, hosts)?;
+                known("host", b, hosts)?;
+                known("lan", lan, lans)
+            }
+            Fault::ClockJump { host, .. } | Fault::Refuse { host, .. } | Fault::Sleep { host, .. } => {
+                known("host", host, hosts)
+            }
             Fault::Reset { a, b, .. } => {
                 known("node", a, nodes)?;
                 known("node", b, nodes)

@@ -10,8 +10,8 @@ use crate::draws::{comes_true, draw, scale};
 use crate::trace::What;
 
 use super::faults::FaultKind;
-use super::node::place;
-use super::plan::LinkPlan;
+use super::node::{NetworkInterface, place};
+use super::plan::{Carriage, Firewall, LinkPlan};
 use super::record::Mark;
 use super::{Domain, Happening, World};
 
@@ -19,6 +19,8 @@ use super::{Domain, Happening, World};
 const LOOPBACK: Duration = Duration::from_micros(30);
 /// The header of IPv4 and UDP.
 const HEADERS: usize = 28;
+/// How long a firewall lets in answers to a datagram.
+const ASKED_FOR: Duration = Duration::from_secs(30);
 /// Datagrams of a network that strangers can replay.
 const OVERHEARD: usize = 16;
 
@@ -29,12 +31,25 @@ pub(super) struct Lan {
     pub(super) hosts: Vec<usize>,
     pub(super) isolated: Vec<usize>,
     pub(super) mtu: usize,
+    /// What it never carries.
+    pub(super) drops: Vec<Carriage>,
     /// How many faults keep broadcasts, and multicasts, from getting through.
     pub(super) broadcast_faults: u32,
     pub(super) multicast_faults: u32,
     /// What was last sent in it.
     pub(super) overheard: Vec<Arc<[u8]>>,
     pub(super) keeps_overheard: bool,
+}
+
+impl Lan {
+    /// Whether what goes to everybody by this way gets through now.
+    pub(super) fn carries(&self, carriage: Carriage) -> bool {
+        let faults = match carriage {
+            Carriage::DirectedBroadcast | Carriage::LimitedBroadcast => self.broadcast_faults,
+            Carriage::Multicast4 | Carriage::Multicast6 => self.multicast_faults,
+        };
+        faults == 0 && !self.drops.contains(&carriage)
+    }
 }
 
 /// One direction between two hosts.
@@ -135,10 +150,28 @@ impl World {
     pub(super) fn send_datagram(&mut self, node: usize, transmit: Transmit, bytes: Vec<u8>) {
         let from = self.nodes[node].host;
         let Some(lan) = (transmit.interface.0 as usize).checked_sub(1) else { return };
-        let Some(interface) = self.hosts[from].interface(lan).filter(|interface| interface.up) else {
+        let port = self.nodes[node].port;
+        let own = self.hosts[from].interface(lan).filter(|interface| interface.up);
+        let Some(source) =
+            own.and_then(|own: &NetworkInterface| own.beside(transmit.destination.ip(), port))
+        else {
             return;
         };
-        let source = SocketAddr::new(interface.ip(), self.nodes[node].port);
+        #[cfg(feature = "planted")]
+        if place(transmit.destination.ip()).is_none_or(|(_, number)| number == u16::MAX)
+            && super::planting::is_muted(
+                &self.plan,
+                &self.nodes[node].name,
+                self.now.since(self.nodes[node].started_at),
+            )
+        {
+            return;
+        }
+        if self.hosts[from].firewall != Firewall::None {
+            let now = self.now;
+            self.hosts[from].asked.retain(|_, at| now.since(*at) < ASKED_FOR);
+            self.hosts[from].asked.insert(transmit.destination, now);
+        }
         self.nodes[node].sent += 1;
         self.note(Mark::Transmit, Some(node), &bytes, |world| What::Sent {
             to: world.place_name(transmit.destination),
@@ -163,17 +196,21 @@ impl World {
             }
             overheard.push(bytes.clone());
         }
-        let (broadcast, multicast, number) = match destination.ip() {
-            IpAddr::V4(ip) if ip.is_multicast() => (false, true, None),
-            IpAddr::V4(ip) if ip.is_broadcast() => (true, false, None),
+        let (carriage, number) = match destination.ip() {
+            IpAddr::V4(ip) if ip.is_multicast() => (Some(Carriage::Multicast4), None),
+            IpAddr::V6(ip) if ip.is_multicast() => (Some(Carriage::Multicast6), None),
+            IpAddr::V4(ip) if ip.is_broadcast() => (Some(Carriage::LimitedBroadcast), None),
             ip => match place(ip) {
-                Some((there, u16::MAX)) if there == lan => (true, false, None),
-                Some((there, number)) if there == lan => (false, false, Some(number)),
+                Some((there, u16::MAX)) if there == lan && ip.is_ipv4() => {
+                    (Some(Carriage::DirectedBroadcast), None)
+                }
+                Some((there, number)) if there == lan => (None, Some(number)),
                 _ => return,
             },
         };
-        let lost = (broadcast && self.lans[lan].broadcast_faults > 0)
-            || (multicast && self.lans[lan].multicast_faults > 0);
+        let lost = carriage.is_some_and(|carriage| !self.lans[lan].carries(carriage));
+        let broadcast =
+            matches!(carriage, Some(Carriage::DirectedBroadcast | Carriage::LimitedBroadcast));
         for place in 0..self.lans[lan].hosts.len() {
             let to = self.lans[lan].hosts[place];
             let there = self.hosts[to].interface(lan).map(|interface| interface.number);
@@ -244,6 +281,15 @@ impl World {
                 copies[1] = Some(delay + Duration::from_micros(scale(roll(8), 20_000)));
                 self.tally.count(FaultKind::Duplication);
             }
+        }
+        let host = &self.hosts[to];
+        let open = from == to
+            || host.firewall != Firewall::PrivatePorts
+            || p2pnet_engine::DESIGNATED_PORTS.contains(&destination.port())
+            || host.asked.get(&source).is_some_and(|at| self.now.since(*at) < ASKED_FOR);
+        if !open {
+            self.tally.count(FaultKind::KeptOut);
+            return;
         }
         let listens = |node: usize| {
             let node = &self.nodes[node];

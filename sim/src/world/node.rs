@@ -1,7 +1,7 @@
 //! One node of a [`World`](super::World), and the machine that it runs on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use p2pnet_engine::{
     ContentId, Engine, Interface, InterfaceAddr, InterfaceId, InterfaceKind, LinkId, PeerId, Timestamp,
@@ -12,7 +12,7 @@ use crate::stream_end::Side;
 use super::Happening;
 use super::clock::Clock;
 use super::disk::Disk;
-use super::plan::Crypto;
+use super::plan::{Crypto, Firewall};
 use super::streams::ConnId;
 
 /// Datagrams that wait for a process that does not run; the kernel drops further ones.
@@ -29,6 +29,11 @@ pub(super) struct Host {
     pub(super) refuses: bool,
     /// How often its address changed.
     pub(super) moves: u16,
+    pub(super) firewall: Firewall,
+    /// Where it sent a datagram lately, if its firewall wants to know.
+    pub(super) asked: BTreeMap<SocketAddr, Timestamp>,
+    /// Since when it sleeps.
+    pub(super) asleep: Option<Timestamp>,
 }
 
 /// An interface of a machine, in one network.
@@ -38,6 +43,9 @@ pub(super) struct NetworkInterface {
     /// The last two bytes of its address.
     pub(super) number: u16,
     pub(super) up: bool,
+    pub(super) kind: InterfaceKind,
+    pub(super) ipv4: bool,
+    pub(super) ipv6: bool,
 }
 
 /// A process: what outlives its engine, and the engine while it runs.
@@ -107,10 +115,10 @@ impl Host {
         let told = |interface: &NetworkInterface| Interface {
             id: InterfaceId(u32::try_from(interface.lan).unwrap_or(0) + 1),
             name: format!("net{}", interface.lan),
-            kind: InterfaceKind::Lan,
+            kind: interface.kind,
             multicast: true,
             directed_broadcast: true,
-            addrs: vec![InterfaceAddr { ip: interface.ip(), prefix: 16 }],
+            addrs: interface.addrs(),
         };
         self.interfaces.iter().filter(|interface| interface.up).map(told).collect()
     }
@@ -118,8 +126,38 @@ impl Host {
 
 impl NetworkInterface {
     pub(super) fn ip(&self) -> IpAddr {
-        address(self.lan, self.number)
+        if self.ipv4 { address(self.lan, self.number) } else { address_6(self.lan, self.number) }
     }
+
+    fn addrs(&self) -> Vec<InterfaceAddr> {
+        let four =
+            self.ipv4.then(|| InterfaceAddr { ip: address(self.lan, self.number), prefix: 16 });
+        let six =
+            self.ipv6.then(|| InterfaceAddr { ip: address_6(self.lan, self.number), prefix: 64 });
+        four.into_iter().chain(six).collect()
+    }
+
+    /// Its address in the family of `other`, with a port; `None` if it has none.
+    pub(super) fn beside(&self, other: IpAddr, port: u16) -> Option<SocketAddr> {
+        let has = if other.is_ipv4() { self.ipv4 } else { self.ipv6 };
+        has.then(|| socket(self.lan, self.number, other.is_ipv6(), port))
+    }
+}
+
+/// An address of a network with a port.
+pub(super) fn socket(lan: usize, number: u16, six: bool, port: u16) -> SocketAddr {
+    match address_6(lan, number) {
+        IpAddr::V6(ip) if six => {
+            SocketAddrV6::new(ip, port, 0, u32::try_from(lan + 1).unwrap_or(0)).into()
+        }
+        _ => SocketAddr::new(address(lan, number), port),
+    }
+}
+
+/// fe80::`lan + 1`:x
+pub(super) fn address_6(lan: usize, number: u16) -> IpAddr {
+    let lan = u16::try_from(lan + 1).unwrap_or(u16::MAX);
+    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, lan, number))
 }
 
 /// 10.`lan + 1`.x.y
@@ -130,7 +168,13 @@ pub(super) fn address(lan: usize, number: u16) -> IpAddr {
 
 /// The network and the number of an address; `None` if it is in none.
 pub(super) fn place(ip: IpAddr) -> Option<(usize, u16)> {
-    let IpAddr::V4(ip) = ip else { return None };
+    let ip = match ip {
+        IpAddr::V4(ip) => ip,
+        IpAddr::V6(ip) => {
+            let [first, .., lan, number] = ip.segments();
+            return (first == 0xfe80 && lan > 0).then(|| (usize::from(lan) - 1, number));
+        }
+    };
     let [ten, lan, high, low] = ip.octets();
     (ten == 10 && lan > 0).then(|| (usize::from(lan) - 1, u16::from_be_bytes([high, low])))
 }

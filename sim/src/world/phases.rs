@@ -145,7 +145,7 @@ impl World {
         let config = Config::new(Network::open("world").expect("the name is a valid one"), "bound", 1);
         let slowest = match config.cadence {
             Cadence::Constant { interval } => interval,
-            Cadence::Sine { slowest, .. } => slowest,
+            Cadence::Sine { slowest, .. } | Cadence::Trickle { slowest, .. } => slowest,
             _ => Duration::from_secs(300),
         };
         let known = self.nodes.len() + self.passers();

@@ -202,18 +202,54 @@ pub struct LanPlan {
     /// The link that its hosts have to each other; a wired one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// Whether broadcasts get through.
+    /// Whether broadcasts get through before the core is healed.
     #[serde(default = "yes")]
     pub broadcast: bool,
-    /// Whether multicasts get through.
+    /// Whether multicasts get through before the core is healed.
     #[serde(default = "yes")]
     pub multicast: bool,
+    /// What this network never carries, healed or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drops: Vec<Carriage>,
+    /// Whether its interfaces have an IPv4 address.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ipv4: bool,
+    /// Whether its interfaces have an IPv6 address: a link-local one, fe80::`number`:x.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub ipv6: bool,
     /// The largest packet; a longer datagram travels in fragments, and is lost if one of them is.
     #[serde(default = "ethernet_mtu")]
     pub mtu: usize,
     /// Hosts that the access point keeps apart from each other.
     #[serde(default)]
     pub isolated: Vec<String>,
+}
+
+/// A way by which a datagram gets to all hosts of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carriage {
+    /// To the broadcast address of the network.
+    DirectedBroadcast,
+    /// To 255.255.255.255.
+    LimitedBroadcast,
+    /// To a group of IPv4.
+    Multicast4,
+    /// To a group of IPv6.
+    Multicast6,
+}
+
+/// What the firewall of a host keeps out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firewall {
+    /// Nothing: there is none.
+    #[default]
+    None,
+    /// Every stream that comes from outside.
+    Streams,
+    /// That, and datagrams to private ports but from where the host sent one lately. The ports of beacons are open.
+    PrivatePorts,
 }
 
 /// A machine.
@@ -224,6 +260,15 @@ pub struct HostPlan {
     pub name: String,
     /// The networks that it has an interface in.
     pub lans: Vec<String>,
+    /// Those of them in which the interface is a bridge to containers or virtual machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bridges: Vec<String>,
+    /// Those in which it is a tunnel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tunnels: Vec<String>,
+    /// What it keeps out.
+    #[serde(default, skip_serializing_if = "Firewall::is_none")]
+    pub firewall: Firewall,
     /// What its clock shows when the run begins.
     #[serde(default)]
     pub clock_offset_ms: u64,
@@ -371,6 +416,18 @@ impl Plan {
     pub(crate) fn is_core(&self, node: usize) -> bool {
         self.node.get(node).is_some_and(|node| self.core.contains(&node.name))
     }
+}
+
+impl Firewall {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    fn is_none(&self) -> bool {
+        *self == Firewall::None
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use p2pnet_engine::{Bug, Config};
 
@@ -29,7 +30,12 @@ enum Kind {
     Engine(Bug),
     /// The disk names a file before its blocks are durable.
     FinishBeforeSync,
+    /// The driver drops every beacon for all once a node has run for a second.
+    MutedDriver,
 }
+
+/// How long a muted driver sends.
+const MUTED_AFTER: Duration = Duration::from_secs(1);
 
 /// The bug of the disk: no engine can have it.
 const FINISH_BEFORE_SYNC: Plant = Plant {
@@ -40,6 +46,15 @@ const FINISH_BEFORE_SYNC: Plant = Plant {
     kind: Kind::FinishBeforeSync,
 };
 
+/// The bug of the driver.
+const MUTED_DRIVER: Plant = Plant {
+    id: "muted-driver",
+    sentence: "What is to go to everybody is not sent any more once a node has run for a second.",
+    checks: &["apart"],
+    profile: Profile::Discovery,
+    kind: Kind::MutedDriver,
+};
+
 /// Every bug that can be planted.
 #[must_use]
 pub fn all() -> Vec<Plant> {
@@ -47,7 +62,7 @@ pub fn all() -> Vec<Plant> {
         let (checks, profile) = expected(bug);
         Plant { id: bug.id(), sentence: bug.sentence(), checks, profile, kind: Kind::Engine(bug) }
     };
-    Bug::ALL.iter().map(plant).chain([FINISH_BEFORE_SYNC]).collect()
+    Bug::ALL.iter().map(plant).chain([FINISH_BEFORE_SYNC, MUTED_DRIVER]).collect()
 }
 
 /// The bug of this id.
@@ -79,7 +94,7 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::PanicOnFrame => (&["no-panic"], Hostile),
         Bug::OneDeadlineAtATime => (&["deadlines"], Lan),
         Bug::Amplifier => (&["traffic"], Hostile),
-        Bug::SilentAfterBurst => (&["discovery"], Wifi),
+        Bug::SilentAfterBurst => (&["discovery", "apart"], Wifi),
         Bug::NewerRecordIgnored => (&["records"], Lan),
         Bug::LeaverKept => (&["leavers"], Calm),
         Bug::TextsNotResent => (&["texts"], Wifi),
@@ -158,6 +173,11 @@ pub(super) fn plant(plan: &Plan, node: &str, config: &mut Config) {
     if let Some(Kind::Engine(bug)) = kind_of(plan, node) {
         config.planted = Some(bug);
     }
+}
+
+/// Whether the driver of a node that has run for so long keeps back what goes to everybody.
+pub(super) fn is_muted(plan: &Plan, node: &str, ran: Duration) -> bool {
+    ran > MUTED_AFTER && kind_of(plan, node) == Some(Kind::MutedDriver)
 }
 
 /// Whether the disk of a node has its bug.

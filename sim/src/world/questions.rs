@@ -9,7 +9,7 @@ use crate::trace::Trace;
 
 use super::World;
 use super::faults::FaultTally;
-use super::plan::Plan;
+use super::plan::{Carriage, Firewall, Plan};
 
 impl World {
     /// The plan that it runs.
@@ -70,7 +70,49 @@ impl World {
             .interfaces
             .iter()
             .any(|interface| self.reaches(from, to, interface.lan) && self.reaches(to, from, interface.lan));
-        a != b && ready(a) && ready(b) && common
+        // Two that let nobody in cannot be brought together.
+        let closed = |host: usize| self.hosts[host].firewall != Firewall::None;
+        let open = from == to || !closed(from) || !closed(to);
+        a != b && ready(a) && ready(b) && common && open
+    }
+
+    /// The share of beacons of one node that do not get to another, however they go; `None` if it cannot be said that it
+    /// hears them at all: one of them does not run, or something is wrong with it or on the way.
+    pub(crate) fn hearing(&self, from: usize, to: usize) -> Option<f64> {
+        let well = |node: usize| {
+            let state = &self.nodes[node];
+            let host = &self.hosts[state.host];
+            state.runs() && !state.left && !state.paused && !state.small && host.up
+        };
+        if !well(from) || !well(to) || self.nodes[from].peer == self.nodes[to].peer {
+            return None;
+        }
+        let (a, b) = (self.nodes[from].host, self.nodes[to].host);
+        if a == b {
+            // The copy that a host gets of its own broadcast is never lost.
+            return self.hosts[a].interfaces.iter().any(|own| own.up).then_some(0.0);
+        }
+        let carried = |lan: usize| {
+            let (lan, interface) = (&self.lans[lan], self.hosts[a].interface(lan));
+            let (four, six) = interface.map_or((false, false), |own| (own.ipv4, own.ipv6));
+            let ways = [
+                (four, Carriage::DirectedBroadcast),
+                (four, Carriage::Multicast4),
+                (six, Carriage::Multicast6),
+            ];
+            ways.iter().any(|&(has, carriage)| has && lan.carries(carriage))
+        };
+        let mut common = self.hosts[a].interfaces.iter().map(|own| own.lan);
+        let lan = common.find(|&lan| self.reaches(a, b, lan) && self.reaches(b, a, lan) && carried(lan))?;
+        let link = self.link_between(a, b);
+        // Where packets wait long or come in bursts, nobody can say how many get through.
+        if link.bandwidth < 400_000 || (link.enter_burst > 0.0 && link.burst_loss > link.loss) {
+            return None;
+        }
+        let whole = (1.0 - link.loss) * (1.0 - link.corruption) * (1.0 - link.truncation);
+        let pieces = i32::try_from(800usize.div_ceil(self.lans[lan].mtu.max(36))).unwrap_or(1);
+        let loss = 1.0 - whole.powi(pieces);
+        (loss < 0.5).then_some(loss)
     }
 
     /// The hash over everything that happened so far.

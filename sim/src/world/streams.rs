@@ -25,6 +25,8 @@ pub(super) struct Conn {
     pub(super) lan: usize,
     dialler: Party,
     acceptor: Party,
+    /// Whether it is over IPv6.
+    six: bool,
     pub(super) ends: [Option<End>; 2],
     /// What is under way to each side.
     ways: [Way; 2],

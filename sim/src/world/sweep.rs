@@ -133,7 +133,8 @@ impl Summary {
     #[must_use]
     pub fn gap(&self, profile: Profile) -> Option<String> {
         let seeds = self.outcomes.len() as u64;
-        if self.with_transfer() * 100 < seeds * LEAST_TRANSFERS {
+        let transfers = profile != Profile::Discovery;
+        if transfers && self.with_transfer() * 100 < seeds * LEAST_TRANSFERS {
             let done = self.with_transfer();
             return Some(format!(
                 "{done} of {seeds} seeds completed a transfer; at least {LEAST_TRANSFERS} % must"

@@ -107,6 +107,10 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             Word::Bad("other"),
             format!("{addr} speaks version {version} of the protocol; update the older side"),
         ),
+        Event::IdentityShared { addr } => (
+            Word::Bad("copied"),
+            format!("{addr} runs with this node's key; give one of the two a --data-dir of its own"),
+        ),
         _ => return None,
     })
 }

@@ -109,6 +109,7 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
         Event::IncompatiblePeer { addr, version } => {
             new("incompatible_peer").text("addr", &addr.to_string()).number("version", *version)
         }
+        Event::IdentityShared { addr } => new("identity_shared").text("addr", &addr.to_string()),
         _ => return None,
     })
 }

@@ -50,23 +50,27 @@ pub(crate) struct Timing {
 
 impl Timing {
     pub(crate) fn run(&self) -> io::Result<ExitCode> {
-        let jobs =
-            self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let jobs = self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let seeds = if self.quick { self.seeds.div_ceil(10) } else { self.seeds };
         let shows = io::stderr().is_terminal();
         let mut shown = Duration::ZERO;
         let started = crate::worlds::now();
-        let rows = measure(&self.cases(), |case| seeds_for(case.nodes, seeds), jobs, |done, total| {
-            // The long ones come first: a bar that is drawn for each of the many short ones would cost more than they do.
-            let due = started.elapsed() >= shown + Duration::from_millis(100) || done == total;
-            if shows && due {
-                shown = started.elapsed();
-                let filled = usize::try_from(done * 30 / total.max(1)).unwrap_or(30);
-                let bar = "=".repeat(filled) + &" ".repeat(30 - filled.min(30));
-                eprint!("\r[{bar}] {done}/{total} runs, {:.0} s", shown.as_secs_f64());
-            }
-            true
-        });
+        let rows = measure(
+            &self.cases(),
+            |case| seeds_for(case.nodes, seeds),
+            jobs,
+            |done, total| {
+                // The long ones come first: a bar that is drawn for each of the many short ones would cost more than they do.
+                let due = started.elapsed() >= shown + Duration::from_millis(100) || done == total;
+                if shows && due {
+                    shown = started.elapsed();
+                    let filled = usize::try_from(done * 30 / total.max(1)).unwrap_or(30);
+                    let bar = "=".repeat(filled) + &" ".repeat(30 - filled.min(30));
+                    eprint!("\r[{bar}] {done}/{total} runs, {:.0} s", shown.as_secs_f64());
+                }
+                true
+            },
+        );
         if shows {
             eprintln!();
         }
@@ -81,12 +85,20 @@ impl Timing {
             }
         }
         let mut stdout = io::stdout().lock();
-        if self.json { writeln!(stdout, "{:#}", json(&rows))? } else { write!(stdout, "{}", markdown(&rows))? }
+        if self.json {
+            writeln!(stdout, "{:#}", json(&rows))?
+        } else {
+            write!(stdout, "{}", markdown(&rows))?
+        }
         Ok(ExitCode::SUCCESS)
     }
 
     fn cases(&self) -> Vec<Case> {
-        let starts = if self.start.is_empty() { Start::ALL.map(|(_, start)| start).to_vec() } else { self.start.clone() };
+        let starts = if self.start.is_empty() {
+            Start::ALL.map(|(_, start)| start).to_vec()
+        } else {
+            self.start.clone()
+        };
         let mut cases = Vec::new();
         for start in starts {
             for &nodes in self.nodes.iter().filter(|&&nodes| !self.quick || nodes <= 100) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::world::faults::Fault;
-use crate::world::plan::{Crypto, HostPlan, LinkPlan, Plan};
+use crate::world::plan::{Crypto, Firewall, HostPlan, LinkPlan, Plan};
 
 /// The most nodes that run on turmoil in reasonable time: its cost grows with their cube.
 const MOST_NODES: usize = 26;
@@ -25,6 +25,10 @@ pub enum Beyond {
     Mtu { lan: String, mtu: usize },
     #[error("network `{lan}` keeps hosts apart from each other; turmoil has no access points")]
     Isolation { lan: String },
+    #[error("network `{lan}` has IPv6, or drops some of what goes to everybody; turmoil has neither")]
+    Carriage { lan: String },
+    #[error("host `{host}` has a firewall, a bridge or a tunnel; turmoil has none")]
+    Interfaces { host: String },
     #[error("host `{host}` has a clock of its own; turmoil has one clock for all")]
     Clock { host: String },
     #[error("host `{host}` has a slow disk; on turmoil disks take no time")]
@@ -160,12 +164,24 @@ fn networks(plan: &mut Plan, out: &mut Vec<Beyond>) {
             Fault::BroadcastLoss { lan, .. }
             | Fault::MulticastLoss { lan, .. }
             | Fault::AddressChange { lan, .. }
+            | Fault::AddressSwap { lan, .. }
             | Fault::InterfaceDown { lan, .. }
             | Fault::Stranger { lan, .. } => *lan == first,
             _ => true,
         });
     }
     let lan = &mut plan.lan[0];
+    if !lan.ipv4 || lan.ipv6 || !lan.drops.is_empty() {
+        out.push(Beyond::Carriage { lan: first.clone() });
+        (lan.ipv4, lan.ipv6, lan.drops) = (true, false, Vec::new());
+    }
+    for host in &mut plan.host {
+        let plain = host.bridges.is_empty() && host.tunnels.is_empty() && host.firewall == Firewall::None;
+        if !plain {
+            out.push(Beyond::Interfaces { host: host.name.clone() });
+            (host.bridges, host.tunnels, host.firewall) = (Vec::new(), Vec::new(), Firewall::None);
+        }
+    }
     if lan.mtu != 1500 {
         out.push(Beyond::Mtu { lan: first.clone(), mtu: lan.mtu });
         lan.mtu = 1500;
@@ -200,6 +216,8 @@ fn beyond(fault: &Fault) -> Option<(&'static str, &'static str)> {
         Fault::Clone { .. } => ("clone", "a node has its seat and its disk"),
         Fault::Pause { .. } => ("pause", "a process cannot be stopped and go on"),
         Fault::AddressChange { .. } => ("address-change", "a host has one address for good"),
+        Fault::AddressSwap { .. } => ("address-swap", "a host has one address for good"),
+        Fault::Sleep { .. } => ("sleep", "there is one clock for all"),
         Fault::InterfaceDown { .. } => ("interface-down", "a host has one interface for good"),
         Fault::ClockJump { .. } => ("clock-jump", "there is one clock for all"),
         Fault::SlowReader { .. } => ("slow-reader", "streams have no rate"),

@@ -57,12 +57,18 @@ impl Plan {
                 known("link", link, &links)?;
             }
             lan.isolated.iter().try_for_each(|host| known("host", host, &hosts))?;
+            if !lan.ipv4 && !lan.ipv6 {
+                return Err(format!("`{}` has neither IPv4 nor IPv6", lan.name));
+            }
             if !(68..=65_535).contains(&lan.mtu) {
                 return Err(format!("`{}`: an mtu is between 68 and 65535, not {}", lan.name, lan.mtu));
             }
         }
         for host in &self.host {
             host.lans.iter().try_for_each(|lan| known("lan", lan, &lans))?;
+            for lan in host.bridges.iter().chain(&host.tunnels) {
+                known("lan", lan, &host.lans.iter().map(String::as_str).collect::<Vec<_>>())?;
+            }
             if host.lans.is_empty() {
                 return Err(format!("`{}` is in no lan", host.name));
             }

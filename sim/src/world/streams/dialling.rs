@@ -8,7 +8,8 @@ use p2pnet_engine::{DialFailure, InterfaceId, LinkId};
 use crate::stream_end::{End, Side};
 use crate::trace::What;
 use crate::world::faults::FaultKind;
-use crate::world::node::{address, place};
+use crate::world::node::{place, socket};
+use crate::world::plan::Firewall;
 use crate::world::record::Mark;
 use crate::world::{Happening, World};
 
@@ -28,7 +29,9 @@ impl World {
             to: world.place_name(address),
         });
         let there = place(address.ip()).filter(|&(lan, _)| lan < self.lans.len());
-        let own = there.and_then(|(lan, _)| self.hosts[host].interface(lan)).filter(|interface| interface.up);
+        let own = there.and_then(|(lan, _)| self.hosts[host].interface(lan));
+        let six = address.is_ipv6();
+        let own = own.filter(|own| own.up && own.beside(address.ip(), 0).is_some());
         let (Some((lan, number)), Some(own)) = (there, own) else {
             return self.after(
                 Duration::from_micros(50),
@@ -51,7 +54,7 @@ impl World {
         let acceptor = Party { node: process, host: target.unwrap_or(host), number };
         let ends = [Some(End::new(link, false)), None];
         let ways = [Way::default(), Way::default()];
-        self.conns.insert(conn, Conn { lan, dialler, acceptor, ends, ways, accepted: false });
+        self.conns.insert(conn, Conn { lan, dialler, acceptor, six, ends, ways, accepted: false });
         self.nodes[node].links.insert(link, (conn, Side::Dialler));
         let timed_out = StreamEvent::DialFailed { conn, failure: DialFailure::TimedOut };
         self.after(DIAL_TIMEOUT, Happening::Stream(timed_out));
@@ -72,7 +75,12 @@ impl World {
 
     pub(super) fn syn(&mut self, conn: ConnId) {
         let Some(entry) = self.conns.get(&conn).filter(|conn| !conn.accepted) else { return };
-        let acceptor = entry.acceptor;
+        let (acceptor, from) = (entry.acceptor, entry.dialler.host);
+        if self.hosts[acceptor.host].firewall != Firewall::None && from != acceptor.host {
+            // Dropped without a word: the dial times out.
+            self.tally.count(FaultKind::KeptOut);
+            return;
+        }
         let process = acceptor.node.filter(|&node| self.nodes[node].runs());
         let Some(node) = process.filter(|_| !self.hosts[acceptor.host].refuses) else {
             self.tally.count(FaultKind::Refused);
@@ -100,7 +108,7 @@ impl World {
     pub(super) fn accept(&mut self, conn: ConnId, node: usize, starts: u64) {
         let Some(entry) = self.conns.get(&conn) else { return };
         let (lan, dialler) = (entry.lan, entry.dialler);
-        let source = SocketAddr::new(address(lan, dialler.number), ephemeral(conn));
+        let source = socket(lan, dialler.number, entry.six, ephemeral(conn));
         let interface = InterfaceId(u32::try_from(lan + 1).unwrap_or(u32::MAX));
         let now = self.local(node);
         let alive = self.nodes[node].starts == starts;
@@ -141,7 +149,15 @@ impl World {
         ways[Side::Acceptor as usize].unread.push_back(bytes);
         self.conns.insert(
             conn,
-            Conn { lan, dialler: stranger, acceptor, ends: [None, None], ways, accepted: true },
+            Conn {
+                lan,
+                dialler: stranger,
+                acceptor,
+                six: false,
+                ends: [None, None],
+                ways,
+                accepted: true,
+            },
         );
         self.tally.count(FaultKind::StrangerStream);
         let starts = self.nodes[node].starts;
