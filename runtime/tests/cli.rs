@@ -83,6 +83,13 @@ impl Lan {
         command
     }
 
+    /// The program on this LAN, with the data directory of this name.
+    fn beside(&self, directory: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.arg("--data-dir").arg(self.path(directory));
+        command
+    }
+
     /// A running node by this name, with a data directory of that name.
     fn start(&self, name: &str, arguments: &[&str]) -> Program {
         let mut command = self.command(arguments);
@@ -423,7 +430,7 @@ async fn closed_output_ends_a_node_quietly() {
     drop(lines);
     // Something to tell, which nobody hears.
     let mut ben = lan.start("ben", &["up"]);
-    ben.event("peer_discovered").await;
+    ben.event("listening").await;
     assert_eq!(timeout(PATIENCE, child.wait()).await.unwrap().unwrap().code(), Some(0));
     let mut errors = String::new();
     child.stderr.take().unwrap().read_to_string(&mut errors).await.unwrap();
@@ -479,11 +486,7 @@ async fn a_running_node_is_asked_for_peers_and_delivers() {
     let mut ben = lan.start("ben", &["up", "--inbox", "in"]);
     ben.event("listening").await;
     anna.event_where("peer_trusted", |event| event["name"] == "ben").await;
-    let beside = |arguments: &[&str]| {
-        let mut command = lan.command(arguments);
-        command.arg("--data-dir").arg(lan.path("anna.data"));
-        command
-    };
+    let beside = |arguments: &[&str]| lan.beside("anna.data", arguments);
 
     let asked = Instant::now();
     let output = finished(beside(&["peers"])).await;
@@ -525,8 +528,7 @@ async fn what_a_node_delivered_for_a_client_is_withdrawn_unless_it_is_shared() {
     ben.event_where("content_received", |event| event["name"] == "manual").await;
     anna.event("content_delivered").await;
     for file in [&letter, &manual] {
-        let mut send = lan.command(&["send", file.to_str().unwrap(), "--to", "ben", "--data-dir"]);
-        send.arg(lan.path("anna.data"));
+        let send = lan.beside("anna.data", &["send", file.to_str().unwrap(), "--to", "ben"]);
         assert_eq!(finished(send).await.status.code(), Some(0), "{file:?}");
     }
     let mut cleo = lan.start("cleo", &["receive", "--inbox", "cleo.in", "--count", "2", "--timeout", "2s"]);
@@ -556,11 +558,7 @@ async fn the_control_socket_is_private_and_survives_a_crash() {
     anna.code().await;
     assert!(socket.exists());
     // Nobody answers there, so a node of its own does.
-    let output = finished({
-        let mut peers = lan.command(&["peers", "--for", "100ms", "--data-dir"]);
-        peers.arg(lan.path("anna.data"));
-        peers
-    });
+    let output = finished(lan.beside("anna.data", &["peers", "--for", "100ms"]));
     assert_eq!(output.await.status.code(), Some(0));
 
     let mut anna = lan.start("anna", &["up"]);
@@ -648,10 +646,7 @@ async fn clients_of_the_control_socket_can_do_no_harm() {
 #[tokio::test]
 async fn a_data_directory_with_a_long_path_has_no_control_socket() {
     let lan = Lan::new();
-    let long = lan.path(&"x".repeat(120));
-    let mut node = lan.command(&["up", "--for", "1s", "--data-dir"]);
-    node.arg(&long);
-    let output = finished(node).await;
+    let output = finished(lan.beside(&"x".repeat(120), &["up", "--for", "1s"])).await;
     assert_eq!(output.status.code(), Some(0));
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("shorter --data-dir"), "{errors}");
@@ -667,9 +662,7 @@ async fn why_tells_how_a_peer_is_reached() {
     let ben_id = ben.event("listening").await["peer"].as_str().unwrap().to_owned();
     anna.event_where("peer_trusted", |event| event["name"] == "ben").await;
     for (directory, called) in [("anna.data", "ben"), ("cleo.data", &ben_id[..8])] {
-        let mut why = lan.command(&["why", called, "--for", "1s", "--data-dir"]);
-        why.arg(lan.path(directory));
-        let output = finished(why).await;
+        let output = finished(lan.beside(directory, &["why", called, "--for", "1s"])).await;
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         let line = text.lines().find(|line| line.contains("\"why\":")).unwrap();

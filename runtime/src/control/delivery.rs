@@ -63,6 +63,7 @@ pub(super) async fn deliver(
     };
     let mut delivery = Delivery {
         node,
+        contents,
         sent,
         text: text.as_deref(),
         to,
@@ -111,6 +112,7 @@ pub(super) async fn deliver(
 
 struct Delivery<'a> {
     node: &'a NodeHandle,
+    contents: &'a Contents,
     sent: Sent,
     text: Option<&'a str>,
     to: Option<&'a str>,
@@ -168,7 +170,13 @@ impl Delivery<'_> {
             },
         };
         self.asked += 1;
-        self.open.insert(peer.id, (peer, number));
+        let id = peer.id;
+        self.open.insert(id, (peer, number));
+        if let Sent::Content(content) = self.sent
+            && let Some(taken) = self.contents.answered(content, id)
+        {
+            self.end(&id, taken).await;
+        }
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 //! `runtime/CONTROL.md` describes the lines. A [`Server`] stands beside a node and needs its events; a [`Client`] asks.
 //! There are no such sockets on Windows, where [`Server::start`] says so and [`Client::connect`] finds nobody.
 
+#![cfg_attr(not(unix), allow(dead_code, reason = "nobody serves there"))]
+
 mod client;
 mod delivery;
 mod lines;

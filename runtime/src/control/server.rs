@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use p2pnet_engine::ContentId;
+use p2pnet_engine::{ContentId, PeerId};
 use tokio::sync::broadcast;
 
 use super::ControlError;
@@ -15,6 +15,9 @@ use crate::handle::{NodeHandle, PeerInfo};
 
 /// Events that wait for a client's delivery. One that is further behind is told to ask again.
 const EVENTS: usize = 1024;
+
+/// Answers about contents that are remembered. Beyond it one goes, and who sends that content again may wait in vain.
+const MAX_ANSWERED: usize = 4096;
 
 /// Answers questions about a running node, and takes texts and files to deliver, until it is dropped.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ impl Server {
 
     /// Passes on an event of the node: deliveries wait for their acknowledgements. Call it with each.
     pub fn tell(&self, event: &Event) {
+        self.contents.note(event);
         // Mostly nobody listens.
         let _ = self.events.send(event.clone());
     }
@@ -95,6 +99,8 @@ struct Needed {
     shared: BTreeSet<ContentId>,
     /// Deliveries under way.
     held: BTreeMap<ContentId, usize>,
+    /// Who took or declined what: what is shared with everybody is offered once, and answered once.
+    answered: BTreeMap<(ContentId, PeerId), bool>,
 }
 
 impl Contents {
@@ -109,6 +115,29 @@ impl Contents {
             needed.unknown = needed.unknown.saturating_sub(1);
             needed.shared.extend(content);
         });
+    }
+
+    /// Remembers answers.
+    fn note(&self, event: &Event) {
+        let (key, taken) = match event {
+            Event::ContentDelivered { content, to } => ((*content, *to), true),
+            Event::ContentDeclined { content, to } => ((*content, *to), false),
+            _ => return,
+        };
+        self.with(|needed| {
+            needed.answered.insert(key, taken);
+            if needed.answered.len() > MAX_ANSWERED {
+                needed.answered.pop_first();
+            }
+        });
+    }
+
+    /// Whether this peer took what is shared with everybody, if it has answered. What is not is offered anew.
+    pub(super) fn answered(&self, content: ContentId, peer: PeerId) -> Option<bool> {
+        self.with(|needed| {
+            let shared = needed.shared.contains(&content);
+            needed.answered.get(&(content, peer)).copied().filter(|_| shared)
+        })
     }
 
     /// A delivery needs it until what this gives is dropped.

@@ -258,45 +258,42 @@ impl Case<'_> {
     fn on_the_way(&mut self, interface: &InterfaceFound, group: Group) {
         let name = &interface.name;
         let here = |peer: &&PeerFound| peer.interface.as_deref() == Some(name);
-        let answers = |peer: &&PeerFound| peer.why.level >= Level::Connected || !peer.why.heard_us.is_empty();
+        // Who answers some rungs tells about the others. Who is linked and was never heard tells that none gets here. Who
+        // was heard and answers nothing may be busy, or have its answers dropped.
+        let listened = self.findings.listened_ms;
+        let was_heard =
+            |why: &Why| why.heard.iter().any(|heard| heard.beacons > 0 && heard.ago_ms <= listened);
+        let answers = |peer: &&PeerFound| {
+            let why = &peer.why;
+            !why.heard_us.is_empty()
+                || why.level >= Level::Connected && (!why.we_heard.is_empty() || !was_heard(why))
+        };
         let peers: Vec<_> = self.findings.peers.iter().filter(here).filter(answers).collect();
         let hears = |peer: &&&PeerFound| peer.why.heard_us.iter().any(|&rung| group.contains(rung));
         let is_heard = |peer: &&&PeerFound| peer.why.we_heard.iter().any(|&rung| group.contains(rung));
         let (out, back) = (peers.iter().any(|peer| hears(&peer)), peers.iter().any(|peer| is_heard(&peer)));
-        if peers.is_empty() || out {
+        // Peers rate their answers, so one that is missing means little; that both directions are dead means something.
+        if peers.is_empty() || out || back {
             return;
         }
         let kind = group.name();
         let names: Vec<_> = peers.iter().take(4).map(|peer| who(&peer.why)).collect();
         let names = names.join(", ");
-        let there = open_ports(&[], &self.findings.designated_ports);
-        let diagnosis = if back {
-            self.problem(
-                group.cause(),
-                name,
-                &format!("Our {kind}s on {name} reach nobody, while those of others reach us: the peers' hosts drop them."),
-                &format!("Let {kind}s to the ports of p2pnet in there. One of these, on each of those hosts:"),
-            )
-            .commands(there)
-        } else {
-            self.problem(
-                group.cause(),
-                name,
-                &format!("The network drops {kind}s between {name} and its peers."),
-                match group {
-                    Group::Broadcast => {
-                        "Multicast or addresses have to do: switch the broadcast filter of the access point or switch off, or give --peer HOST:PORT."
-                    }
-                    Group::Multicast => {
-                        "Broadcast or addresses have to do: switch IGMP snooping or the multicast filter of the access point off, or give --peer HOST:PORT."
-                    }
-                },
-            )
+        let remedy = match group {
+            Group::Broadcast => {
+                "Switch the broadcast filter of the access point or switch off; until then multicast or --peer HOST:PORT have to do."
+            }
+            Group::Multicast => {
+                "Switch IGMP snooping or the multicast filter of the access point or switch off; until then broadcast or --peer HOST:PORT have to do."
+            }
         };
-        diagnosis.evidence(format!(
-            "our {kind}s come back to us, {names} did not hear them{}",
-            if back { " and is heard by the same way" } else { "" }
-        ));
+        self.problem(
+            group.cause(),
+            name,
+            &format!("The network drops {kind}s between {name} and its peers."),
+            remedy,
+        )
+        .evidence(format!("our {kind}s come back to us; {names} did not hear them, nor we any of theirs"));
     }
 
     /// Who was heard and not understood.

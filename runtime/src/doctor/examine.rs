@@ -33,7 +33,7 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Probes are repeated, because peers are found meanwhile and datagrams are lost.
-const PROBE_EVERY: Duration = Duration::from_millis(1200);
+const PROBE_EVERY: Duration = Duration::from_millis(800);
 
 /// How long a first probe waits: a node that was just started has to find its peers.
 const FIRST_PROBE: Duration = Duration::from_millis(400);
@@ -103,9 +103,6 @@ pub async fn examine(
     let started = Instant::now();
     let wall = OsHost::new().wall_clock();
     let end = started + request.listen.clamp(SHORTEST, LONGEST);
-    let interfaces: Vec<Interface> = used(&node.network_report().await?);
-    // A way may lead by one that the node was told not to use.
-    let all = OsHost::new().interfaces().unwrap_or_else(|_| interfaces.clone());
     let mut tries = JoinSet::new();
     let mut trying: BTreeSet<SocketAddr> = BTreeSet::new();
     for &address in request.addresses.iter().take(MAX_ADDRESSES) {
@@ -120,6 +117,7 @@ pub async fn examine(
     }
 
     let mut through = Through::new();
+    let mut probed = false;
     let mut next_probe = started + FIRST_PROBE.min(request.listen / 4);
     loop {
         let survey = node.survey(BTreeMap::new()).await?;
@@ -148,15 +146,22 @@ pub async fn examine(
             break;
         }
         // The last one must have time to be answered.
-        if now >= next_probe && (next_probe < end - PROBE_EVERY || through.is_empty()) {
+        if now >= next_probe && (!probed || now + PROBE_EVERY <= end) {
             node.probe().await?;
+            probed = true;
             next_probe = now + PROBE_EVERY;
         }
         sleep_until((now + LOOK_EVERY).min(end)).await;
     }
 
+    let ended = finished(tries, end).await;
+    // Now, and not before: interfaces come and go.
+    let report = node.network_report().await?;
+    let interfaces: Vec<Interface> = used(&report);
+    // A way may lead by one that the node was told not to use.
+    let all = OsHost::new().interfaces().unwrap_or_else(|_| interfaces.clone());
     let mut tried = Vec::new();
-    for (address, given, outcome) in finished(tries, end).await {
+    for (address, given, outcome) in ended {
         let way = host::way_to(address, &all);
         let subnet_of = interfaces
             .iter()
@@ -184,7 +189,6 @@ pub async fn examine(
         })
         .collect();
 
-    let report = node.network_report().await?;
     let names = names(&report);
     let mut survey = node.survey(names.clone()).await?;
     let peers: Vec<_> = survey

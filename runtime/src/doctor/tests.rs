@@ -151,9 +151,22 @@ fn each_cause_follows_from_its_findings() {
             &[C::MulticastFiltered],
         ),
         (
+            "a busy peer answers only some probes",
+            &[],
+            Box::new(|f| {
+                let (heard_us, we_heard) = ([Rung::Multicast6], [Rung::DirectedBroadcast, Rung::Multicast4]);
+                f.peers.push(peer(Level::Trusted, &heard_us, &we_heard));
+            }),
+            &[],
+        ),
+        (
             "only unicast arrives",
             &[],
-            Box::new(|f| f.peers.push(peer(Level::Trusted, &[], &[]))),
+            Box::new(|f| {
+                let mut peer = peer(Level::Trusted, &[], &[]);
+                peer.why.heard[0].beacons = 0;
+                f.peers.push(peer);
+            }),
             &[C::BroadcastFiltered, C::MulticastFiltered],
         ),
         (
@@ -162,6 +175,7 @@ fn each_cause_follows_from_its_findings() {
             Box::new(|f| f.send_errors.push(send_error(SendErrorKind::Forbidden))),
             &[C::OutboundBlocked],
         ),
+        ("linked and silent", &[], Box::new(|f| f.peers.push(peer(Level::Trusted, &[], &[]))), &[]),
         (
             "macOS",
             &BROADCASTS,
