@@ -92,7 +92,7 @@ impl Discovery {
             rungs: Rungs::default(),
             memory: Memory::default(),
             scan: Scan::default(),
-            probing: Probing::default(),
+            probing: Probing::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::identity::PeerId;
 use crate::input::{Datagram, InterfaceId};
 use crate::ladder::Rung;
+use crate::limits::TokenBucket;
 use crate::marks::mark;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
@@ -17,6 +18,9 @@ use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 /// Rounds of probes, and the time between two.
 const ROUNDS: u8 = 3;
 const ROUND: Duration = Duration::from_millis(250);
+
+/// Answers to probes: so many at once, and as many a second. A round is some ten for each interface.
+const ANSWERS: u32 = 24;
 
 /// Peers that are asked to answer by each rung, on all interfaces together.
 const ASKED: usize = 8;
@@ -43,12 +47,31 @@ pub struct Probed {
     pub we_heard: Vec<Rung>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Probing {
     rounds_left: u8,
+    /// Answers to the probes of others.
+    answers_left: TokenBucket,
     /// The rung that each of our own probes was sealed for, by its counter.
     own: BTreeMap<u64, Rung>,
     answers: BTreeMap<(PeerId, InterfaceId), (BTreeSet<Rung>, BTreeSet<Rung>)>,
+}
+
+impl Probing {
+    pub(super) fn new() -> Self {
+        Probing {
+            rounds_left: 0,
+            answers_left: TokenBucket::new(ANSWERS, ANSWERS),
+            own: BTreeMap::new(),
+            answers: BTreeMap::new(),
+        }
+    }
+
+    fn begin(&mut self) {
+        self.rounds_left = ROUNDS;
+        self.own.clear();
+        self.answers.clear();
+    }
 }
 
 impl Engine {
@@ -58,7 +81,7 @@ impl Engine {
     pub fn probe(&mut self, now: Timestamp) {
         self.advance(now);
         if self.leaving.is_none() {
-            self.discovery.probing = Probing { rounds_left: ROUNDS, ..Probing::default() };
+            self.discovery.probing.begin();
             self.set_timer(TimerKey::Probe, Duration::ZERO);
         }
     }
@@ -119,15 +142,15 @@ impl Engine {
     /// Answers a probe once, by the rung that it asks for, with a datagram of its size; rated like every reply.
     pub(super) fn answer_probe(&mut self, datagram: Datagram<'_>, way: Way) {
         let Some(by) = way.other else { return };
-        if !self.discovery.replies.take(self.now, 1) {
-            return;
-        }
         let interface = self.interfaces.iter().find(|known| known.id == datagram.interface);
         let destination = match by {
             Rung::Unicast => Some(datagram.source),
             rung => interface.and_then(|known| self.destinations(known, rung).first().copied()),
         };
         let Some(destination) = destination else { return };
+        if !self.discovery.probing.answers_left.take(self.now, 1) {
+            return;
+        }
         mark!(self, ProbeAnswered);
         let way = Way { sent_by: Some(by), other: way.sent_by };
         let answer = self.sealed_beacon(BeaconFlags::REPLY.with(BeaconFlags::ANSWER), way);
