@@ -193,9 +193,9 @@ fn container_bridge() {
     let dir = directory();
     let host = &lan.hosts()[0];
     ip(host, "link add docker0 type bridge forward_delay 0 stp_state 0");
-    ip(host, "link add veth1 type veth peer name veth2");
+    ip(host, "link add veth1 type veth peer name cni-far");
     ip(host, "link set veth1 master docker0 up");
-    ip(host, "link set veth2 up");
+    ip(host, "link set cni-far up");
     ip(host, "address add 172.17.0.1/16 broadcast + dev docker0");
     ip(host, "link set docker0 up");
     ip(host, "link set eth0 down");
