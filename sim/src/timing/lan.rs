@@ -274,8 +274,7 @@ impl Lan {
     fn drain(&mut self, i: usize) {
         let now = self.now;
         let mut buffer = std::mem::take(&mut self.buffer);
-        loop {
-            let Some(engine) = &mut self.nodes[i].engine else { break };
+        while let Some(engine) = &mut self.nodes[i].engine {
             if let Some(action) = engine.poll_action() {
                 if let Action::Dial { address, .. } = action {
                     self.turn_second(now.as_nanos() / 1_000_000_000);
