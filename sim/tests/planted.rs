@@ -24,6 +24,18 @@ fn every_planted_bug_is_found_by_a_check_that_is_meant_for_it() {
         }
     }
     assert!(missed.is_empty(), "{missed:#?}");
+    // A bug that several checks may find is looked for on, until the rarer of them has found it as well.
+    for plant in all() {
+        let mut from = 0;
+        while plant.checks.iter().any(|check| !found_by.contains(*check))
+            && let Some((seed, failure)) = plant.search(from..SEEDS, plant.profile, jobs).found
+        {
+            from = seed + 1;
+            if plant.checks.contains(&failure.check.as_str()) {
+                found_by.insert(failure.check);
+            }
+        }
+    }
     let idle: Vec<&str> = SENTENCES.iter().map(|(id, ..)| *id).filter(|id| !found_by.contains(*id)).collect();
     assert!(idle.is_empty(), "no planted bug makes these checks fail: {idle:?}");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use p2pnet_sim::World;
-use p2pnet_sim::world::faults::FaultKind;
+use p2pnet_sim::world::faults::{FaultKind, FaultTally};
 use p2pnet_sim::world::plan::Plan;
 use p2pnet_sim::world::sweep::run_plan;
 
@@ -47,17 +47,20 @@ fn every_scenario_holds_with_many_seeds() {
     for name in names.iter().filter(|name| *name != "s31-crowd") {
         // Who has the smaller key, and so who waits for whom, differs from seed to seed.
         let seeds = if name == "s19-sleep" || name == "share-file" { 2 } else { 10 };
+        // Which side dials first follows from the keys, and a firewall has nothing to do if it is its own host.
+        let mut happened = FaultTally::default();
         for seed in 1..=seeds {
             let mut plan = plan(name);
             plan.seed = seed;
             let (_, outcome) = run_plan(plan, false);
             assert_eq!(outcome.failure, None, "{name}, seed {seed}");
-            for &kind in bite(name) {
-                assert!(outcome.faults.of(kind) > 0, "{name}, seed {seed}: no {kind:?}");
-            }
+            happened.add(&outcome.faults);
             if name == "s26-small-mtu" {
                 assert_eq!(outcome.faults.of(FaultKind::Fragmentation), 0, "a beacon came in pieces");
             }
+        }
+        for &kind in bite(name) {
+            assert!(happened.of(kind) > 0, "{name}: no {kind:?}");
         }
     }
 }

@@ -32,6 +32,8 @@ enum Kind {
     FinishBeforeSync,
     /// The driver drops every beacon for all once a node has run for a second.
     MutedDriver,
+    /// The driver loses the addresses that people give.
+    LostAddress,
 }
 
 /// How long a muted driver sends.
@@ -55,6 +57,15 @@ const MUTED_DRIVER: Plant = Plant {
     kind: Kind::MutedDriver,
 };
 
+/// The bug of a command: where nothing gets through to everybody nobody is found without.
+const LOST_ADDRESS: Plant = Plant {
+    id: "lost-address",
+    sentence: "An address that somebody gives is not dialled.",
+    checks: &["discovery"],
+    profile: Profile::Discovery,
+    kind: Kind::LostAddress,
+};
+
 /// Every bug that can be planted.
 #[must_use]
 pub fn all() -> Vec<Plant> {
@@ -62,7 +73,7 @@ pub fn all() -> Vec<Plant> {
         let (checks, profile) = expected(bug);
         Plant { id: bug.id(), sentence: bug.sentence(), checks, profile, kind: Kind::Engine(bug) }
     };
-    Bug::ALL.iter().map(plant).chain([FINISH_BEFORE_SYNC, MUTED_DRIVER]).collect()
+    Bug::ALL.iter().map(plant).chain([FINISH_BEFORE_SYNC, MUTED_DRIVER, LOST_ADDRESS]).collect()
 }
 
 /// The bug of this id.
@@ -179,6 +190,11 @@ pub(super) fn plant(plan: &Plan, node: &str, config: &mut Config) {
 /// Whether the driver of a node that has run for so long keeps back what goes to everybody.
 pub(super) fn is_muted(plan: &Plan, node: &str, ran: Duration) -> bool {
     ran > MUTED_AFTER && kind_of(plan, node) == Some(Kind::MutedDriver)
+}
+
+/// Whether the driver of a node loses addresses.
+pub(super) fn loses_addresses(plan: &Plan, node: &str) -> bool {
+    kind_of(plan, node) == Some(Kind::LostAddress)
 }
 
 /// Whether the disk of a node has its bug.

@@ -203,6 +203,10 @@ impl World {
 
     /// Somebody gives a node the address that another has now.
     fn dial_by_hand(&mut self, node: usize, to: usize) {
+        #[cfg(feature = "planted")]
+        if super::planting::loses_addresses(&self.plan, &self.nodes[node].name) {
+            return;
+        }
         let Some(ip) = self.hosts[self.nodes[to].host].interfaces.first().map(NetworkInterface::ip) else {
             return;
         };

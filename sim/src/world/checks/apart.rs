@@ -17,13 +17,13 @@ const SLOWEST: Duration = Duration::from_secs(300);
 /// What a beacon takes on a busy network, and a record that must first be asked for by an incarnation that is newer.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Who runs there, and since which start.
-type Run = (PeerId, u64);
+/// Since when, and in which runs of both.
+type Since = (Timestamp, [(PeerId, u64); 2]);
 
 /// Since when each ordered pair could hear each other without a break, and in which runs of both.
 #[derive(Debug, Default)]
 pub(super) struct Apart {
-    since: BTreeMap<(usize, usize), (Timestamp, [Run; 2])>,
+    since: BTreeMap<(usize, usize), Since>,
 }
 
 impl Check for Apart {
