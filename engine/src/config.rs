@@ -224,12 +224,10 @@ pub enum Cadence {
 }
 
 impl Default for Cadence {
+    /// Every 5 s: measured beside the others (`p2pnet-sim timing`), it finds sooner than a sine between 1 s and 20 s for
+    /// the same number of datagrams, and sooner than Trickle, which sends fewer.
     fn default() -> Self {
-        Cadence::Sine {
-            fastest: Duration::from_secs(1),
-            slowest: Duration::from_secs(20),
-            period: Duration::from_secs(120),
-        }
+        Cadence::Constant { interval: Duration::from_secs(5) }
     }
 }
 

@@ -229,8 +229,8 @@ impl Engine {
         let most = self.config.max_links.saturating_sub(connected).clamp(FEWEST_DIALLING, MAX_DIALLING);
         let room = known.links.len() < max && connected < self.config.max_links && self.dialling < most;
         let turn = known.redial.next_address;
-        let addresses = self.addresses_to_dial(peer);
-        let dialled = addresses.get(turn).filter(|_| room).copied();
+        let addresses = if room { self.addresses_to_dial(peer) } else { Vec::new() };
+        let dialled = addresses.get(turn).copied();
         if let Some((address, interface)) = dialled {
             let link = self.start_dial(address, interface, Some(peer), None);
             if let Some(known) = self.peers.get_mut(&peer) {

@@ -13,6 +13,8 @@ use crate::marks::mark;
 use crate::output::Transmit;
 use crate::time::Timestamp;
 
+use super::seeking::CALL;
+
 /// What one rung of one interface has done since the engine began, or since the interface came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -167,7 +169,8 @@ impl Engine {
             let on = usual.into_iter().filter(|rung| self.config.ladder[*rung] > 0);
             on.map(|rung| self.destinations(interface, rung).len() as u64).sum::<u64>()
         };
-        self.interfaces.iter().map(of).max().unwrap_or(1).max(1)
+        let calls = if self.has_someone_to_call() { CALL } else { 0 };
+        self.interfaces.iter().map(of).max().unwrap_or(1).max(1) + calls
     }
 }
 

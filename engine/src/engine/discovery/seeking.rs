@@ -16,6 +16,9 @@ use crate::wire::beacon::{BeaconFlags, Way};
 
 use super::rungs::{in_subnet, interface_of};
 
+/// Datagrams of a call to one peer: to its port and to its host's anchor port.
+pub(super) const CALL: u64 = 2;
+
 /// Peers that are remembered; beyond it the one that was linked longest ago goes.
 pub(in crate::engine) const MAX_REMEMBERED: usize = 64;
 
@@ -86,10 +89,20 @@ impl Engine {
         self.outputs.action(Action::Store(StoreRequest::RememberPeers { peers }));
     }
 
+    /// Whether anybody is remembered who may have to be called with a usual beacon. Who has all the links that it may have
+    /// calls nobody.
+    pub(super) fn has_someone_to_call(&self) -> bool {
+        let sated = self.connected >= self.config.max_links;
+        self.config.ladder[Rung::Remembered] > 0 && !sated && self.discovery.memory.0.len() > self.connected
+    }
+
     /// Beacons straight to peers that have no link: to the port that they had, and to the anchor port of their host,
     /// where at least one of the nodes there hears it. To `all` of them, or to one after the other. Never beyond our own
     /// subnets.
     pub(super) fn call_remembered(&mut self, flags: BeaconFlags, all: bool) {
+        if !all && !self.has_someone_to_call() {
+            return;
+        }
         let anchor = self.config.designated_ports[0];
         let memory = &self.discovery.memory.0;
         let turn = usize::try_from(self.discovery.counter).unwrap_or(0) % memory.len().max(1);
