@@ -8,12 +8,12 @@ use p2pnet_sim::world::sweep::run_plan;
 use p2pnet_sim::{Crypto, Profile, expand};
 
 const GOLDEN: [(&str, u64, Crypto, &str); 6] = [
-    ("calm", 1, Crypto::Real, "3b6c17fe249b669a4dd231e1f53453fb73dbdef4420dc9cde045fd9002084cad"),
-    ("lan", 2, Crypto::Real, "c83c2b146053ff33204d591fedca44dddefa026c571b4c4f83fe754e587fe421"),
-    ("wifi", 3, Crypto::Real, "d2a709a5f12752043fc8361fef168d5fdee4ed5af76ba0a0d9eebd30de0780ac"),
-    ("hostile", 4, Crypto::Real, "e365dfb225700e958cd9889d61e52ec9e20d45dec1a945a1221a3d1a1d477394"),
-    ("hostile", 5, Crypto::Real, "9f436ee009c488cdd3a997c4b692f305a0201a5245034185c23af730bf0476b1"),
-    ("hostile", 4, Crypto::Cheap, "cc00c6eb8633d5c27d0bb5bf78f81b39a409e8648ce7dad5fca3c2bffed65559"),
+    ("calm", 1, Crypto::Real, "1d7b985a34e23712ddb9b63e4ac876af8371a4cfae9803a7453d34de2ad3594d"),
+    ("lan", 2, Crypto::Real, "f4df39cd4bf4fcbb054f08387c13420f9f8308c86e6df4e5279bb4084c27bd1a"),
+    ("wifi", 3, Crypto::Real, "40b7776da7c668e87bdbd0e40e203d24e4f62477673f17a8b2673781193802f3"),
+    ("hostile", 4, Crypto::Real, "7c15429756fda46a48e98c5db68c396cabfad3a5b5160fda09e824f54ab04006"),
+    ("hostile", 5, Crypto::Real, "3ceeca9b5488cd75242458055e2177b6f11467d66d8c28bb4b28136d31c7271c"),
+    ("hostile", 4, Crypto::Cheap, "1381108bfe41b4eeed41f6c0d658f9c0ccae6d8fdd565e453c6eced7e07ed461"),
 ];
 
 #[test]
