@@ -137,6 +137,7 @@ pub enum Event {
     },
     /// Another program runs under this node's key, most likely from a copy of its data directory. Both are told; the one
     /// with the newer incarnation is believed, and they do not fight for it.
+    /// Who recorded beacons of an earlier run of this node and sends them again can cause this, too.
     IdentityShared {
         /// Where its beacons come from.
         addr: SocketAddr,

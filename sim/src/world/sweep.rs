@@ -22,6 +22,8 @@ use crate::trace::Detail;
 const LEAST_TRANSFERS: u64 = 90;
 /// How often every kind of fault must happen in 1000 seeds of the profile that has them all.
 const LEAST_FAULTS: u64 = 100;
+/// Faults that the profile `discovery` draws and no other; it draws few of the others.
+const OF_DISCOVERY: [FaultKind; 3] = [FaultKind::AddressSwap, FaultKind::KeptOut, FaultKind::Sleep];
 
 /// Runs a plan. A panic of the code under test is a failure like any other.
 #[must_use]
@@ -141,9 +143,13 @@ impl Summary {
             ));
         }
         let faults = self.faults();
+        let asked = |kind: FaultKind| match profile {
+            Profile::Hostile => !OF_DISCOVERY.contains(&kind),
+            Profile::Discovery => OF_DISCOVERY.contains(&kind),
+            _ => false,
+        };
         let rare = |kind: &&(FaultKind, &str)| faults.of(kind.0) * 1000 < LEAST_FAULTS * seeds;
-        let rarest =
-            FaultKind::ALL.iter().filter(|_| profile == Profile::Hostile && seeds >= 1000).find(rare);
+        let rarest = FaultKind::ALL.iter().filter(|(kind, _)| seeds >= 1000 && asked(*kind)).find(rare);
         if let Some(&(kind, name)) = rarest {
             let count = faults.of(kind);
             return Some(format!(
