@@ -381,7 +381,7 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     // Each would be noise for the others.
-    arguments.test_threads = Some(1);
+    arguments.test_threads = Some(3);
     let obstacle = if arguments.list { None } else { unavailable() };
     let required = std::env::var_os("P2PNET_REQUIRE_NETNS").is_some_and(|value| value == "1");
     let trials = CASES.iter().map(|&(name, run)| match obstacle.clone() {
