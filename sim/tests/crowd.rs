@@ -70,13 +70,15 @@ fn a_hundred_nodes_are_quiet_and_a_newcomer_knows_all_within_three_seconds() {
     assert_eq!(world.outcome(None).failure, None);
 }
 
-/// Minutes, and some gigabytes.
+/// Ten minutes, and some gigabytes. It does not hold yet: 79,606 dials in the worst second, and the World stops before
+/// the steady state.
 #[test]
 #[ignore = "minutes"]
 fn a_thousand_nodes_that_start_at_once_cause_no_storm() {
     let mut world = lan(1000, 0, None);
     let (datagrams, dials, _) = seconds(&mut world, 10);
     println!("1000 nodes at once: at most {datagrams} datagrams and {dials} dials in a second");
+    assert_eq!(world.outcome(None).failure, None);
     seconds(&mut world, 350);
     let (_, _, mean) = seconds(&mut world, 60);
     println!("1000 nodes: {mean:.1} datagrams a second in steady state");
