@@ -380,7 +380,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();
-    // Each would be noise for the others.
+    // They mostly wait; with more of them at a time they would be noise for each other.
     arguments.test_threads = Some(3);
     let obstacle = if arguments.list { None } else { unavailable() };
     let required = std::env::var_os("P2PNET_REQUIRE_NETNS").is_some_and(|value| value == "1");

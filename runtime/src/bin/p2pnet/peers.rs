@@ -24,10 +24,7 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    if common.peer.is_empty()
-        && !common.scan
-        && let Some(mut client) = running::find(common).await?
-    {
+    if let Some(mut client) = running::find_for_search(common).await? {
         let mut peers = Vec::new();
         let take = |answer, _: &mut Output| {
             if let Answer::Peer(peer) = answer {

@@ -37,6 +37,11 @@ pub(crate) async fn find(common: &Common) -> Result<Option<Client>, Failure> {
     Ok(client.filter(|client| is_meant(common, client.greeting())))
 }
 
+/// The same, for commands that look for peers: an address or a scan on the command line is for a node of its own.
+pub(crate) async fn find_for_search(common: &Common) -> Result<Option<Client>, Failure> {
+    if common.peer.is_empty() && !common.scan { find(common).await } else { Ok(None) }
+}
+
 /// Whether the options are those of that node: another network or interface needs a node of its own.
 fn is_meant(common: &Common, node: &Greeting) -> bool {
     let same_interfaces = || {

@@ -36,10 +36,7 @@ pub(crate) async fn run(
         )));
     }
     let mut signals = Signals::new()?;
-    if common.peer.is_empty()
-        && !common.scan
-        && let Some(mut client) = running::find(common).await?
-    {
+    if let Some(mut client) = running::find_for_search(common).await? {
         let sent = send_by(&mut client, arguments, &mut signals, output).await;
         return sent.map_err(Failure::in_transfer);
     }

@@ -23,10 +23,7 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    if common.peer.is_empty()
-        && !common.scan
-        && let Some(mut client) = running::find(common).await?
-    {
+    if let Some(mut client) = running::find_for_search(common).await? {
         let ask = Ask::Why { peer: arguments.who.clone() };
         let show = |answer, output: &mut Output| match answer {
             Answer::Why(why) => show(&why, output),
