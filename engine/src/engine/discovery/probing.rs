@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::engine::Engine;
 use crate::identity::PeerId;
-use crate::input::{Datagram, InterfaceId};
+use crate::input::{Datagram, Interface, InterfaceId};
 use crate::ladder::Rung;
 use crate::limits::TokenBucket;
 use crate::marks::mark;
@@ -15,9 +15,9 @@ use crate::time::Timestamp;
 use crate::timers::TimerKey;
 use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 
-/// Rounds of probes, and the time between two.
+/// Rounds of probes, and the time between two steps of one.
 const ROUNDS: u8 = 3;
-const ROUND: Duration = Duration::from_millis(250);
+const STEP: Duration = Duration::from_millis(20);
 
 /// Answers to probes: so many at once, and as many a second. A round is some ten for each interface.
 const ANSWERS: u32 = 24;
@@ -50,6 +50,8 @@ pub struct Probed {
 #[derive(Debug)]
 pub(super) struct Probing {
     rounds_left: u8,
+    /// How many steps of this round are done.
+    step: usize,
     /// Answers to the probes of others.
     answers_left: TokenBucket,
     /// The rung that each of our own probes was sealed for, by its counter.
@@ -61,6 +63,7 @@ impl Probing {
     pub(super) fn new() -> Self {
         Probing {
             rounds_left: 0,
+            step: 0,
             answers_left: TokenBucket::new(ANSWERS, ANSWERS),
             own: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -69,13 +72,14 @@ impl Probing {
 
     fn begin(&mut self) {
         self.rounds_left = ROUNDS;
+        self.step = 0;
         self.own.clear();
         self.answers.clear();
     }
 }
 
 impl Engine {
-    /// Finds out which rungs get through: three times, 250 ms apart, each rung of each interface gets a beacon of its
+    /// Finds out which rungs get through: three times, within 700 ms, each rung of each interface gets a beacon of its
     /// own that asks for an answer, and at most 8 peers that were heard are asked to answer by each rung. What comes of
     /// it is told by [`probed`](Self::probed) and [`rungs`](Self::rungs).
     pub fn probe(&mut self, now: Timestamp) {
@@ -100,35 +104,55 @@ impl Engine {
             .collect()
     }
 
-    /// One round of probes.
+    /// One step of a round of probes: all that go by one rung and are to be answered by one rung. Each rung has sockets of
+    /// its own at the other side, so what goes out at once may be overtaken there and count as old.
     pub(in crate::engine) fn probe_due(&mut self) {
-        let left = self.discovery.probing.rounds_left.saturating_sub(1);
-        self.discovery.probing.rounds_left = left;
-        let mut probes: Vec<(Rung, Rung, InterfaceId, SocketAddr)> = Vec::new();
-        for interface in &self.interfaces {
-            for rung in WIDE {
-                let to = self.destinations(interface, rung);
-                probes.extend(to.first().map(|&to| (rung, Rung::Unicast, interface.id, to)));
+        let steps = WIDE.into_iter().map(|rung| (rung, Rung::Unicast));
+        let steps =
+            steps.chain(WIDE.into_iter().chain([Rung::Unicast]).map(|answer| (Rung::Unicast, answer)));
+        let mut left = steps.skip(self.discovery.probing.step).peekable();
+        let mut taken = 0;
+        for (rung, answer) in left.by_ref() {
+            taken += 1;
+            let places = self.places_to_probe(rung);
+            if !places.is_empty() {
+                self.send_probes(rung, answer, &places);
+                break;
             }
         }
-        let heard = self.peers.values().filter_map(|peer| peer.heard.first());
-        let places: Vec<_> =
-            heard.filter_map(|heard| Some((heard.interface?, heard.address))).take(ASKED).collect();
-        for (interface, address) in places {
-            let by = WIDE.into_iter().chain([Rung::Unicast]);
-            probes.extend(by.map(|answer| (Rung::Unicast, answer, interface, address)));
+        self.discovery.probing.step += taken;
+        if left.peek().is_some() {
+            self.set_timer(TimerKey::Probe, STEP);
+            return;
         }
-        for (rung, answer, interface, to) in probes {
-            let way = Way { sent_by: Some(rung), other: Some(answer) };
+        self.discovery.probing.step = 0;
+        self.discovery.probing.rounds_left = self.discovery.probing.rounds_left.saturating_sub(1);
+        if self.discovery.probing.rounds_left > 0 {
+            self.set_timer(TimerKey::Probe, STEP);
+        }
+    }
+
+    fn places_to_probe(&self, rung: Rung) -> Vec<(InterfaceId, SocketAddr)> {
+        if rung == Rung::Unicast {
+            let heard = self.peers.values().filter_map(|peer| peer.heard.first());
+            return heard.filter_map(|heard| Some((heard.interface?, heard.address))).take(ASKED).collect();
+        }
+        let place = |interface: &Interface| {
+            let to = self.destinations(interface, rung);
+            to.first().map(|&to| (interface.id, to))
+        };
+        self.interfaces.iter().filter_map(place).collect()
+    }
+
+    fn send_probes(&mut self, rung: Rung, answer: Rung, places: &[(InterfaceId, SocketAddr)]) {
+        let way = Way { sent_by: Some(rung), other: Some(answer) };
+        for &(interface, to) in places {
             let datagram = self.sealed_beacon(BeaconFlags::ANNOUNCE.with(BeaconFlags::PROBE), way);
             if self.discovery.probing.own.len() >= OWN_PROBES {
                 self.discovery.probing.own.pop_first();
             }
             self.discovery.probing.own.insert(self.discovery.counter, rung);
             self.send_by(rung, interface, to, &datagram);
-        }
-        if left > 0 {
-            self.set_timer(TimerKey::Probe, ROUND);
         }
     }
 
