@@ -58,9 +58,12 @@ pub struct Config {
     pub record_ttl: Duration,
     /// Records kept. Beyond it, the oldest record of a peer without a link makes room.
     pub max_peers: usize,
-    /// Links to peers that have proven who they are. Beyond it nobody new is dialled, and a newcomer's link is
-    /// closed with the reason "full".
+    /// Links to peers that have proven who they are. Beyond it a link that is not needed makes room for one that is;
+    /// otherwise nobody new is dialled, and a newcomer's link is closed with the reason "full".
     pub max_links: usize,
+    /// Links that a node keeps up by itself when it knows more peers than `max_links`; three quarters of `max_links` at
+    /// most. At least 1.
+    pub active_links: usize,
     /// Links that are still shaking hands, dialled to us. Beyond it the oldest is cut.
     pub max_half_open: usize,
     /// Dials in flight, to one peer.
@@ -108,6 +111,7 @@ impl Config {
             record_ttl: Duration::from_secs(24 * 3600),
             max_peers: 1024,
             max_links: 32,
+            active_links: 12,
             max_half_open: 64,
             max_dials: 8,
             max_queued: 2 << 20,
@@ -158,6 +162,7 @@ impl Config {
             (
                 self.max_peers >= 1
                     && self.max_links >= 1
+                    && self.active_links >= 1
                     && self.max_half_open >= 1
                     && self.max_dials >= 1
                     && self.max_queued >= 256 * 1024

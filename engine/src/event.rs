@@ -142,6 +142,11 @@ pub enum Event {
         /// Where its beacons come from.
         addr: SocketAddr,
     },
+    /// A program that runs under this node's key outranked this node again and again: it is the one that others believe.
+    /// This node dials nobody any more. It tries again when the other was not heard for more than five minutes.
+    Superseded,
+    /// This node claims its key again, after [`Event::Superseded`].
+    IdentityReclaimed,
     /// [`Engine::leave`](crate::Engine::leave) is done: all farewells are out and all links closed.
     Left,
 }
@@ -158,6 +163,8 @@ pub enum LeaveReason {
     Closed,
     /// Verification failed, on either side.
     Rejected,
+    /// One side has more links than it needs: both are still connected by way of others.
+    Trimmed,
 }
 
 impl LeaveReason {
@@ -169,6 +176,7 @@ impl LeaveReason {
             LeaveReason::Lost => "lost",
             LeaveReason::Closed => "closed",
             LeaveReason::Rejected => "rejected",
+            LeaveReason::Trimmed => "trimmed",
         }
     }
 }

@@ -158,7 +158,7 @@ pub enum TimeoutReason {
     Rotate,
     /// Keeping whom we met for a later run.
     Remember,
-    /// A new signature on our own record.
+    /// A new signature on our own record, or a claim to it.
     Resign,
     /// Dropping what is too old.
     Expire,

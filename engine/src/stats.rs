@@ -44,4 +44,6 @@ pub struct Stats {
     pub now_clamped: u64,
     pub timeouts_late: u64,
     pub incarnation_jumps: u64,
+    /// Links given up because there were more than needed.
+    pub links_trimmed: u64,
 }

@@ -313,6 +313,7 @@ fn a_copy_of_our_identity_is_told_to_both_and_does_not_fight() {
     first.handle_interfaces(at(1), &[eth(1)]);
     second.handle_interfaces(at(1), &[eth(2)]);
     let mut told = [false; 2];
+    let mut superseded = [false; 2];
     for second_of_time in 1..120 {
         let now = at(second_of_time * 1000);
         let (from_first, from_second) = (sent(&mut first, now), sent(&mut second, now));
@@ -322,10 +323,13 @@ fn a_copy_of_our_identity_is_told_to_both_and_does_not_fight() {
         for (_, _, _, bytes) in from_second {
             hear(&mut first, now, ETH, "10.0.0.2:9000", &bytes);
         }
-        for (engine, told) in [&mut first, &mut second].into_iter().zip(&mut told) {
+        let both = [&mut first, &mut second].into_iter().zip(&mut told).zip(&mut superseded);
+        for ((engine, told), superseded) in both {
             while let Some(event) = engine.poll_event() {
-                if let Event::IdentityShared { .. } = event {
-                    assert!(!std::mem::replace(told, true), "told once");
+                match event {
+                    Event::IdentityShared { .. } => assert!(!std::mem::replace(told, true), "told once"),
+                    Event::Superseded => assert!(!std::mem::replace(superseded, true), "told once"),
+                    _ => {}
                 }
             }
             assert!(dials(engine).is_empty(), "nobody dials itself");
@@ -334,6 +338,16 @@ fn a_copy_of_our_identity_is_told_to_both_and_does_not_fight() {
     assert_eq!(told, [true, true]);
     let jumps = first.stats().incarnation_jumps + second.stats().incarnation_jumps;
     assert!(jumps <= 16, "{jumps} jumps");
+    assert_eq!(superseded.iter().filter(|superseded| **superseded).count(), 1, "one of them gives way");
+    assert_eq!(superseded, [first.is_superseded(), second.is_superseded()]);
+
+    // The one that is believed falls silent.
+    let mut waits = if first.is_superseded() { first } else { second };
+    sent(&mut waits, at(119_000 + 300_000));
+    assert!(waits.is_superseded(), "a beacon may be five minutes away");
+    sent(&mut waits, at(119_000 + 400_000));
+    assert!(!waits.is_superseded());
+    assert!(std::iter::from_fn(|| waits.poll_event()).any(|event| event == Event::IdentityReclaimed));
 }
 
 #[test]

@@ -43,7 +43,8 @@ fn a_node_that_lost_its_incarnation_is_shown_its_own_record_and_jumps_above_it()
     restart(&mut lan, 1, 3, 78);
     lan.run_for_millis(10_000);
     assert_eq!(lan.nodes[1].engine.stats().incarnation_jumps, 1);
-    assert_eq!(lan.nodes[1].engine.record().record().incarnation, 41);
+    let incarnation = lan.nodes[1].engine.record().record().incarnation;
+    assert!((41..=56).contains(&incarnation), "a few above 40, not {incarnation}");
     assert!(trusted(&lan, 0) && trusted(&lan, 1));
 }
 

@@ -150,4 +150,9 @@ pub enum Event {
         /// Where its beacons come from.
         addr: SocketAddr,
     },
+    /// The other program that runs under this node's key is the one that peers believe: this node dials nobody until
+    /// nothing was heard of the other for more than five minutes.
+    Superseded,
+    /// After [`Event::Superseded`], this node claims its key again.
+    IdentityReclaimed,
 }

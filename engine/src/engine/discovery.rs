@@ -171,7 +171,7 @@ impl Engine {
         Air {
             population: self.peers.len() as u64 + 1,
             datagrams: self.datagrams_of_a_beacon(),
-            sated: self.connected >= self.config.max_links,
+            sated: self.connected >= self.enough_links(),
         }
     }
 

@@ -26,6 +26,7 @@ impl Engine {
                 Slot::Delivery(content, peer) => (self.delivery_event(content, peer), false),
                 Slot::Incompatible => (self.next_incompatible(), true),
                 Slot::IdentityShared => (self.next_shared_identity(), true),
+                Slot::Superseded => (self.superseded_event(), false),
                 Slot::Left => (Some(Event::Left), false),
             };
             if event.is_some() {
@@ -116,10 +117,6 @@ impl Engine {
         }
         texts.acked_reported += 1;
         Some(Event::TextDelivered { to: peer, id: texts.acked_reported })
-    }
-
-    fn next_shared_identity(&mut self) -> Option<Event> {
-        self.own.shared_with.pop_front().map(|addr| Event::IdentityShared { addr })
     }
 
     fn next_incompatible(&mut self) -> Option<Event> {

@@ -96,6 +96,10 @@ impl Engine {
                 self.hold_off(peer);
                 self.close_link(id, LeaveReason::Closed);
             }
+            DisconnectReason::Trimmed => {
+                self.trimmed_by(peer);
+                self.close_link(id, LeaveReason::Trimmed);
+            }
             DisconnectReason::Stale | DisconnectReason::Protocol => self.close_link(id, LeaveReason::Lost),
         }
     }

@@ -158,6 +158,11 @@ impl LinkQueue {
         }
     }
 
+    /// Whether nothing waits to go out.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.blocks.is_empty()
+    }
+
     /// How many bytes of frames wait.
     #[cfg(feature = "marks")]
     pub(crate) fn waiting(&self) -> usize {

@@ -1,5 +1,6 @@
 //! The engine: one object that takes what happened and gives what to do.
 
+mod clones;
 mod contents;
 mod discovery;
 mod events;
@@ -10,6 +11,7 @@ mod link;
 mod links;
 mod liveness;
 mod outputs;
+mod overlay;
 mod own;
 mod peer;
 mod peers;
@@ -45,10 +47,12 @@ use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::timers::{TimerKey, Timers};
 
+use self::clones::Clones;
 use self::contents::Published;
 use self::discovery::Discovery;
 use self::link::{Link, Stage};
 use self::outputs::Outputs;
+use self::overlay::Overlay;
 use self::own::OwnRecord;
 use self::peer::Peer;
 use self::peers::Floor;
@@ -122,6 +126,7 @@ pub struct Engine {
     config: Config,
     identity: Identity,
     own: OwnRecord,
+    clones: Clones,
     now: Timestamp,
     interfaces: Vec<Interface>,
     discovery: Discovery,
@@ -145,6 +150,7 @@ pub struct Engine {
     touched: BTreeSet<LinkId>,
     next_link: u64,
     next_dial: u64,
+    overlay: Overlay,
     targets: BTreeMap<SocketAddr, Target>,
     published: BTreeMap<ContentId, Published>,
     transfers: BTreeMap<ContentId, Transfer>,
@@ -217,6 +223,7 @@ impl Engine {
             discovery: Discovery::new(&config, identity.peer_id()),
             strangers: Strangers::new(),
             own,
+            clones: Clones::default(),
             now,
             interfaces: Vec::new(),
             peers: BTreeMap::new(),
@@ -231,6 +238,7 @@ impl Engine {
             touched: BTreeSet::new(),
             next_link: 0,
             next_dial: 0,
+            overlay: Overlay::new(config.max_links),
             targets: BTreeMap::new(),
             published: BTreeMap::new(),
             transfers: BTreeMap::new(),
@@ -357,8 +365,10 @@ impl Engine {
                 TimerKey::Scan => self.scan_due(),
                 TimerKey::Remember => self.remember_due(),
                 TimerKey::Resign => self.resign_due(),
+                TimerKey::Reclaim => self.reclaim_due(),
                 TimerKey::Expire => self.expire_due(),
                 TimerKey::Link(link) => self.link_due(link),
+                TimerKey::Tend => self.tend_due(),
                 TimerKey::Dial(peer) => self.dial_due(peer),
                 TimerKey::Target(address) => self.target_due(address),
                 TimerKey::Text(peer) => self.texts_due(peer),

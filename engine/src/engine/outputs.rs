@@ -25,6 +25,7 @@ pub(crate) enum Slot {
     Delivery(ContentId, PeerId),
     Incompatible,
     IdentityShared,
+    Superseded,
     Left,
 }
 

@@ -1,33 +1,19 @@
 //! Our own record: signed again when something in it changes, and the farewell that is kept sealed.
 
-use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::input::{Interface, InterfaceKind};
-use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
 use crate::random::Stream;
 use crate::record::{Instance, PeerRecord, RecordClass, RecordKind, SignedRecord};
-use crate::time::Timestamp;
 use crate::timers::TimerKey;
 use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 
 use super::Engine;
-use super::outputs::Slot;
-
-/// How many copies of this identity are remembered; a record of a further one is ignored.
-const MAX_CLONES: usize = 8;
-
-/// How often one copy is outranked. A run that is over may have jumped itself, and its records come to light one after
-/// the other; two that both live stop after so many rounds.
-const MAX_JUMPS: u8 = 8;
-
-/// An earlier run of ours may still be heard for a moment after its end; one that speaks for longer lives.
-const LIVES: Duration = Duration::from_secs(2);
 
 /// The most addresses in a record.
 const MAX_ADDRESSES: usize = 8;
@@ -38,12 +24,6 @@ pub(crate) struct OwnRecord {
     gone: SignedRecord,
     /// The counter of the farewell beacon: from the top, so that it is newer than any beacon sent before.
     farewell_counter: u64,
-    /// Other instances under our key, and how often we have outranked each.
-    clones: BTreeMap<Instance, u8>,
-    /// Other instances whose beacons were heard under our key: since when, and whether the application was told.
-    sightings: BTreeMap<Instance, (Timestamp, bool)>,
-    /// Where such beacons came from, for the application. At most [`MAX_CLONES`].
-    pub(crate) shared_with: VecDeque<SocketAddr>,
 }
 
 impl OwnRecord {
@@ -75,14 +55,7 @@ impl OwnRecord {
         let gone =
             SignedRecord::sign(identity, PeerRecord { kind: RecordKind::Gone, ..record.clone() }).ok()?;
         let record = SignedRecord::sign(identity, record).ok()?;
-        Some(OwnRecord {
-            record,
-            gone,
-            farewell_counter: u64::MAX,
-            clones: BTreeMap::new(),
-            sightings: BTreeMap::new(),
-            shared_with: VecDeque::new(),
-        })
+        Some(OwnRecord { record, gone, farewell_counter: u64::MAX })
     }
 
     pub(crate) fn record(&self) -> &SignedRecord {
@@ -139,22 +112,9 @@ impl Engine {
         self.resign();
     }
 
-    /// Meets a record that bears our own signature. One of another instance that is not older than ours outranks
-    /// us everywhere: jump above it, or nobody would believe us.
-    pub(super) fn met_own_record(&mut self, foreign: &SignedRecord) {
-        let theirs = foreign.record();
-        if theirs.instance == self.own.instance()
-            || theirs.incarnation < self.own.incarnation()
-            || (self.own.clones.len() >= MAX_CLONES && !self.own.clones.contains_key(&theirs.instance))
-        {
-            return;
-        }
-        let jumps = self.own.clones.entry(theirs.instance).or_default();
-        if *jumps >= MAX_JUMPS {
-            return;
-        }
-        *jumps += 1;
-        let Some(incarnation) = theirs.incarnation.checked_add(1) else { return };
+    /// Goes on as a later incarnation, with a record and a farewell of it, and tells everybody. Nothing changes if it
+    /// cannot be signed.
+    pub(super) fn continue_as(&mut self, incarnation: u64) {
         let record = PeerRecord { incarnation, ..self.own.record.record().clone() };
         let gone = PeerRecord { kind: RecordKind::Gone, ..record.clone() };
         let (Ok(record), Ok(gone)) =
@@ -163,7 +123,6 @@ impl Engine {
             return;
         };
         self.stats.incarnation_jumps += 1;
-        mark!(self, CloneOutranked);
         self.own.record = record;
         self.own.gone = gone;
         // A key must never seal two farewells.
@@ -171,26 +130,6 @@ impl Engine {
         self.outputs.action(Action::Store(StoreRequest::SaveIncarnation { incarnation }));
         self.share_own_record();
         self.timers.set_earlier(TimerKey::Beacon, self.now + Duration::from_millis(1));
-    }
-}
-
-impl Engine {
-    /// A beacon under our own key came from another instance: somebody runs a copy of this node's key. The application
-    /// is told once for each.
-    pub(super) fn heard_clone(&mut self, instance: Instance, source: SocketAddr) {
-        let now = self.now;
-        let sightings = &mut self.own.sightings;
-        if sightings.len() >= MAX_CLONES && !sightings.contains_key(&instance) {
-            return;
-        }
-        let (since, told) = sightings.entry(instance).or_insert((now, false));
-        if *told || now.since(*since) < LIVES {
-            return;
-        }
-        *told = true;
-        mark!(self, CloneReported);
-        self.own.shared_with.push_back(source);
-        self.outputs.notify(Slot::IdentityShared);
     }
 }
 

@@ -279,7 +279,8 @@ impl Engine {
             self.peers.insert(id, peer);
             self.outputs.notify(Slot::Peer(id));
         }
-        self.consider_dial(id, self.courtesy(id));
+        self.dial_newly_heard(id);
+        self.tend_soon();
     }
 
     /// Parts from a peer that said that this run of it is over.

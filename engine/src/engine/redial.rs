@@ -34,6 +34,9 @@ const MAX_MISTAKEN: usize = 16;
 /// Between two dials of a race to the addresses of one peer.
 const STAGGER: Duration = Duration::from_millis(30);
 
+/// Who could not be dialled, since there are dials or links enough, is looked at again so much later.
+const NO_ROOM_MILLIS: u64 = 500;
+
 /// Dials in flight, to all peers together.
 pub(super) const MAX_DIALLING: usize = 64;
 
@@ -98,7 +101,7 @@ impl Engine {
 
     /// The address by hand is due for a try.
     pub(super) fn target_due(&mut self, address: SocketAddr) {
-        let linked = self.is_target_linked(address);
+        let linked = self.is_target_linked(address) || self.is_superseded();
         let Some(target) = self.targets.get_mut(&address) else { return };
         if target.link.is_some() || self.leaving.is_some() {
             return;
@@ -164,7 +167,7 @@ impl Engine {
         if !self.courtesy(peer).is_zero() {
             mark!(self, DialCourtesy);
         }
-        self.consider_dial(peer, self.courtesy(peer));
+        self.dial_newly_heard(peer);
     }
 
     /// Dials a peer that asks for it, since it cannot dial us.
@@ -178,8 +181,14 @@ impl Engine {
         self.consider_dial(peer, Duration::ZERO);
     }
 
+    /// Dials a peer of which something was heard, unless it dials us first.
+    pub(super) fn dial_newly_heard(&mut self, peer: PeerId) {
+        let delay = self.courtesy(peer) + self.spread();
+        self.consider_dial(peer, delay);
+    }
+
     /// How long the side with the larger id gives the other, so that one link and not two is the rule.
-    pub(super) fn courtesy(&self, peer: PeerId) -> Duration {
+    fn courtesy(&self, peer: PeerId) -> Duration {
         if self.identity.peer_id() > peer { self.config.dial_courtesy } else { Duration::ZERO }
     }
 
@@ -204,7 +213,8 @@ impl Engine {
         let Some(known) = self.peers.get(&peer) else { return false };
         let linked = known.link.and_then(|link| self.links.get(&link)?.session());
         let current = linked.is_some_and(|session| session.incarnation >= known.incarnation());
-        self.leaving.is_none() && !current && !self.interfaces.is_empty()
+        let able = self.leaving.is_none() && !self.is_superseded() && !self.interfaces.is_empty();
+        able && !current && self.is_sought(peer)
     }
 
     /// A peer is due for a dial.
@@ -213,7 +223,6 @@ impl Engine {
             return;
         }
         let now = self.now;
-        let connected = self.connected;
         let max = self.config.max_dials;
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if now < known.redial.hold_until {
@@ -226,10 +235,16 @@ impl Engine {
             mark!(self, RedialLate);
         }
         // No more dials at a time than there could be links, or a crowd would drown itself.
-        let most = self.config.max_links.saturating_sub(connected).clamp(FEWEST_DIALLING, MAX_DIALLING);
-        let room = known.links.len() < max && connected < self.config.max_links && self.dialling < most;
+        let most = self.config.max_links.saturating_sub(self.connected).clamp(FEWEST_DIALLING, MAX_DIALLING);
         let turn = known.redial.next_address;
-        let addresses = if room { self.addresses_to_dial(peer) } else { Vec::new() };
+        let few = known.links.len() < max && self.dialling < most;
+        if !few || !self.has_place_for(peer) || !self.may_dial() {
+            mark!(self, DialNoRoom);
+            let delay = self.jittered(NO_ROOM_MILLIS);
+            self.set_timer(TimerKey::Dial(peer), delay);
+            return;
+        }
+        let addresses = self.addresses_to_dial(peer);
         let dialled = addresses.get(turn).copied();
         if let Some((address, interface)) = dialled {
             let link = self.start_dial(address, interface, Some(peer), None);
@@ -237,8 +252,6 @@ impl Engine {
                 known.links.push(link);
                 known.note_dial(link, address, interface, now);
             }
-        } else if !room {
-            mark!(self, DialNoRoom);
         }
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if dialled.is_some() && turn + 1 < addresses.len() {
@@ -247,9 +260,7 @@ impl Engine {
             self.set_timer(TimerKey::Dial(peer), STAGGER);
             return;
         }
-        if room {
-            known.redial.next_address = 0;
-        }
+        known.redial.next_address = 0;
         known.redial.not_before = now + SHORTEST_GAP;
         let live = known.heard.iter().any(|heard| now.since(heard.at) < LIVE);
         let delay = known.redial.next_delay(now, live);
@@ -327,6 +338,7 @@ impl Engine {
         let now = self.now;
         let peers: Vec<PeerId> =
             self.peers.iter().filter(|(_, peer)| peer.link.is_none()).map(|(&id, _)| id).collect();
+        self.tend_soon();
         for id in peers {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.redial.reset(now);

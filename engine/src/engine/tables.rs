@@ -46,6 +46,7 @@ impl Engine {
                 config.max_queued * 2,
             ),
         ];
+        tables.push(self.table_of_sought());
         tables.extend(self.discovery.tables(config));
         tables.extend(self.strangers.tables());
         tables

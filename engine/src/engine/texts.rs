@@ -70,6 +70,8 @@ impl Engine {
             // If too much waits already it goes when the timer says so.
             self.send_answer(link, &Frame::Text { id, base, text: text.to_string() });
             self.timers.set_earlier(TimerKey::Text(to), self.now + RESEND_AFTER);
+        } else {
+            self.consider_dial(to, Duration::ZERO);
         }
         self.pump_links();
         Ok(id)

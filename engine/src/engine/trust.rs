@@ -153,6 +153,7 @@ impl Engine {
             self.peer_gone(peer);
         } else if leave != LeaveReason::Gone {
             self.consider_dial(peer, Duration::from_millis(250));
+            self.tend_soon();
             if leave == LeaveReason::Lost {
                 self.snap_back();
             }

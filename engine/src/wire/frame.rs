@@ -117,4 +117,6 @@ pub(crate) enum DisconnectReason {
     Closed,
     /// The receiver broke the protocol.
     Protocol,
+    /// The sender has more links than it needs.
+    Trimmed,
 }

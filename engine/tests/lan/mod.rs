@@ -27,6 +27,8 @@ pub(crate) struct Node {
     /// What each link is given as its budget; `None` gives none at all.
     pub budget: Option<usize>,
     pub take_events: bool,
+    /// Whether its host has lost its power: it does nothing and answers nothing.
+    vanished: bool,
 }
 
 struct Wire {
@@ -105,11 +107,15 @@ impl Lan {
         let end = Timestamp::from_nanos(self.now.as_nanos() + millis * 1_000_000);
         self.settle();
         loop {
-            let next = self.nodes.iter().filter_map(|node| node.engine.poll_timeout()).min();
+            let there = self.nodes.iter().filter(|node| !node.vanished);
+            let next = there.filter_map(|node| node.engine.poll_timeout()).min();
             let Some(next) = next.filter(|next| next.at <= end) else { break };
             self.now = self.now.max(next.at);
             let now = self.now;
             for i in 0..self.nodes.len() {
+                if self.nodes[i].vanished {
+                    continue;
+                }
                 let engine = &mut self.nodes[i].engine;
                 engine.handle_timeout(now);
                 assert!(engine.poll_timeout().is_none_or(|next| next.at > now), "a deadline in the past");
@@ -161,6 +167,11 @@ impl Lan {
         }
     }
 
+    /// Takes the power from node `i`. Its streams stay open, and nobody hears of it.
+    pub(crate) fn vanish(&mut self, i: usize) {
+        self.nodes[i].vanished = true;
+    }
+
     /// How many streams node `i` has.
     pub(crate) fn streams(&self, i: usize) -> usize {
         self.nodes[i].links.len()
@@ -175,38 +186,41 @@ impl Lan {
 
     fn deliver(&mut self, input: Input) {
         let now = self.now;
-        let to = match input {
-            Input::Datagram { to, source, bytes } => {
+        let (Input::Datagram { to, .. }
+        | Input::Opened { to, .. }
+        | Input::Refused { to, .. }
+        | Input::End { to, .. }
+        | Input::Store { to, .. }
+        | Input::Stream { to, .. }) = input;
+        if self.nodes[to].vanished {
+            return;
+        }
+        match input {
+            Input::Datagram { source, bytes, .. } => {
                 let datagram = Datagram { interface: LAN, source, bytes: &bytes };
                 self.nodes[to].engine.handle_datagram(now, datagram);
-                to
             }
-            Input::Opened { to, link } => {
+            Input::Opened { link, .. } => {
                 self.nodes[to].engine.handle_link(now, link, LinkInput::Opened);
                 if let Some(budget) = self.nodes[to].budget {
                     self.nodes[to].engine.handle_link(now, link, LinkInput::Writable { budget });
                 }
-                to
             }
-            Input::Refused { to, link } => {
+            Input::Refused { link, .. } => {
                 let failure = p2pnet_engine::DialFailure::Refused;
                 self.nodes[to].engine.handle_link(now, link, LinkInput::DialFailed(failure));
-                to
             }
-            Input::End { to, link } => {
+            Input::End { link, .. } => {
                 self.nodes[to].links.remove(&link);
                 self.nodes[to].engine.handle_link(now, link, LinkInput::Closed(LinkEnd::Eof));
-                to
             }
-            Input::Store { to, reply } => {
+            Input::Store { reply, .. } => {
                 self.nodes[to].engine.handle_store(now, reply);
-                to
             }
-            Input::Stream { to, link, bytes } => {
+            Input::Stream { link, bytes, .. } => {
                 self.nodes[to].read(now, link, &bytes);
-                to
             }
-        };
+        }
         self.drain(to);
         let budget = self.nodes[to].budget;
         if let Some(budget) = budget {
@@ -349,6 +363,9 @@ impl Lan {
         let now = self.now;
         let source = SocketAddr::from((self.nodes[i].ip, 50_000));
         let to = self.nodes.iter().position(|node| SocketAddr::from((node.ip, PORT)) == address);
+        if to.is_some_and(|to| self.nodes[to].vanished) {
+            return;
+        }
         let far = to.and_then(|to| {
             let far = self.nodes[to].engine.accept_link(now, Some(LAN), source).ok()?;
             Some((to, far))
@@ -386,6 +403,7 @@ impl Node {
             links: BTreeMap::new(),
             budget: Some(4 << 20),
             take_events: true,
+            vanished: false,
         }
     }
 

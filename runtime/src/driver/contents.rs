@@ -167,6 +167,8 @@ impl Contents {
             EngineEvent::ContentDeclined { content, to } => Event::ContentDeclined { content, to },
             EngineEvent::IncompatiblePeer { addr, version } => Event::IncompatiblePeer { addr, version },
             EngineEvent::IdentityShared { addr } => Event::IdentityShared { addr },
+            EngineEvent::Superseded => Event::Superseded,
+            EngineEvent::IdentityReclaimed => Event::IdentityReclaimed,
             _ => return None,
         })
     }

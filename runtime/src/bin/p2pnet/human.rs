@@ -70,6 +70,7 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
                 LeaveReason::Lost => "was lost",
                 LeaveReason::Closed => "closed the link",
                 LeaveReason::Rejected => "did not pass verification",
+                LeaveReason::Trimmed => "has links enough",
                 _ => reason.as_str(),
             };
             let word =
@@ -111,6 +112,14 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             Word::Bad("copied"),
             format!("{addr} runs with this node's key; give one of the two a --data-dir of its own"),
         ),
+        Event::Superseded => (
+            Word::Bad("copied"),
+            "peers believe another program that runs with this node's key, so this one waits; give it a --data-dir of its own"
+                .to_owned(),
+        ),
+        Event::IdentityReclaimed => {
+            (Word::Quiet("alone"), "the other program with this node's key is silent; trying again".to_owned())
+        }
         _ => return None,
     })
 }

@@ -110,6 +110,8 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
             new("incompatible_peer").text("addr", &addr.to_string()).number("version", *version)
         }
         Event::IdentityShared { addr } => new("identity_shared").text("addr", &addr.to_string()),
+        Event::Superseded => new("superseded"),
+        Event::IdentityReclaimed => new("identity_reclaimed"),
         _ => return None,
     })
 }
