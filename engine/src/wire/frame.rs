@@ -20,6 +20,7 @@ pub const MAX_STEP_MESSAGE: usize = 16 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hello {
     /// The sender's signed record; its link key must be the sender's Noise static key.
+    #[serde(with = "serde_bytes")]
     pub(crate) record: Vec<u8>,
     /// Names of the verification steps that the sender wants both sides to run: at most 8.
     pub(crate) steps: Vec<String>,
@@ -37,6 +38,7 @@ pub(crate) enum Frame {
         /// Whether the receiver is verified already in this session, over another link.
         verified: bool,
         /// A record of the receiver's that is newer than the one it presented: it lost its memory.
+        #[serde(with = "serde_bytes")]
         yours: Option<Vec<u8>>,
     },
     Ping {
@@ -52,6 +54,7 @@ pub(crate) enum Frame {
     /// A message of a custom verification step.
     Step {
         name: String,
+        #[serde(with = "serde_bytes")]
         message: Vec<u8>,
     },
     /// `CollectionShare`: signed records, each with its age in seconds.
@@ -97,6 +100,8 @@ pub(crate) enum Frame {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AgedRecord {
     pub(crate) age_secs: u32,
+    // In a crowd most of a node's work is with these.
+    #[serde(with = "serde_bytes")]
     pub(crate) bytes: Vec<u8>,
 }
 
