@@ -24,10 +24,10 @@ use super::peer::Peer;
 const RING: usize = 2;
 
 /// How far along the ring neighbours are looked for, past those that seem to be away.
-const RING_WALK: usize = 16;
+const RING_WALK: usize = 64;
 
 /// A peer that was dialled so often without an answer seems to be away, until it is heard.
-const AWAY_AFTER: u32 = 6;
+const AWAY_AFTER: u32 = 4;
 
 /// A beacon of this age still counts as heard.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
@@ -188,7 +188,7 @@ impl Engine {
         let from = PeerId::from_bytes(self.behaviour.seed());
         let later = self.peers.range((Bound::Included(from), Bound::Unbounded));
         let earlier = self.peers.range((Bound::Unbounded, Bound::Excluded(from)));
-        let mut walk = later.chain(earlier).take(4 * RING_WALK);
+        let mut walk = later.chain(earlier).take(2 * RING_WALK);
         let suits = |id: &PeerId, peer: &Peer| {
             peer.link.is_none()
                 && peer.redial.hold_until <= self.now
