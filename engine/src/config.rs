@@ -56,8 +56,13 @@ pub struct Config {
     pub verification_timeout: Duration,
     /// How long our signed record is good for; re-signed every third of it. 1 s to 7 days.
     pub record_ttl: Duration,
-    /// Records kept. Beyond it, the oldest record of a peer without a link makes room.
+    /// Peers kept, 16384 and more if wanted. Beyond it one without a link makes room: of those that never proved
+    /// themselves the one whose place in the collection ranks highest, so that full tables agree; else the one whose
+    /// record is oldest.
     pub max_peers: usize,
+    /// Peers kept of those whom one neighbour told of and who never spoke for themselves. Beyond it the one whose place
+    /// ranks highest goes, or is not taken. A quarter of `max_peers` lets any four neighbours tell of everybody.
+    pub max_introduced: usize,
     /// Links to peers that have proven who they are. Beyond it a link that is not needed makes room for one that is;
     /// otherwise nobody new is dialled, and a newcomer's link is closed with the reason "full".
     pub max_links: usize,
@@ -86,8 +91,9 @@ pub struct Config {
     pub planted: Option<crate::planted::Bug>,
 }
 
-/// What a signed record takes on a link, at most: all that are held must fit what may wait for a new peer.
-const RECORD_ROOM: usize = 520;
+/// What an entry of a list of records takes on a link, at most: a list of all must fit what may wait for a new peer. The
+/// records themselves go as the link takes them.
+const ENTRY_ROOM: usize = 40;
 
 impl Config {
     /// The defaults for a node of this name on this network, with links on `private_port`.
@@ -110,6 +116,7 @@ impl Config {
             verification_timeout: Duration::from_secs(30),
             record_ttl: Duration::from_secs(24 * 3600),
             max_peers: 1024,
+            max_introduced: 256,
             max_links: 32,
             active_links: 12,
             max_half_open: 64,
@@ -161,12 +168,13 @@ impl Config {
             ),
             (
                 self.max_peers >= 1
+                    && self.max_introduced >= 1
                     && self.max_links >= 1
                     && self.active_links >= 1
                     && self.max_half_open >= 1
                     && self.max_dials >= 1
                     && self.max_queued >= 256 * 1024
-                    && self.max_queued / 2 >= self.max_peers.saturating_mul(RECORD_ROOM)
+                    && self.max_queued / 2 >= self.max_peers.saturating_mul(ENTRY_ROOM)
                     && self.max_texts >= 1
                     && self.max_contents >= 1
                     && (1..=64).contains(&self.window),
@@ -289,7 +297,7 @@ pub enum ConfigError {
     RecordTtl,
     /// A limit is too small to work with, or for the others.
     #[error(
-        "every limit must be at least 1, max_queued at least 256 KiB and 1040 bytes for each of max_peers, window at most 64"
+        "every limit must be at least 1, max_queued at least 256 KiB and 80 bytes for each of max_peers, window at most 64"
     )]
     Limits,
 }

@@ -92,6 +92,11 @@ impl Network {
         self.derive("p2pnet v1 link pre-shared key", &[])
     }
 
+    /// The key that gives each peer its place in the collection of records.
+    pub(crate) fn place_key(&self) -> [u8; 32] {
+        self.derive("p2pnet v1 record places", &[])
+    }
+
     /// The key of one beacon: one for each instance and counter, so that a fixed nonce is never used twice.
     pub(crate) fn beacon_key(&self, instance: &Instance, counter: u64) -> [u8; 32] {
         let mut which = [0; 24];

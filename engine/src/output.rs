@@ -172,4 +172,6 @@ pub enum TimeoutReason {
     Transfer,
     /// A step of a peer's verification.
     Verification,
+    /// Passing news on, or comparing the collection with a neighbour.
+    Share,
 }

@@ -64,6 +64,8 @@ catalogue! {
     EventsDoNotAlternate = "events-do-not-alternate": "A reconnect that the application has not seen is told as a second connect.",
     UntrustedTextAsTrusted = "untrusted-text-as-trusted": "A text of a peer that is not verified is marked as trusted.",
     EnhancedBeforeTrust = "enhanced-before-trust": "Frames that are for verified peers only pass from any peer.",
+    NeverCompares = "never-compares": "Neighbours never compare what they hold: only what is new is told.",
+    EverybodyIntroduced = "everybody-introduced": "A neighbour may tell of any number of peers that nobody has heard.",
     FloorsForgotten = "floors-forgotten": "Nothing is remembered of a peer that said goodbye.",
     TextTwice = "text-twice": "A text that comes again is delivered again.",
     ForgedRecord = "forged-record": "The signature of a record is not checked.",

@@ -124,6 +124,8 @@ impl PeerRecord {
 pub struct SignedRecord {
     record: Arc<PeerRecord>,
     bytes: Arc<[u8]>,
+    /// The hash of the bytes.
+    hash: [u8; 32],
 }
 
 impl SignedRecord {
@@ -131,7 +133,7 @@ impl SignedRecord {
     ///
     /// # Errors
     /// If the record breaks a limit, or `identity` is not its subject.
-    pub(crate) fn sign(identity: &Identity, record: PeerRecord) -> Result<Self, RecordError> {
+    pub fn sign(identity: &Identity, record: PeerRecord) -> Result<Self, RecordError> {
         record.check()?;
         if record.peer != identity.peer_id() {
             return Err(RecordError::Signature);
@@ -142,7 +144,12 @@ impl SignedRecord {
         if bytes.len() > MAX_RECORD {
             return Err(RecordError::TooLong);
         }
-        Ok(SignedRecord { record: Arc::new(record), bytes: bytes.into() })
+        Ok(SignedRecord::of(record, &bytes))
+    }
+
+    fn of(record: PeerRecord, bytes: &[u8]) -> Self {
+        let hash = *blake3::hash(bytes).as_bytes();
+        SignedRecord { record: Arc::new(record), bytes: bytes.into(), hash }
     }
 
     /// What it says.
@@ -157,14 +164,17 @@ impl SignedRecord {
         &self.bytes
     }
 
+    /// The BLAKE3 hash of the bytes.
+    pub(crate) fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
     /// Whether this record is newer than `other`, by (incarnation, kind, seq, hash of the bytes): a total order, so that
     /// all who hold both agree. Means something only between records of one peer.
     #[must_use]
     pub fn supersedes(&self, other: &SignedRecord) -> bool {
         let rank = |record: &PeerRecord| (record.incarnation, record.kind, record.seq);
-        let order = rank(&self.record)
-            .cmp(&rank(&other.record))
-            .then_with(|| blake3::hash(&self.bytes).as_bytes().cmp(blake3::hash(&other.bytes).as_bytes()));
+        let order = rank(&self.record).cmp(&rank(&other.record)).then_with(|| self.hash.cmp(&other.hash));
         order == Ordering::Greater
     }
 }
@@ -200,7 +210,7 @@ impl UnverifiedRecord {
         let (body, _) = bytes.split_last_chunk::<SIGNATURE_LEN>().ok_or(RecordError::Malformed)?;
         let record: PeerRecord = codec::decode(body, MAX_RECORD).map_err(|_| RecordError::Malformed)?;
         record.check()?;
-        Ok(UnverifiedRecord(SignedRecord { record: Arc::new(record), bytes: bytes.into() }))
+        Ok(UnverifiedRecord(SignedRecord::of(record, bytes)))
     }
 
     /// What it claims.

@@ -21,6 +21,8 @@ pub struct Stats {
     pub records_accepted: u64,
     pub records_refused: u64,
     pub records_stale: u64,
+    pub records_unwelcome: u64,
+    pub rounds: u64,
     pub peers_evicted: u64,
     pub links_accepted: u64,
     pub links_refused: u64,

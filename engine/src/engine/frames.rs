@@ -67,6 +67,11 @@ impl Engine {
             Frame::Unavailable(content) => self.source_failed(peer, content),
             Frame::Complete(content) => self.delivered(peer, content),
             Frame::Decline(content) => self.declined(peer, content),
+            exchange @ (Frame::RecordsRoot { .. }
+            | Frame::RecordsDigests { .. }
+            | Frame::RecordsListed { .. }
+            | Frame::RecordsOffered(_)
+            | Frame::RecordsWanted(_)) => self.compared(id, peer, exchange),
             _ => self.stats.frames_refused += 1,
         }
     }

@@ -19,6 +19,7 @@ use crate::wire::{DisconnectReason, Frame, Hello};
 
 use super::Engine;
 use super::discovery::at_port;
+use super::floors::Floor;
 use super::link::{Session, Stage};
 use super::outputs::Slot;
 use super::peer::Heard;
@@ -145,6 +146,7 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.proven = true;
         known.links.push(id);
+        self.collection.proved(&peer, known.introducer.take());
         let port = known.record.record().port;
         let address = if dialled { address } else { at_port(address, port, interface) };
         known.note_heard(Heard { address, interface, at: now, beacons: 0 });
@@ -197,7 +199,7 @@ impl Engine {
         let floor = self.floors.get(&peer).filter(|floor| floor.outranks(incarnation));
         let newer = held
             .filter(|held| held.record().incarnation > incarnation || unverified.rivals(held))
-            .or(floor.map(|floor| &floor.record))
+            .or(floor.map(Floor::record))
             .map(|record| record.bytes().to_vec());
         // A full table has no room for it.
         (newer.is_some() || held.is_some()).then_some(Believed { peer, incarnation, instance, newer })

@@ -1,7 +1,7 @@
 //! What the engine keeps for one link: where it stands, what waits for it, when it was last heard.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -98,6 +98,8 @@ pub(crate) struct LinkQueue {
     pub(crate) outbox: Vec<u8>,
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
+    /// The places of records that the peer wants and that have not gone yet.
+    pub(crate) wanted: BTreeSet<u64>,
     blocks: VecDeque<BlockRef>,
     budget: usize,
 }
@@ -160,11 +162,10 @@ impl LinkQueue {
 
     /// Whether nothing waits to go out.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.blocks.is_empty()
+        self.waiting.is_empty() && self.blocks.is_empty() && self.wanted.is_empty()
     }
 
     /// How many bytes of frames wait.
-    #[cfg(feature = "marks")]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting_bytes
     }

@@ -159,6 +159,7 @@ impl Engine {
         if let Some(link) = self.links.get_mut(&id) {
             link.queue.set_budget(budget);
             self.touched.insert(id);
+            self.send_wanted(id);
         }
     }
 

@@ -1,15 +1,19 @@
 //! The engine: one object that takes what happened and gives what to do.
 
 mod clones;
+mod collection;
 mod contents;
 mod discovery;
 mod events;
 mod fetching;
+mod floors;
 mod frames;
 mod handshakes;
+mod held;
 mod link;
 mod links;
 mod liveness;
+mod news;
 mod outputs;
 mod overlay;
 mod own;
@@ -48,15 +52,17 @@ use crate::time::Timestamp;
 use crate::timers::{TimerKey, Timers};
 
 use self::clones::Clones;
+use self::collection::Collection;
 use self::contents::Published;
 use self::discovery::Discovery;
+use self::floors::Floors;
 use self::link::{Link, Stage};
 use self::outputs::Outputs;
 use self::overlay::Overlay;
 use self::own::OwnRecord;
 use self::peer::Peer;
-use self::peers::Floor;
 use self::redial::Target;
+use self::share::Share;
 use self::strangers::Strangers;
 use self::transfer::Transfer;
 
@@ -133,7 +139,9 @@ pub struct Engine {
     strangers: Strangers,
     peers: BTreeMap<PeerId, Peer>,
     /// What is remembered of peers that left or expired.
-    floors: BTreeMap<PeerId, Floor>,
+    floors: Floors,
+    collection: Collection,
+    share: Share,
     links: BTreeMap<LinkId, Link>,
     /// How many peers have a link that is used; how many links are being dialled.
     connected: usize,
@@ -227,7 +235,9 @@ impl Engine {
             now,
             interfaces: Vec::new(),
             peers: BTreeMap::new(),
-            floors: BTreeMap::new(),
+            floors: Floors::default(),
+            collection: Collection::new(&config.network, identity.peer_id()),
+            share: Share::new(&seeds),
             links: BTreeMap::new(),
             connected: 0,
             dialling: 0,
@@ -367,6 +377,8 @@ impl Engine {
                 TimerKey::Resign => self.resign_due(),
                 TimerKey::Reclaim => self.reclaim_due(),
                 TimerKey::Expire => self.expire_due(),
+                TimerKey::News => self.news_due(),
+                TimerKey::Share => self.share_due(),
                 TimerKey::Link(link) => self.link_due(link),
                 TimerKey::Tend => self.tend_due(),
                 TimerKey::Dial(peer) => self.dial_due(peer),

@@ -10,9 +10,12 @@ use crate::content::{ContentId, Manifest};
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::{InterfaceId, LinkId};
+use crate::limits::TokenBucket;
 use crate::record::SignedRecord;
 use crate::time::Timestamp;
 
+use super::held::Held;
+use super::share::COMPARISONS;
 use super::taken::Taken;
 use super::verification::Verification;
 use super::why::{DialNote, RecordSource};
@@ -23,10 +26,17 @@ const MAX_HEARD: usize = 4;
 /// One known peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
+    /// The record that leads: of its newest run, of the two classes the local one. It is never without.
     pub(crate) record: SignedRecord,
     /// How old the record was when it came, and when that was.
     pub(crate) age: Duration,
     pub(crate) received: Timestamp,
+    /// The record of the other class, if there is one.
+    pub(crate) beside: Option<Held>,
+    /// How many comparisons it may still ask for.
+    pub(crate) comparisons: TokenBucket,
+    /// Who told of it, while it counts against who did: it has not spoken for itself.
+    pub(crate) introducer: Option<PeerId>,
     /// Who told of it, and since when it is known.
     pub(crate) source: RecordSource,
     pub(crate) known_since: Timestamp,
@@ -156,6 +166,9 @@ impl Peer {
             record,
             age,
             received: now,
+            beside: None,
+            comparisons: TokenBucket::new(COMPARISONS, COMPARISONS / 8),
+            introducer: None,
             source,
             known_since: now,
             heard: Vec::new(),
@@ -192,21 +205,17 @@ impl Peer {
         self.link.is_some() && self.ours && self.theirs
     }
 
+    /// Whether it has no link, not even one that is being dialled.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.link.is_none() && self.links.is_empty()
+    }
+
     pub(crate) fn level(&self) -> Level {
         match (self.link.is_some(), self.is_trusted()) {
             (_, true) => Level::Trusted,
             (true, false) => Level::Connected,
             (false, false) => Level::Known,
         }
-    }
-
-    /// How old the record is now.
-    pub(crate) fn record_age(&self, now: Timestamp) -> Duration {
-        self.age + now.since(self.received)
-    }
-
-    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
-        self.record_age(now) >= Duration::from_secs(u64::from(self.record.record().ttl_secs))
     }
 
     /// Notes where it was heard: there it is dialled first.
@@ -218,15 +227,17 @@ impl Peer {
         self.heard.truncate(MAX_HEARD);
     }
 
-    /// Where it can be dialled, the best first: where it was heard, then what it announces.
+    /// Where it can be dialled, the best first: where it was heard, then what it announces in each class.
     pub(crate) fn addresses(&self) -> Vec<(SocketAddr, Option<InterfaceId>)> {
-        let record = self.record.record();
         let mut addresses: Vec<(SocketAddr, Option<InterfaceId>)> = Vec::new();
         addresses.extend(self.heard.iter().map(|heard| (heard.address, heard.interface)));
-        for &ip in &record.addrs {
-            let address = SocketAddr::new(ip, record.port);
-            if addresses.iter().all(|(known, _)| *known != address) {
-                addresses.push((address, None));
+        let records = [Some(&self.record), self.beside.as_ref().map(|held| &held.record)];
+        for record in records.into_iter().flatten().map(SignedRecord::record) {
+            for &ip in &record.addrs {
+                let address = SocketAddr::new(ip, record.port);
+                if addresses.iter().all(|(known, _)| *known != address) {
+                    addresses.push((address, None));
+                }
             }
         }
         addresses

@@ -10,9 +10,11 @@ use crate::input::LinkId;
 use crate::marks::mark;
 use crate::planted::planted;
 use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
-use crate::time::Timestamp;
 use crate::timers::TimerKey;
 
+use super::collection::{Introduction, rank};
+use super::floors::Floor;
+use super::held::Held;
 use super::outputs::Slot;
 use super::peer::{Level, Peer};
 use super::why::RecordSource;
@@ -24,32 +26,6 @@ pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 /// How long a link is still listened to when its peer said goodbye by another way. What the peer sent before is on
 /// the link and ends with its goodbye there, a datagram or another's word may be faster.
 const LAST_WORDS: Duration = Duration::from_millis(400);
-
-/// What is remembered of a peer that left or expired: nothing that its last record outranks is believed again.
-#[derive(Debug)]
-pub(crate) struct Floor {
-    pub(super) record: SignedRecord,
-    until: Timestamp,
-    /// Whether the peer ever proved its key on a link: such a floor is the last to make room.
-    proven: bool,
-}
-
-impl Floor {
-    /// Whether a record lies below. A farewell ends its run for good; the last record of a peer that merely expired
-    /// may come again by another way, if it is still young there.
-    fn refuses(&self, record: &UnverifiedRecord) -> bool {
-        match self.record.record().kind {
-            RecordKind::Gone => !record.supersedes(&self.record),
-            RecordKind::Alive | RecordKind::Leaving => record.is_superseded_by(&self.record),
-        }
-    }
-
-    /// The record to show to a peer that presents itself with an outranked incarnation.
-    pub(super) fn outranks(&self, incarnation: u64) -> bool {
-        let own = self.record.record();
-        own.incarnation > incarnation || (own.kind == RecordKind::Gone && own.incarnation == incarnation)
-    }
-}
 
 /// Where a record came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +65,8 @@ pub struct PeerView<'a> {
     pub link: Option<LinkId>,
     /// Its signed record.
     pub record: &'a SignedRecord,
+    /// Its record of the other class, if it is held.
+    pub beside: Option<&'a SignedRecord>,
 }
 
 impl Engine {
@@ -111,6 +89,7 @@ impl Engine {
             addr: self.peer_address(peer),
             link: peer.link,
             record: &peer.record,
+            beside: peer.beside.as_ref().map(|held| &held.record),
         }
     }
 
@@ -125,7 +104,8 @@ impl Engine {
             let record = UnverifiedRecord::parse(bytes).and_then(UnverifiedRecord::verify);
             match record {
                 Ok(record) if record.record().network == self.config.network.tag() => {
-                    self.remember_floor(record);
+                    let held = Held { record, age: Duration::ZERO, received: self.now };
+                    self.remember_floor(held.record.record().peer, held, None);
                 }
                 _ => self.stats.records_refused += 1,
             }
@@ -166,24 +146,19 @@ impl Engine {
             self.stats.records_refused += 1;
             return Accepted::No;
         }
-        if let Some(peer) = self.peers.get_mut(&id)
-            && peer.record.bytes() == bytes
+        if let Some(held) = self.peers.get(&id).and_then(|peer| peer.held_of(record.class))
+            && held.record.bytes() == bytes
         {
-            if age < peer.age + self.now.since(peer.received) {
-                peer.age = age;
-                peer.received = self.now;
-                mark!(self, RecordRefreshed);
-            }
+            self.known_again(id, held, age, origin);
             return Accepted::Known(id);
         }
-        let held = self.peers.get(&id).map(|peer| &peer.record);
         if planted!(self, NewerRecordIgnored)
             && record.kind == RecordKind::Alive
-            && held.is_some_and(|held| held.record().incarnation == record.incarnation)
+            && self.peers.get(&id).is_some_and(|peer| peer.incarnation() == record.incarnation)
         {
             return Accepted::Known(id);
         }
-        if held.is_some_and(|held| !unverified.supersedes(held) || unverified.rivals(held)) {
+        if self.peers.get(&id).is_some_and(|peer| is_stale(&unverified, peer)) {
             mark!(self, RecordStale);
             self.stats.records_stale += 1;
             return Accepted::No;
@@ -191,6 +166,11 @@ impl Engine {
         if self.floors.get(&id).is_some_and(|floor| floor.refuses(&unverified)) {
             mark!(self, FloorRefused);
             self.stats.records_stale += 1;
+            return Accepted::No;
+        }
+        if !self.may_introduce(id, origin, record.kind) {
+            self.stats.records_unwelcome += 1;
+            mark!(self, IntroductionRefused);
             return Accepted::No;
         }
         if matches!(origin, Origin::Beacon(_)) && !self.strangers.may_check_signature(self.now) {
@@ -221,66 +201,118 @@ impl Engine {
         record.verify()
     }
 
+    /// A record that is held came again: it may be younger by this way.
+    fn known_again(&mut self, id: PeerId, held: Held, age: Duration, origin: Origin) {
+        if age < held.age_at(self.now) {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.hold(Held { age, received: self.now, ..held.clone() });
+            }
+            mark!(self, RecordRefreshed);
+        }
+        match origin {
+            Origin::Link(from) if from != id => self.told_again(id, held.record.record().class, from),
+            Origin::Link(_) | Origin::Beacon(_) => self.spoke_for_itself(id),
+        }
+    }
+
+    /// Whoever told of a peer that speaks for itself is not charged with it any more.
+    fn spoke_for_itself(&mut self, id: PeerId) {
+        if let Some(introducer) = self.peers.get_mut(&id).and_then(|peer| peer.introducer.take()) {
+            self.collection.spoke(&id, introducer);
+        }
+    }
+
+    /// Whether somebody may tell of a peer that is not known, or of the farewell of one.
+    fn may_introduce(&self, id: PeerId, origin: Origin, kind: RecordKind) -> bool {
+        let Origin::Link(from) = origin else { return true };
+        if from == id || self.peers.contains_key(&id) || id == self.identity.peer_id() {
+            return true;
+        }
+        if kind == RecordKind::Gone {
+            return self.floors.get(&id).is_some() || self.floors.told_by(&from) < self.config.max_introduced;
+        }
+        planted!(self, EverybodyIntroduced)
+            || self.introduction(&from, self.rank_of(&id)) != Introduction::Refused
+    }
+
+    fn rank_of(&self, id: &PeerId) -> u64 {
+        rank(self.collection.place(id))
+    }
+
     /// Holds a record that was found good and new.
     fn take_record(&mut self, id: PeerId, record: SignedRecord, age: Duration, origin: Origin) {
         let from = if let Origin::Link(from) = origin { Some(from) } else { None };
-        // Without floors a goodbye would be news again and again, and go round for ever.
-        let echo = record.record().kind == RecordKind::Gone && !self.peers.contains_key(&id);
-        if !(planted!(self, FloorsForgotten) && echo) {
-            self.share_record(&record, age, from);
-        }
-        if record.record().kind == RecordKind::Gone {
+        let class = record.record().class;
+        let held = Held { record, age, received: self.now };
+        if held.record.record().kind == RecordKind::Gone {
             if planted!(self, LeaverKept) {
                 return;
             }
-            if !planted!(self, FloorsForgotten) {
-                self.remember_floor(record);
-            }
-            match self.peers.get_mut(&id).filter(|peer| peer.link.is_some() && from != Some(id)) {
-                Some(peer) => {
-                    peer.gone = true;
-                    self.set_timer(TimerKey::Gone(id), LAST_WORDS);
-                }
-                None => self.peer_gone(id),
-            }
+            self.took_farewell(id, held, from);
+            self.tell_news(id, class, from);
             return;
-        }
-        if self.floors.remove(&id).is_some() {
-            mark!(self, FloorLifted);
         }
         self.timers.cancel(TimerKey::Gone(id));
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.gone = false;
-            let restarted = record.record().incarnation > peer.incarnation();
-            peer.record = record;
-            peer.age = age;
-            peer.received = self.now;
+            let restarted = held.record.record().incarnation > peer.incarnation();
+            peer.hold(held);
             if restarted {
                 mark!(self, PeerRestarted);
                 peer.redial.reset(self.now);
                 peer.redial.hold_until = self.now;
             }
+            self.collection.changed(&id);
+            if from.is_none_or(|from| from == id) {
+                self.spoke_for_itself(id);
+            }
         } else {
-            if self.peers.len() >= self.config.max_peers
-                && !planted!(self, UnboundedTable)
-                && !self.evict_peer()
-            {
+            let introducer = from.filter(|from| *from != id);
+            if !self.make_room(id, introducer) {
                 mark!(self, TableFull);
                 return;
+            }
+            if self.floors.get(&id).is_some() {
+                mark!(self, FloorLifted);
             }
             let source = match origin {
                 Origin::Beacon(_) => RecordSource::Beacon,
                 Origin::Link(from) if from == id => RecordSource::Link,
                 Origin::Link(from) => RecordSource::Peer(from),
             };
-            let mut peer = Peer::new(record, age, source, self.session_floor, self.now);
+            let mut peer = Peer::new(held.record, age, source, self.session_floor, self.now);
+            peer.introducer = introducer;
             peer.texts.begin_after(self.text_floor);
             peer.texts.taken = self.taken.recall(id);
             self.peers.insert(id, peer);
+            self.collection.joined(id, introducer);
             self.outputs.notify(Slot::Peer(id));
         }
+        self.tell_news(id, class, from);
         self.dial_newly_heard(id);
         self.tend_soon();
+    }
+
+    /// Takes a farewell: it ends all that is held of that run and of those before it.
+    fn took_farewell(&mut self, id: PeerId, gone: Held, from: Option<PeerId>) {
+        let known = self.peers.get_mut(&id);
+        let ends = |held: &Held| gone.record.supersedes(&held.record);
+        let is_over = known.is_none_or(|peer| peer.give_up(ends));
+        self.collection.changed(&id);
+        if !planted!(self, FloorsForgotten) {
+            self.remember_floor(id, gone, from);
+        }
+        if !is_over {
+            mark!(self, FarewellOfAnEarlierRun);
+            return;
+        }
+        match self.peers.get_mut(&id).filter(|peer| peer.link.is_some() && from != Some(id)) {
+            Some(peer) => {
+                peer.gone = true;
+                self.set_timer(TimerKey::Gone(id), LAST_WORDS);
+            }
+            None => self.peer_gone(id),
+        }
     }
 
     /// Parts from a peer that said that this run of it is over.
@@ -294,37 +326,55 @@ impl Engine {
         self.remove_peer(id);
     }
 
-    fn remember_floor(&mut self, record: SignedRecord) {
-        let id = record.record().peer;
-        let ttl = Duration::from_secs(u64::from(record.record().ttl_secs));
-        if self.floors.len() >= self.config.max_peers * 2 && !self.floors.contains_key(&id) {
-            let first =
-                self.floors.iter().min_by_key(|(_, floor)| (floor.proven, floor.until)).map(|(&id, _)| id);
-            if let Some(first) = first {
-                self.floors.remove(&first);
-                mark!(self, FloorEvicted);
-            }
+    /// Keeps what a peer said last. `from` told of it.
+    fn remember_floor(&mut self, id: PeerId, held: Held, from: Option<PeerId>) {
+        let ttl = Duration::from_secs(u64::from(held.record.record().ttl_secs));
+        let (before, known) = (self.floors.get(&id), self.peers.get(&id));
+        let proven = known.is_some_and(|peer| peer.proven) || before.is_some_and(|floor| floor.proven);
+        let stranger = known.is_none() && before.is_none();
+        let floor = Floor {
+            held,
+            place: self.collection.place(&id),
+            until: self.now + ttl * 2,
+            proven,
+            introducer: from.filter(|from| stranger && *from != id),
+        };
+        if self.floors.set(id, floor, self.config.max_peers * 2) {
+            mark!(self, FloorEvicted);
         }
-        let known = self.peers.get(&id).is_some_and(|peer| peer.proven);
-        let proven = known || self.floors.get(&id).is_some_and(|floor| floor.proven);
-        self.floors.insert(id, Floor { record, until: self.now + ttl * 2, proven });
     }
 
-    /// Makes room for a newcomer: the peer without a link whose record is oldest goes, one that never proved
-    /// itself before one that did. Says whether there was one.
-    fn evict_peer(&mut self) -> bool {
-        let candidate = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.link.is_none() && peer.links.is_empty())
-            .min_by_key(|(_, peer)| (peer.proven, peer.received))
-            .map(|(&id, _)| id);
-        let Some(id) = candidate else { return false };
+    /// Makes room for a newcomer if it takes some; says whether there is some. Who was only told of takes the place of
+    /// who ranks higher, and never of a peer that proved itself: everybody decides the same. Who speaks for itself gets
+    /// in, for a link with it may follow: for the highest that never proved itself, or else for the oldest record.
+    fn make_room(&mut self, id: PeerId, introducer: Option<PeerId>) -> bool {
+        if let Some(introducer) = introducer.filter(|_| !planted!(self, EverybodyIntroduced)) {
+            return match self.introduction(&introducer, self.rank_of(&id)) {
+                Introduction::Room => true,
+                Introduction::InsteadOf(other) => {
+                    self.evict_peer(other);
+                    true
+                }
+                Introduction::Refused => false,
+            };
+        }
+        if self.peers.len() < self.config.max_peers || planted!(self, UnboundedTable) {
+            return true;
+        }
+        let oldest = || {
+            let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle());
+            idle.min_by_key(|(_, peer)| peer.received).map(|(&id, _)| id)
+        };
+        let Some(first) = self.first_unproven_to_go().or_else(oldest) else { return false };
+        self.evict_peer(first);
+        true
+    }
+
+    fn evict_peer(&mut self, id: PeerId) {
         self.stats.peers_evicted += 1;
         mark!(self, PeerEvicted);
         self.drop_offers_of(id, true);
         self.remove_peer(id);
-        true
     }
 
     /// Forgets a peer once the application has been told that it left.
@@ -335,6 +385,7 @@ impl Engine {
         self.timers.cancel(TimerKey::Gone(id));
         self.steps_in.remove(&id);
         let Some(mut peer) = self.peers.remove(&id) else { return };
+        self.collection.parted(&id, peer.introducer);
         // Nor may a text be taken twice.
         self.taken.keep(id, core::mem::take(&mut peer.texts.taken), self.config.max_peers);
         // A peer that comes back must not hear of a session that it has heard of before.
@@ -352,21 +403,37 @@ impl Engine {
 
     pub(super) fn expire_due(&mut self) {
         let now = self.now;
-        self.floors.retain(|_, floor| floor.until > now);
-        let expired: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.link.is_none() && peer.links.is_empty() && peer.is_expired(now))
-            .map(|(&id, _)| id)
-            .collect();
-        for id in expired {
-            mark!(self, PeerExpired);
-            if let Some(peer) = self.peers.get(&id) {
-                self.remember_floor(peer.record.clone());
+        self.floors.forget_ended(now);
+        let mut expired = Vec::new();
+        for (&id, peer) in &mut self.peers {
+            if !peer.held().any(|held| held.is_expired(now)) {
+                continue;
             }
+            if !peer.give_up(|held| held.is_expired(now)) {
+                self.collection.changed(&id);
+            } else if peer.is_idle() {
+                expired.push((id, peer.leading()));
+            }
+        }
+        for (id, held) in expired {
+            mark!(self, PeerExpired);
+            self.remember_floor(id, held, None);
             self.drop_offers_of(id, true);
             self.remove_peer(id);
         }
         self.set_timer(TimerKey::Expire, EXPIRE_EVERY);
     }
+}
+
+/// Whether a record of a peer that is known is no news: it replaces nothing of its class or, if it is a farewell,
+/// nothing at all; or it is of another run in the same incarnation.
+fn is_stale(record: &UnverifiedRecord, peer: &Peer) -> bool {
+    let (class, mut held) = (record.record().class, peer.held());
+    if record.record().kind == RecordKind::Gone {
+        return !held.any(|held| record.supersedes(&held.record));
+    }
+    held.any(|held| {
+        let replaced = held.record.record().class == class && !record.supersedes(&held.record);
+        replaced || record.rivals(&held.record)
+    })
 }

@@ -19,6 +19,14 @@ impl Engine {
         let mut tables = alloc::vec![
             ("peers", self.peers.len(), peers),
             ("floors", self.floors.len(), 2 * peers),
+            ("peers that one told of", self.collection.most_introduced(), config.max_introduced),
+            ("farewells that one told of", self.floors.most_told(), config.max_introduced),
+            ("news", self.share.news.len(), 2 * (3 * peers + 1)),
+            (
+                "records that a link's peer wants",
+                most(&mut self.links.values().map(|link| link.queue.wanted.len())),
+                peers + 1,
+            ),
             ("departures", self.departures.len(), peers),
             ("forgotten peers whose texts were taken", self.taken.len(), peers),
             ("lost texts", self.texts_lost.len(), peers),

@@ -375,7 +375,7 @@ impl Engine {
     /// Shares what trusted peers share: once both sides are verified, and again on each link that takes the place of
     /// another, because what was under way on that one may be lost.
     fn tell_trusted(&mut self, peer: PeerId) {
-        self.share_everything_with(peer);
+        self.share_with(peer);
         let first = self.peers.get(&peer).is_some_and(|known| known.trust_epoch == 1);
         if !planted!(self, NoReoffer) || first {
             self.offer_everything_to(peer);

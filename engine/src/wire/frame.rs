@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{BlockRef, ContentId, Manifest};
 
+use super::exchange::{DIGEST_LEN, ROOT_LEN, RecordEntry};
+
 /// The most records in one [`Frame::Records`].
 pub(crate) const RECORDS_PER_FRAME: usize = 64;
 
@@ -94,6 +96,27 @@ pub(crate) enum Frame {
     Missing {
         keep: [u8; 32],
     },
+    /// `CollectionShare`: the digest of all that the sender holds up to this rank.
+    RecordsRoot {
+        below: u64,
+        root: [u8; ROOT_LEN],
+    },
+    /// The digests of its buckets, up to this rank.
+    RecordsDigests {
+        below: u64,
+        digests: Vec<[u8; DIGEST_LEN]>,
+    },
+    /// All that the sender holds at these places, up to this rank, by place and class.
+    RecordsListed {
+        below: u64,
+        first: u64,
+        last: u64,
+        entries: Vec<RecordEntry>,
+    },
+    /// What the receiver lacks, as its list shows.
+    RecordsOffered(Vec<RecordEntry>),
+    /// Asks for the records at these places.
+    RecordsWanted(Vec<u64>),
 }
 
 /// A signed record and how long it has been held by those who passed it on.

@@ -2,7 +2,9 @@
 
 pub(crate) mod beacon;
 pub(crate) mod codec;
+mod exchange;
 mod frame;
 
+pub(crate) use exchange::{BUCKETS, DIGEST_LEN, ENTRIES_PER_FRAME, ROOT_LEN, RecordEntry, Version};
 pub use frame::MAX_STEP_MESSAGE;
 pub(crate) use frame::{AgedRecord, DisconnectReason, Frame, Hello, RECORDS_PER_FRAME, VALUES_PER_PART};

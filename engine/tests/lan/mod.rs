@@ -51,6 +51,8 @@ pub(crate) struct Lan {
     pub now: Timestamp,
     pub nodes: Vec<Node>,
     pub drain: Drain,
+    /// Whether datagrams and dials of one node get to another. Streams that are there stay.
+    pub reaches: fn(usize, usize) -> bool,
     queue: VecDeque<Input>,
 }
 
@@ -90,7 +92,13 @@ impl Lan {
 
     pub(crate) fn configured(nodes: usize, configure: impl Fn(&mut Config)) -> Self {
         let now = Timestamp::from_millis(1);
-        let mut lan = Lan { now, nodes: Vec::new(), drain: Drain::LinksFirst, queue: VecDeque::new() };
+        let mut lan = Lan {
+            now,
+            nodes: Vec::new(),
+            drain: Drain::LinksFirst,
+            reaches: |_, _| true,
+            queue: VecDeque::new(),
+        };
         for i in 0..nodes {
             let mut config = config(&format!("node{i}"));
             configure(&mut config);
@@ -268,7 +276,7 @@ impl Lan {
         for to in 0..self.nodes.len() {
             let own = SocketAddr::from((self.nodes[to].ip, PORT));
             let broadcast = transmit.destination.ip() == Ipv4Addr::new(10, 0, 0, 255);
-            if to != i && (broadcast || transmit.destination == own) {
+            if to != i && (self.reaches)(i, to) && (broadcast || transmit.destination == own) {
                 self.queue.push_back(Input::Datagram { to, source, bytes: bytes.clone() });
             }
         }
@@ -366,7 +374,7 @@ impl Lan {
         if to.is_some_and(|to| self.nodes[to].vanished) {
             return;
         }
-        let far = to.and_then(|to| {
+        let far = to.filter(|&to| (self.reaches)(i, to)).and_then(|to| {
             let far = self.nodes[to].engine.accept_link(now, Some(LAN), source).ok()?;
             Some((to, far))
         });

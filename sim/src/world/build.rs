@@ -23,6 +23,7 @@ const SMALL_TTL: Duration = Duration::from_secs(6);
 /// The limits of a node that is small: others run into them.
 pub(super) fn make_small(config: &mut Config) {
     config.record_ttl = SMALL_TTL;
+    config.max_introduced = 1;
     (config.max_peers, config.max_links, config.max_half_open, config.max_dials) = (2, 1, 2, 1);
     (config.max_queued, config.max_texts, config.max_contents, config.window) = (256 * 1024, 1, 1, 1);
 }

@@ -197,7 +197,7 @@ pub const SENTENCES: [(&str, Class, &str); 17] = [
     (
         "records",
         Class::Liveness,
-        "After the network was healed everybody in the core holds the record of everybody else that is valid now.",
+        "After the network was healed everybody in the core holds the record of everybody else that is valid now, and the same of all others.",
     ),
     (
         "transfers",

@@ -62,8 +62,10 @@ impl Provenance {
     fn look_at(&self, world: &World, node: usize) -> Result<(), Broken> {
         let Some(engine) = world.engine(node) else { return Ok(()) };
         for peer in engine.peers() {
-            let issued = self.issued.get(&peer.id).is_some_and(|issued| issued.contains(peer.record.bytes()));
-            if !issued && !world.passed_by(&peer.id, peer.record.bytes()) {
+            let issued =
+                |bytes: &[u8]| self.issued.get(&peer.id).is_some_and(|issued| issued.contains(bytes));
+            let mut held = [Some(peer.record), peer.beside].into_iter().flatten();
+            if held.any(|held| !issued(held.bytes()) && !world.passed_by(&peer.id, held.bytes())) {
                 let message =
                     format!("holds a record of {} that its subject never presented", peer.id.short());
                 return Err(Broken::on(node, message));

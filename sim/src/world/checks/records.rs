@@ -1,9 +1,16 @@
 //! Record tables agree.
 
+use std::time::Duration;
+
+use p2pnet_engine::{PeerId, PeerView};
+
 use super::{Broken, Check, core_pairs};
 use crate::world::World;
 
-/// What is held of a neighbour is what it presents now.
+/// Records that are good for less may expire at one before they do at another.
+const LASTING: Duration = Duration::from_secs(60);
+
+/// What is held of a neighbour is what it presents now, and what is held of everybody else is what the neighbour holds.
 #[derive(Debug)]
 pub(super) struct Records;
 
@@ -26,7 +33,32 @@ impl Check for Records {
                 );
                 return Some(Broken::on(a, message));
             }
+            let lacks = |known: &PeerView<'_>| world.lasts(known) && !same(subject.peer(&known.id), known);
+            let others = holder.peers().filter(|known| known.id != subject.peer_id());
+            if let Some(known) = others.into_iter().find(lacks) {
+                let message = format!("does not hold of {} what {} does", known.id.short(), world.name(a));
+                return Some(Broken::on(b, message));
+            }
         }
         None
+    }
+}
+
+/// Whether two hold the same of a peer. Two runs in one incarnation, after a disk was lost, are kept as they came until
+/// their subject jumps above both.
+fn same(held: Option<PeerView<'_>>, known: &PeerView<'_>) -> bool {
+    held.is_some_and(|held| {
+        let (here, there) = (held.record.record(), known.record.record());
+        let rivals = here.incarnation == there.incarnation && here.instance != there.instance;
+        rivals || (held.record == known.record && held.beside == known.beside)
+    })
+}
+
+impl World {
+    /// Whether everybody who knows this peer must hold the same of it. Clones contradict each other.
+    fn lasts(&self, known: &PeerView<'_>) -> bool {
+        let ttl = Duration::from_secs(u64::from(known.record.record().ttl_secs));
+        let id: &PeerId = &known.id;
+        ttl >= LASTING && !self.is_cloned(id)
     }
 }
