@@ -12,6 +12,8 @@ use crate::network::Network;
 use crate::record::tests::sample;
 use crate::record::{Instance, SignedRecord};
 use crate::wire::beacon::{Beacon, BeaconFlags, Way};
+use crate::wire::codec::encode;
+use crate::wire::{BUCKETS, Frame, RecordEntry, bucket_digest, place_of, root_digest, shortened};
 
 fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
@@ -55,6 +57,20 @@ fn a_signed_record() {
         hex(signed_record().bytes()),
         "09090909090909098a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c03fc7011010000fc805101000005050505050505050505050505050505404723fbde2c205b68f47007a15b16de6b1291a412f5d52a461b4bb63379bb71fb411f05636166c3a90200c0a8010701fe80000000000000000000000000000101fa21dba7eb6891f4e6ff0eaddebb0147f91b127d3e34e23a352ee2c28b38f5a6143b3f4044aa0e4c310fd9012b1e84818d828f62abac148d5f23bb2f5f4ace01"
     );
+}
+
+#[test]
+fn what_neighbours_compare() {
+    let record = signed_record();
+    let place = place_of(&Network::open("golden").unwrap().place_key(), &record.record().peer);
+    assert_eq!(place, 0);
+    let digest = bucket_digest(core::iter::once((place, record.clone())));
+    let mut digests = [bucket_digest(core::iter::empty()); BUCKETS];
+    digests[(place >> 56) as usize] = digest;
+    assert_eq!(hex(&shortened(&digest)), "");
+    assert_eq!(hex(&root_digest(&digests)), "");
+    let entry = RecordEntry::of(place, &record);
+    assert_eq!(hex(&encode(&Frame::RecordsOffered(alloc::vec![entry]))), "");
 }
 
 #[test]

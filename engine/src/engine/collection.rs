@@ -10,17 +10,14 @@ use alloc::vec::Vec;
 
 use crate::identity::PeerId;
 use crate::network::Network;
-use crate::record::{RecordClass, RecordKind};
-use crate::wire::{BUCKETS, RecordEntry};
+use crate::record::RecordKind;
+use crate::wire::{BUCKETS, Digest, RecordEntry, bucket_digest, place_of};
 
 use super::Engine;
 use super::held::Held;
 
 /// The peer that is ordered before all others.
 pub(super) const LEAST: PeerId = PeerId::from_bytes([0; 32]);
-
-/// A digest of a bucket.
-type Digest = [u8; 32];
 
 #[derive(Debug)]
 pub(crate) struct Collection {
@@ -72,9 +69,7 @@ impl Collection {
 
     /// Where a peer has its place.
     pub(super) fn place(&self, peer: &PeerId) -> u64 {
-        let hash = blake3::keyed_hash(&self.key, peer.as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        place_of(&self.key, peer)
     }
 
     /// Who is known at a place; two only if somebody made two identities for it.
@@ -230,16 +225,9 @@ impl Engine {
         all
     }
 
-    /// The digest of one bucket: of place, class, version and hash of each record in it, in order.
     fn digest(&self, bucket: u8, below: u64) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("p2pnet v1 bucket digest");
         let (first, last) = places_of(bucket);
-        for (place, class, held) in self.records_between(first, last, below) {
-            hasher.update(&place.to_le_bytes());
-            hasher.update(&[class as u8]);
-            hasher.update(held.record.hash());
-        }
-        *hasher.finalize().as_bytes()
+        bucket_digest(self.records_between(first, last, below).map(|(place, held)| (place, held.record)))
     }
 
     /// What is held at these places up to this rank, by (place, class).
@@ -248,11 +236,11 @@ impl Engine {
         first: u64,
         last: u64,
         below: u64,
-    ) -> impl Iterator<Item = (u64, RecordClass, Held)> + '_ {
+    ) -> impl Iterator<Item = (u64, Held)> + '_ {
         self.collection.between(first, last).flat_map(move |(place, id)| {
             let mut held = if rank(place) <= below { self.held_records(&id) } else { Vec::new() };
             held.sort_by_key(|held| held.record.record().class);
-            held.into_iter().map(move |held| (place, held.record.record().class, held))
+            held.into_iter().map(move |held| (place, held))
         })
     }
 

@@ -135,3 +135,87 @@ impl Floors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use crate::identity::Identity;
+    use crate::record::PeerRecord;
+    use crate::record::tests::sample;
+
+    use super::*;
+
+    fn signed(number: u8, change: impl FnOnce(&mut PeerRecord)) -> SignedRecord {
+        let identity = Identity::from_seed([number; 32]);
+        let mut record = sample(&identity);
+        record.kind = RecordKind::Gone;
+        change(&mut record);
+        SignedRecord::sign(&identity, record).unwrap()
+    }
+
+    fn floor(number: u8, until: u64, proven: bool) -> (PeerId, Floor) {
+        let record = signed(number, |_| ());
+        let id = record.record().peer;
+        let held = Held { record, age: Duration::ZERO, received: Timestamp::ZERO };
+        let introducer = (!proven).then_some(PeerId::from_bytes([9; 32]));
+        let until = Timestamp::from_millis(until);
+        (id, Floor { held, place: u64::from(number / 2), until, proven, introducer })
+    }
+
+    #[test]
+    fn floors_of_proven_peers_are_never_evicted_for_others() {
+        let mut floors = Floors::default();
+        let (proven, first) = floor(0, 1, true);
+        assert!(!floors.set(proven, first, 3));
+        for number in 1..100 {
+            let (id, floor) = floor(number, 1_000 + u64::from(number), false);
+            assert_eq!(floors.set(id, floor, 3), number > 2);
+            assert!(floors.get(&id).is_some() && floors.get(&proven).is_some(), "{number}");
+        }
+        assert_eq!(floors.floors.len(), 3);
+        assert_eq!((floors.by_end.len(), floors.by_place.len()), (3, 3));
+        assert_eq!(floors.told_by(&PeerId::from_bytes([9; 32])), 2);
+        assert_eq!(floors.at(98 / 2).count(), 2, "two of one place");
+    }
+
+    #[test]
+    fn a_floor_is_forgotten_with_all_that_points_at_it() {
+        let mut floors = Floors::default();
+        for number in 0..10 {
+            let (id, floor) = floor(number, u64::from(number), number % 3 == 0);
+            floors.set(id, floor, 100);
+        }
+        floors.forget_ended(Timestamp::from_millis(4));
+        assert_eq!((floors.floors.len(), floors.by_end.len(), floors.by_place.len()), (5, 5, 5));
+        floors.forget_ended(Timestamp::from_millis(40));
+        assert!(floors.introduced.is_empty() && floors.by_end.is_empty() && floors.by_place.is_empty());
+    }
+
+    #[test]
+    fn a_farewell_speaks_for_all_classes_and_an_expired_record_for_its_own() {
+        let refuses = |floor: &SignedRecord, record: &SignedRecord| {
+            let held = Held { record: floor.clone(), age: Duration::ZERO, received: Timestamp::ZERO };
+            let floor = Floor { held, place: 0, until: Timestamp::ZERO, proven: false, introducer: None };
+            let unverified = UnverifiedRecord::parse(record.bytes()).unwrap();
+            let (refused, version) = (floor.refuses(&unverified), Version::of(record));
+            assert_eq!(refused, floor.outdates(record.record().class, &version), "by version alone too");
+            refused
+        };
+        let of = |kind, class, incarnation, seq| {
+            signed(1, |record| {
+                (record.kind, record.class) = (kind, class);
+                (record.incarnation, record.seq) = (incarnation, seq);
+            })
+        };
+        let (local, wide) = (RecordClass::Local, RecordClass::Wide);
+        let gone = of(RecordKind::Gone, local, 3, 1);
+        assert!(refuses(&gone, &of(RecordKind::Alive, local, 3, 9)));
+        assert!(refuses(&gone, &of(RecordKind::Alive, wide, 3, 9)));
+        assert!(!refuses(&gone, &of(RecordKind::Alive, wide, 4, 1)));
+        let expired = of(RecordKind::Alive, local, 3, 5);
+        assert!(refuses(&expired, &of(RecordKind::Alive, local, 3, 4)));
+        assert!(!refuses(&expired, &of(RecordKind::Alive, wide, 3, 4)));
+        assert!(refuses(&expired, &of(RecordKind::Alive, wide, 2, 9)));
+    }
+}

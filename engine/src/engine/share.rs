@@ -18,7 +18,7 @@ use crate::record::RecordClass;
 use crate::timers::TimerKey;
 use crate::wire::{
     AgedRecord, BUCKETS, DIGEST_LEN, ENTRIES_PER_FRAME, Frame, RECORDS_PER_FRAME, ROOT_LEN, RecordEntry,
-    Version,
+    Version, root_digest, shortened,
 };
 
 use super::Engine;
@@ -112,7 +112,7 @@ impl Engine {
         }
         self.stats.rounds += 1;
         let below = self.below();
-        let root = root(&self.digests(below));
+        let root = root_digest(&self.digests(below));
         self.send_answer(link, &Frame::RecordsRoot { below, root });
     }
 
@@ -155,7 +155,7 @@ impl Engine {
     fn root_received(&mut self, link: LinkId, below: u64, theirs: &[u8; ROOT_LEN]) {
         let below_both = below.min(self.below());
         let digests = self.digests(below_both);
-        if below_both == below && root(&digests) == *theirs {
+        if below_both == below && root_digest(&digests) == *theirs {
             mark!(self, CollectionsEqual);
             return;
         }
@@ -219,8 +219,8 @@ impl Engine {
 
     fn entries_between(&self, first: u64, last: u64, below: u64) -> impl Iterator<Item = RecordEntry> + '_ {
         self.records_between(first, last, below)
-            .filter(|(.., held)| !held.is_expired(self.now))
-            .map(|(place, _, held)| RecordEntry::of(place, &held.record))
+            .filter(|(_, held)| !held.is_expired(self.now))
+            .map(|(place, held)| RecordEntry::of(place, &held.record))
     }
 
     /// The peer holds this and nothing else between two places: asks for what we want of it, and offers what it lacks.
@@ -330,24 +330,6 @@ impl Engine {
             self.accept_record(&record.bytes, age, Origin::Link(from));
         }
     }
-}
-
-/// The digest of all digests, as it travels.
-fn root(digests: &[[u8; 32]]) -> [u8; ROOT_LEN] {
-    let mut hasher = blake3::Hasher::new_derive_key("p2pnet v1 root digest");
-    for digest in digests {
-        hasher.update(digest);
-    }
-    let mut root = [0; ROOT_LEN];
-    root.copy_from_slice(&hasher.finalize().as_bytes()[..ROOT_LEN]);
-    root
-}
-
-/// The digest of a bucket, as it travels.
-fn shortened(digest: &[u8; 32]) -> [u8; DIGEST_LEN] {
-    let mut short = [0; DIGEST_LEN];
-    short.copy_from_slice(&digest[..DIGEST_LEN]);
-    short
 }
 
 /// Whether a list is one: not too long, in order, and within these places.

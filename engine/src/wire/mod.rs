@@ -5,6 +5,9 @@ pub(crate) mod codec;
 mod exchange;
 mod frame;
 
-pub(crate) use exchange::{BUCKETS, DIGEST_LEN, ENTRIES_PER_FRAME, ROOT_LEN, RecordEntry, Version};
+pub(crate) use exchange::{
+    BUCKETS, DIGEST_LEN, Digest, ENTRIES_PER_FRAME, ROOT_LEN, RecordEntry, Version, bucket_digest, place_of,
+    root_digest, shortened,
+};
 pub use frame::MAX_STEP_MESSAGE;
 pub(crate) use frame::{AgedRecord, DisconnectReason, Frame, Hello, RECORDS_PER_FRAME, VALUES_PER_PART};
