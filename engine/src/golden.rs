@@ -63,14 +63,23 @@ fn a_signed_record() {
 fn what_neighbours_compare() {
     let record = signed_record();
     let place = place_of(&Network::open("golden").unwrap().place_key(), &record.record().peer);
-    assert_eq!(place, 0);
     let digest = bucket_digest(core::iter::once((place, record.clone())));
     let mut digests = [bucket_digest(core::iter::empty()); BUCKETS];
     digests[(place >> 56) as usize] = digest;
-    assert_eq!(hex(&shortened(&digest)), "");
-    assert_eq!(hex(&root_digest(&digests)), "");
-    let entry = RecordEntry::of(place, &record);
-    assert_eq!(hex(&encode(&Frame::RecordsOffered(alloc::vec![entry]))), "");
+    let offered = Frame::RecordsOffered(alloc::vec![RecordEntry::of(place, &record)]);
+    let bytes = [
+        hex(&place.to_be_bytes()),
+        hex(&shortened(&digest)),
+        hex(&root_digest(&digests)),
+        hex(&encode(&offered)),
+    ];
+    let expected = [
+        "a5e770da6a1d4049",
+        "961787f66bcde382",
+        "f47e633d13b01a7e20b6628025e6e989",
+        "1501fd49401d6ada70e7a5000300fc701101006848f48c0505",
+    ];
+    assert_eq!(bytes, expected);
 }
 
 #[test]
