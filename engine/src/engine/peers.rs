@@ -13,10 +13,10 @@ use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedR
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
 
+use super::Engine;
 use super::outputs::Slot;
 use super::peer::{Level, Peer};
 use super::why::RecordSource;
-use super::{Engine, Restored};
 
 /// How often records that are too old are looked for.
 pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(10);
@@ -31,7 +31,9 @@ pub(crate) struct Floor {
     pub(super) record: SignedRecord,
     until: Timestamp,
     /// Whether the peer ever proved its key on a link: such a floor is the last to make room.
-    proven: bool,
+    pub(super) proven: bool,
+    /// Whether the store has it as it is.
+    pub(super) stored: bool,
 }
 
 impl Floor {
@@ -42,6 +44,11 @@ impl Floor {
             RecordKind::Gone => !record.supersedes(&self.record),
             RecordKind::Alive | RecordKind::Leaving => record.is_superseded_by(&self.record),
         }
+    }
+
+    /// Whether the next run should know it: a goodbye, or the last that was heard of a peer that proved its key.
+    pub(super) fn outlives_the_run(&self) -> bool {
+        self.proven || self.record.record().kind == RecordKind::Gone
     }
 
     /// The record to show to a peer that presents itself with an outranked incarnation.
@@ -119,29 +126,6 @@ impl Engine {
         linked.or_else(|| peer.addresses().first().map(|&(address, _)| address))
     }
 
-    /// Takes what earlier runs remembered.
-    pub(super) fn restore(&mut self, restored: &Restored) {
-        for bytes in &restored.floors {
-            let record = UnverifiedRecord::parse(bytes).and_then(UnverifiedRecord::verify);
-            match record {
-                Ok(record) if record.record().network == self.config.network.tag() => {
-                    self.remember_floor(record);
-                }
-                _ => self.stats.records_refused += 1,
-            }
-        }
-        for peer in &restored.peers {
-            let record =
-                UnverifiedRecord::parse(&peer.record).and_then(|record| self.check_signature(record));
-            match record {
-                Ok(record) if record.record().network == self.config.network.tag() => {
-                    self.discovery.memory.recall(peer.address, record);
-                }
-                _ => self.stats.records_refused += 1,
-            }
-        }
-    }
-
     /// Takes a record from anywhere: believes its signature and nothing else. The instance of a beacon must be the
     /// record's.
     ///
@@ -213,7 +197,7 @@ impl Engine {
         Accepted::News(id)
     }
 
-    fn check_signature(&self, record: UnverifiedRecord) -> Result<SignedRecord, RecordError> {
+    pub(super) fn check_signature(&self, record: UnverifiedRecord) -> Result<SignedRecord, RecordError> {
         #[cfg(feature = "planted")]
         if planted!(self, ForgedRecord) {
             return Ok(record.believe());
@@ -247,6 +231,7 @@ impl Engine {
         }
         if self.floors.remove(&id).is_some() {
             mark!(self, FloorLifted);
+            self.keep_soon();
         }
         self.timers.cancel(TimerKey::Gone(id));
         if let Some(peer) = self.peers.get_mut(&id) {
@@ -296,6 +281,19 @@ impl Engine {
 
     fn remember_floor(&mut self, record: SignedRecord) {
         let id = record.record().peer;
+        let known = self.peers.get(&id).is_some_and(|peer| peer.proven);
+        let proven = known || self.floors.get(&id).is_some_and(|floor| floor.proven);
+        self.insert_floor(record, proven, false);
+        self.keep_soon();
+    }
+
+    /// A floor that the store has. How long it has been one nobody knows, so its time begins anew.
+    pub(super) fn recall_floor(&mut self, record: SignedRecord, proven: bool) {
+        self.insert_floor(record, proven, true);
+    }
+
+    fn insert_floor(&mut self, record: SignedRecord, proven: bool, stored: bool) {
+        let id = record.record().peer;
         let ttl = Duration::from_secs(u64::from(record.record().ttl_secs));
         if self.floors.len() >= self.config.max_peers * 2 && !self.floors.contains_key(&id) {
             let first =
@@ -305,9 +303,7 @@ impl Engine {
                 mark!(self, FloorEvicted);
             }
         }
-        let known = self.peers.get(&id).is_some_and(|peer| peer.proven);
-        let proven = known || self.floors.get(&id).is_some_and(|floor| floor.proven);
-        self.floors.insert(id, Floor { record, until: self.now + ttl * 2, proven });
+        self.floors.insert(id, Floor { record, until: self.now + ttl * 2, proven, stored });
     }
 
     /// Makes room for a newcomer: the peer without a link whose record is oldest goes, one that never proved
@@ -352,7 +348,11 @@ impl Engine {
 
     pub(super) fn expire_due(&mut self) {
         let now = self.now;
+        let floors = self.floors.len();
         self.floors.retain(|_, floor| floor.until > now);
+        if self.floors.len() < floors {
+            self.keep_soon();
+        }
         let expired: Vec<PeerId> = self
             .peers
             .iter()
