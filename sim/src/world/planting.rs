@@ -94,6 +94,7 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::EnhancedBeforeTrust => (&["taint"], Hostile),
         // What was forgotten comes back from others, again and again.
         Bug::FloorsForgotten => (&["no-resurrection", "leavers", "traffic"], Hostile),
+        Bug::FloorsNotKept => (&["no-resurrection", "leavers"], Hostile),
         Bug::TextTwice => (&["texts"], Lan),
         Bug::ForgedRecord => (&["provenance"], Hostile),
         Bug::BadBlock => (&["provenance"], Lan),

@@ -62,6 +62,7 @@ impl World {
             return;
         }
         self.node_nanos += self.now.since(self.nodes[i].started_at).as_nanos();
+        self.nodes[i].stopped_at = self.now;
         if let Some(engine) = self.nodes[i].engine.take() {
             self.marks.add(engine.marks());
         }
