@@ -1,6 +1,7 @@
 //! What a node remembers, when its process is killed or its disk is full. The other process is this program again, told by
 //! an environment variable what to be.
 #![cfg(unix)]
+#![expect(clippy::disallowed_methods, reason = "processes are killed after a real while")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -122,8 +122,6 @@ impl Keeping {
 impl Engine {
     /// Takes what earlier runs remembered; what is not valid is skipped and counted.
     pub(super) fn recall(&mut self, memory: &Memory) {
-        self.keeping.stored_peers = memory.peers.keys().copied().collect();
-        self.keeping.stored_floors = memory.floors.keys().copied().collect();
         let mut refused = 0;
         for (&peer, floor) in &memory.floors {
             match self.check_recalled(peer, &floor.record) {
@@ -149,7 +147,14 @@ impl Engine {
         }
         self.keeping.recall(met, self.config.max_peers);
         self.stats.records_refused += refused;
-        self.keeping.anew |= refused > 0;
+        // Another configuration may have left more than there is room for.
+        self.keeping.anew |= refused > 0 || memory.floors.len() > 2 * self.config.max_peers;
+        if self.keeping.anew {
+            self.keep_soon();
+        } else {
+            self.keeping.stored_peers = memory.peers.keys().copied().collect();
+            self.keeping.stored_floors = memory.floors.keys().copied().collect();
+        }
     }
 
     fn check_recalled(&self, peer: PeerId, record: &[u8]) -> Option<SignedRecord> {

@@ -185,7 +185,10 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let open = self.open.take();
-        let _ = contained(move || Ok(drop(open)));
+        let _ = contained(move || {
+            drop(open);
+            Ok(())
+        });
     }
 }
 

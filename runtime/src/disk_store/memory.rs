@@ -97,11 +97,14 @@ pub(super) fn networks(transaction: &ReadTransaction) -> Result<Vec<Network>, re
     Ok(networks)
 }
 
-/// What was decided about this subject in a network.
+/// A subject, and what was decided about it.
+pub(super) type Decision = (Vec<u8>, Vec<u8>);
+
+/// What was decided in a network.
 pub(super) fn decisions(
     transaction: &ReadTransaction,
     network: Network,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, redb::Error> {
+) -> Result<Vec<Decision>, redb::Error> {
     let mut decisions = Vec::new();
     each(transaction, DECISIONS, network, |key, value| decisions.push((key.to_vec(), value.to_vec())))?;
     Ok(decisions)
@@ -111,7 +114,7 @@ pub(super) fn decisions(
 pub(super) fn decide(
     transaction: &WriteTransaction,
     network: Network,
-    decisions: &[(Vec<u8>, Vec<u8>)],
+    decisions: &[Decision],
 ) -> Result<(), redb::Error> {
     use_network(transaction, network)?;
     let mut table = transaction.open_table(DECISIONS)?;
