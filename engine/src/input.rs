@@ -166,6 +166,11 @@ pub enum StoreReply {
         /// Whether it is durable.
         result: Result<(), StoreFailure>,
     },
+    /// Answer to [`StoreRequest::Remember`](crate::StoreRequest::Remember): durable, or why not.
+    Remembered {
+        /// Whether it is kept; if not, nothing of the request is.
+        result: Result<(), StoreFailure>,
+    },
 }
 
 /// Why a store could not do what was asked.

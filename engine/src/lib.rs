@@ -36,6 +36,7 @@ mod ladder;
 mod limits;
 mod link;
 mod marks;
+mod memory;
 mod network;
 mod output;
 mod planted;
@@ -71,8 +72,9 @@ pub use link::{
 };
 #[cfg(feature = "marks")]
 pub use marks::{Mark, Marks};
+pub use memory::{Memory, MemoryChange, Remembered, RememberedFloor};
 pub use network::{Network, NetworkNameError};
-pub use output::{Action, LinkOutput, Remembered, StoreRequest, Timeout, TimeoutReason, Transmit};
+pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
 #[cfg(feature = "planted")]
 pub use planted::Bug;
 pub use random::Seeds;

@@ -83,7 +83,8 @@ impl Network {
     }
 
     /// What records name the network by. It tells nothing about the key.
-    pub(crate) fn tag(&self) -> [u8; 8] {
+    #[must_use]
+    pub fn tag(&self) -> [u8; 8] {
         self.tag
     }
 

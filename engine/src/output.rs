@@ -8,6 +8,7 @@ use crate::Timestamp;
 use crate::content::{BlockCheck, BlockRef, ContentId, Manifest};
 use crate::input::{InterfaceId, LinkId};
 use crate::link::LinkCodec;
+use crate::memory::MemoryChange;
 
 /// A datagram to send from the private port. Its bytes are in the buffer that was given to
 /// [`Engine::poll_transmit`](crate::Engine::poll_transmit).
@@ -115,26 +116,20 @@ pub enum StoreRequest {
         /// Which content.
         content: ContentId,
     },
-    /// Keep these for the next run in place of what was kept before, the best first: at most 64, given back as
-    /// [`Restored::peers`](crate::Restored::peers). Not answered.
-    RememberPeers {
-        /// Who was met, and where.
-        peers: Vec<Remembered>,
+    /// Make these changes of what the next run should know durable: all of them or none. Given back as
+    /// [`Restored::memory`](crate::Restored::memory), and only to a run on the same network. Answered by
+    /// [`StoreReply::Remembered`](crate::StoreReply::Remembered); until then no other is asked for, except when leaving.
+    Remember {
+        /// Whether to drop all that was kept before.
+        anew: bool,
+        /// What changed. For one peer the later counts.
+        changes: Vec<MemoryChange>,
     },
     /// Make this incarnation durable: someone holds a newer record of ours than we knew. Not answered.
     SaveIncarnation {
         /// The value to continue from.
         incarnation: u64,
     },
-}
-
-/// A peer that was met, for a later run to look for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    /// Its signed record, as it came.
-    pub record: Vec<u8>,
-    /// Where it was heard or linked last.
-    pub address: SocketAddr,
 }
 
 /// When [`Engine::handle_timeout`](crate::Engine::handle_timeout) wants to be called, and why.
@@ -156,7 +151,7 @@ pub enum TimeoutReason {
     Reply,
     /// A new choice of the rotating port.
     Rotate,
-    /// Keeping whom we met for a later run.
+    /// Keeping what a later run should know.
     Remember,
     /// A new signature on our own record, or a claim to it.
     Resign,

@@ -2,12 +2,13 @@
 
 mod lan;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use p2pnet_engine::{
     Action, Cadence, Config, Datagram, DialFailure, DialOutcome, Engine, Event, Identity, Interface,
-    InterfaceAddr, InterfaceId, InterfaceKind, LinkInput, MULTICAST_GROUP_6, Network, Remembered, Restored,
-    Rung, Seeds, StoreRequest, Timestamp,
+    InterfaceAddr, InterfaceId, InterfaceKind, LinkInput, MULTICAST_GROUP_6, Memory, Network, Remembered,
+    Restored, Rung, Seeds, Timestamp,
 };
 
 const ETH: InterfaceId = InterfaceId(3);
@@ -259,11 +260,14 @@ fn a_peer_that_asks_is_dialled_at_once() {
 fn peers_that_were_linked_are_remembered_and_called_where_they_were() {
     let mut lan = lan::Lan::new(2);
     lan.run_for_millis(7_000);
-    let saved = lan.nodes[0].actions.iter().filter(|action| action.contains("RememberPeers")).count();
+    let saved = lan.nodes[0].actions.iter().filter(|action| action.contains("Remember")).count();
     assert_eq!(saved, 1, "once for all that is new");
-    let record = lan.nodes[1].engine.record().bytes().to_vec();
-    let remembered = |address: &str| Remembered { record: record.clone(), address: address.parse().unwrap() };
-    let restored = Restored { peers: vec![remembered("10.0.0.2:9000")], ..Restored::default() };
+    let (peer, record) = (lan.nodes[1].engine.peer_id(), lan.nodes[1].engine.record().bytes().to_vec());
+    let remembered = |address: &str| {
+        let peers = BTreeMap::from([(peer, Remembered::new(record.clone(), address.parse().unwrap()))]);
+        Restored { memory: Memory { peers, ..Memory::default() }, ..Restored::default() }
+    };
+    let restored = remembered("10.0.0.2:9000");
     let only = |config: &mut Config| {
         for rung in Rung::ALL {
             config.ladder[rung] = 0;
@@ -274,7 +278,7 @@ fn peers_that_were_linked_are_remembered_and_called_where_they_were() {
     engine.handle_interfaces(at(1), &[eth(1)]);
     assert!(engine.poll_event().is_none(), "who was there is not yet here");
     assert_eq!(destinations(&mut engine, at(2)), ["10.0.0.2:8001", "10.0.0.2:9000"]);
-    let elsewhere = Restored { peers: vec![remembered("10.9.0.2:9000")], ..Restored::default() };
+    let elsewhere = remembered("10.9.0.2:9000");
     let mut engine = engine_of(1, elsewhere, only);
     engine.handle_interfaces(at(1), &[eth(1)]);
     assert_eq!(destinations(&mut engine, at(5_000)), [""; 0], "never beyond our own subnets");
@@ -447,16 +451,4 @@ fn a_lost_link_brings_the_next_beacon_forward() {
     lan.cut();
     lan.run_for_millis(10_000);
     assert!(!lan.nodes[0].transmits.is_empty(), "the next beacon was due in a minute, and comes sooner");
-}
-
-#[test]
-fn what_is_remembered_is_asked_to_be_kept_when_leaving() {
-    let mut lan = lan::Lan::new(2);
-    lan.run_for_millis(1_000);
-    let now = lan.now;
-    lan.nodes[0].engine.leave(now);
-    let kept = std::iter::from_fn(|| lan.nodes[0].engine.poll_action()).any(
-        |action| matches!(action, Action::Store(StoreRequest::RememberPeers { peers }) if peers.len() == 1),
-    );
-    assert!(kept);
 }

@@ -2,12 +2,13 @@
 
 mod lan;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use lan::{Lan, PORT};
 use p2pnet_engine::{
     BlockRef, Bug, Config, ContentHasher, ContentId, ContentKind, Datagram, Engine, Event, Identity, Level,
-    LinkInput, Manifest, Remembered, Restored, Seeds, Step,
+    LinkInput, Manifest, Memory, Remembered, Restored, Seeds, Step,
 };
 
 /// Says what is wrong with a run in which every engine has the bug, if anything is.
@@ -20,6 +21,7 @@ fn check_for(bug: Bug) -> Option<Check> {
         Bug::EventsDoNotAlternate => up_and_down_alternate,
         Bug::UntrustedTextAsTrusted => texts_of_the_unverified_are_marked,
         Bug::EnhancedBeforeTrust => nothing_enhanced_passes_before_trust,
+        Bug::FloorsNotKept => who_left_stays_away_over_a_restart,
         Bug::FloorsForgotten => who_left_comes_back_by_a_newer_incarnation_only,
         Bug::TextTwice => texts_come_once,
         Bug::ForgedRecord => records_are_signed,
@@ -146,6 +148,25 @@ fn who_left_comes_back_by_a_newer_incarnation_only(bug: Option<Bug>) -> Result<(
     holds(back == Some(2), &format!("back as {back:?}"))
 }
 
+fn who_left_stays_away_over_a_restart(bug: Option<Bug>) -> Result<(), String> {
+    let mut lan = nodes(2, bug, |_| {});
+    lan.run_for_millis(1_000);
+    lan.command(1, |engine, now| engine.leave(now));
+    lan.run_for_millis(2_000);
+    let memory = std::mem::take(&mut lan.nodes[0].memory);
+    let mut again = engine(0, bug, Restored { incarnation: 2, memory }, &lan);
+    again.handle_interfaces(lan.now, &[lan::interface(1)]);
+    // An old beacon, that of the run that is over.
+    let mut old = engine(1, bug, Restored::default(), &lan);
+    old.handle_interfaces(lan.now, &[lan::interface(2)]);
+    old.handle_timeout(lan.now);
+    let mut bytes = Vec::new();
+    let _ = old.poll_transmit(&mut bytes).ok_or("no beacon")?;
+    let source = SocketAddr::from(([10, 0, 0, 2], PORT));
+    again.handle_datagram(lan.now, Datagram { interface: lan::LAN, source, bytes: &bytes });
+    holds(again.peers().next().is_none(), "it is back")
+}
+
 fn texts_come_once(bug: Option<Bug>) -> Result<(), String> {
     let mut lan = nodes(2, bug, |_| {});
     lan.run_for_millis(1_000);
@@ -166,7 +187,8 @@ fn records_are_signed(bug: Option<Bug>) -> Result<(), String> {
     *forged.last_mut().unwrap() ^= 1;
     let knows = |record: Vec<u8>| {
         let address = "10.0.0.9:9000".parse().unwrap();
-        let restored = Restored { peers: vec![Remembered { record, address }], ..Restored::default() };
+        let peers = BTreeMap::from([(lan.nodes[1].engine.peer_id(), Remembered::new(record, address))]);
+        let restored = Restored { memory: Memory { peers, ..Memory::default() }, ..Restored::default() };
         let engine = engine(0, bug, restored, &lan);
         let table = engine.tables().into_iter().find(|(name, ..)| *name == "remembered peers");
         table.unwrap().1

@@ -1,23 +1,30 @@
-//! The real store: received files in an inbox; the node's key, its incarnation and its notebook in a data directory.
+//! The real store: received files in an inbox; the node's key, its incarnation and its memory in a data directory.
 
 mod data_dir;
+mod database;
 mod durable;
+mod memory;
 mod name;
 mod notebook;
 mod partial;
 mod published;
+mod stored_memory;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use p2pnet_engine::{BLOCK_SIZE, BlockList, BlockRef, ContentId, Manifest, Remembered, StoreFailure};
+use p2pnet_engine::{
+    BLOCK_SIZE, BlockList, BlockRef, ContentId, Manifest, Memory, MemoryChange, StoreFailure,
+};
 
 use crate::seam::{Source, Store};
 use data_dir::DataDir;
+use database::{Database, number};
 use partial::Partial;
 use published::Published;
+pub use stored_memory::{KnownPeer, StoredMemory};
 
 /// A [`Store`] on disk.
 ///
@@ -71,11 +78,19 @@ pub enum DiskStoreError {
         /// The key's file.
         path: PathBuf,
     },
-    /// The incarnation is not what was written.
-    #[error("{} is damaged; delete it, the node finds its way back from what its peers remember", path.display())]
-    CorruptIncarnation {
-        /// The incarnation's file.
+    /// The database was written by a newer p2pnet.
+    #[error(
+        "{} was written by a newer p2pnet (version {found}, this one knows {known}); use that one, or move the file \
+        away to start without what it remembers",
+        path.display()
+    )]
+    NewerMemory {
+        /// The database.
         path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version of this p2pnet.
+        known: u32,
     },
     /// The directory cannot be made or entered.
     #[error("cannot use {} as a data directory: {source}", path.display())]
@@ -207,7 +222,7 @@ impl Store for DiskStore {
 
     async fn next_incarnation(&self) -> io::Result<u64> {
         self.blocking(|shared| {
-            let dir = lock(&shared.dir);
+            let mut dir = lock(&shared.dir);
             let next = dir.incarnation().map_err(io::Error::other)?.saturating_add(1);
             dir.raise_incarnation(next).map_err(io::Error::other)?;
             Ok(next)
@@ -226,29 +241,47 @@ impl Store for DiskStore {
         self.blocking(move |shared| lock(&shared.dir).identity_or(create).map_err(io::Error::other)).await
     }
 
-    async fn remember_peers(&self, peers: Vec<Remembered>) -> io::Result<()> {
-        self.blocking(move |shared| match lock(&shared.dir).lasting() {
-            Some(path) => notebook::keep_peers(path, &peers),
+    async fn remember(
+        &self,
+        network: [u8; 8],
+        anew: bool,
+        changes: Vec<MemoryChange>,
+    ) -> Result<(), StoreFailure> {
+        let kept = self.blocking(move |shared| match lock(&shared.dir).database() {
+            Some(database) => database.write(|into| memory::remember(into, network, anew, &changes)),
             None => Ok(()),
+        });
+        kept.await.map_err(|error| failure(&error))
+    }
+
+    async fn recall(&self, network: [u8; 8]) -> io::Result<Memory> {
+        self.blocking(move |shared| match lock(&shared.dir).database() {
+            Some(database) => database.read(|from| memory::recall(from, network)),
+            None => Ok(Memory::default()),
         })
         .await
     }
 
-    async fn remembered_peers(&self) -> io::Result<Vec<Remembered>> {
-        self.blocking(|shared| lock(&shared.dir).lasting().map_or(Ok(Vec::new()), notebook::kept_peers)).await
-    }
-
     async fn remember_port(&self, port: u16) -> io::Result<()> {
-        self.blocking(move |shared| match lock(&shared.dir).lasting() {
-            Some(path) => notebook::keep_port(path, port),
-            None => Ok(()),
+        self.blocking(move |shared| {
+            let mut dir = lock(&shared.dir);
+            let Some(database) = dir.database() else { return Ok(()) };
+            if kept_port(database)? == Some(port) {
+                return Ok(());
+            }
+            database.write(|into| memory::set_number(into, memory::PORT, port.into()))
         })
         .await
     }
 
     async fn remembered_port(&self) -> io::Result<Option<u16>> {
-        self.blocking(|shared| lock(&shared.dir).lasting().map_or(Ok(None), notebook::kept_port)).await
+        self.blocking(|shared| lock(&shared.dir).database().map_or(Ok(None), kept_port)).await
     }
+}
+
+fn kept_port(database: &mut Database) -> io::Result<Option<u16>> {
+    let port = database.read(|from| number(from, memory::PORT))?;
+    Ok(port.and_then(|port| u16::try_from(port).ok()).filter(|&port| port != 0))
 }
 
 /// What is behind the mutex is whole after each statement, so a panic elsewhere does not spoil it.
@@ -267,5 +300,7 @@ fn failure(error: &io::Error) -> StoreFailure {
     }
 }
 
+#[cfg(test)]
+mod memory_tests;
 #[cfg(test)]
 mod tests;

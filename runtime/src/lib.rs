@@ -37,7 +37,7 @@ pub mod seam;
 mod sys;
 mod tokio_net;
 
-pub use disk_store::{DiskStore, DiskStoreError};
+pub use disk_store::{DiskStore, DiskStoreError, KnownPeer, StoredMemory};
 pub use error::{CommandError, StartError};
 pub use event::Event;
 pub use handle::{NodeHandle, PeerInfo, ProgressInfo};

@@ -230,8 +230,8 @@ impl NodeBuilder {
         // Durable before the first packet, or a restart could be taken for the past.
         let incarnation = store.next_incarnation().await.map_err(StartError::Store)?;
         or_without(store.remember_port(port).await, "the private port");
-        let peers = or_without(store.remembered_peers().await, "the peers that were met before");
-        let restored = Restored { incarnation, peers, ..Restored::default() };
+        let memory = or_without(store.recall(config.network.tag()).await, "what earlier runs remembered");
+        let restored = Restored { incarnation, memory };
         let clock = Clock::start();
         let mut engine = Engine::new(config, identity, restored, seeds, clock.now())?;
         for address in self.peers {

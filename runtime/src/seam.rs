@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockList, BlockRef, ContentId, Interface, InterfaceId, Manifest, Remembered, StoreFailure,
+    BlockList, BlockRef, ContentId, Interface, InterfaceId, Manifest, Memory, MemoryChange, StoreFailure,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -122,13 +122,18 @@ pub trait Store: Send + Sync + 'static {
     /// The seed of this node's identity key; made by `create` and kept when there is none yet.
     fn identity_seed(&self, create: [u8; 32]) -> impl Future<Output = io::Result<[u8; 32]>> + Send;
 
-    /// Keeps these peers for the next run, in place of those that were kept before. A store that does not outlive
-    /// this run need not.
-    fn remember_peers(&self, peers: Vec<Remembered>) -> impl Future<Output = io::Result<()>> + Send;
+    /// Makes these changes of what the next run on this network (its tag) should know durable, all of them or none;
+    /// with `anew` in place of all that was kept for it. See [`Memory`]. A store that does not outlive this run need not.
+    fn remember(
+        &self,
+        network: [u8; 8],
+        anew: bool,
+        changes: Vec<MemoryChange>,
+    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
-    /// The peers that were kept, in the same order; none if that is damaged or there was no run before. The node
-    /// starts without them if this fails.
-    fn remembered_peers(&self) -> impl Future<Output = io::Result<Vec<Remembered>>> + Send;
+    /// What was kept for this network; nothing if that is damaged or there was no run before. The node starts without
+    /// if this fails.
+    fn recall(&self, network: [u8; 8]) -> impl Future<Output = io::Result<Memory>> + Send;
 
     /// Keeps the private port, for the next run to try it first: a firewall's rule and what peers remember of this
     /// node stay true.

@@ -31,7 +31,7 @@ use super::why::Cause;
 use self::cadence::{Air, Pace};
 use self::probing::Probing;
 use self::rungs::{Rungs, in_subnet};
-use self::seeking::{Memory, Scan};
+use self::seeking::Scan;
 
 pub use self::probing::Probed;
 pub use self::rungs::RungReport;
@@ -74,7 +74,6 @@ pub(crate) struct Discovery {
     /// longest ago makes room.
     heard: BTreeMap<Instance, (u64, Timestamp)>,
     rungs: Rungs,
-    pub(super) memory: Memory,
     scan: Scan,
     probing: Probing,
 }
@@ -90,7 +89,6 @@ impl Discovery {
             asks: TokenBucket::new(ASKS, ASKS),
             heard: BTreeMap::new(),
             rungs: Rungs::default(),
-            memory: Memory::default(),
             scan: Scan::default(),
             probing: Probing::new(),
         }
@@ -100,11 +98,8 @@ impl Discovery {
 #[cfg(feature = "marks")]
 impl Discovery {
     /// How full its tables are.
-    pub(super) fn tables(&self, config: &Config) -> [super::Table; 2] {
-        [
-            ("instances heard", self.heard.len(), 2 * config.max_peers),
-            ("remembered peers", self.memory.len(), seeking::MAX_REMEMBERED),
-        ]
+    pub(super) fn tables(&self, config: &Config) -> [super::Table; 1] {
+        [("instances heard", self.heard.len(), 2 * config.max_peers)]
     }
 }
 

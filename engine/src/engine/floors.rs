@@ -22,6 +22,8 @@ pub(crate) struct Floor {
     pub(super) proven: bool,
     /// Who told of the farewell of a peer that was not known.
     pub(super) introducer: Option<PeerId>,
+    /// Whether the store has it as it is.
+    pub(super) stored: bool,
 }
 
 impl Floor {
@@ -31,6 +33,11 @@ impl Floor {
 
     pub(super) fn is_gone(&self) -> bool {
         self.record().record().kind == RecordKind::Gone
+    }
+
+    /// Whether the next run should know it: a goodbye, or the last that was heard of a peer that proved its key.
+    pub(super) fn outlives_the_run(&self) -> bool {
+        self.proven || self.is_gone()
     }
 
     /// Whether a record lies below. A farewell ends its run for good, in all classes; the last record of a peer that
@@ -72,6 +79,17 @@ pub(crate) struct Floors {
 impl Floors {
     pub(super) fn get(&self, peer: &PeerId) -> Option<&Floor> {
         self.floors.get(peer)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Floor)> {
+        self.floors.iter()
+    }
+
+    /// Notes that the store has a floor as it is.
+    pub(super) fn note_stored(&mut self, peer: &PeerId) {
+        if let Some(floor) = self.floors.get_mut(peer) {
+            floor.stored = true;
+        }
     }
 
     /// The floors at a place of the collection; two only if somebody made two identities for it.
@@ -126,13 +144,14 @@ impl Floors {
         Some(floor)
     }
 
-    /// Forgets those whose time is over.
-    pub(super) fn forget_ended(&mut self, now: Timestamp) {
+    /// Forgets those whose time is over; says whether there were any.
+    pub(super) fn forget_ended(&mut self, now: Timestamp) -> bool {
         let ended: Vec<PeerId> =
             self.floors.iter().filter(|(_, floor)| floor.until <= now).map(|(&id, _)| id).collect();
-        for id in ended {
-            self.remove(&id);
+        for id in &ended {
+            self.remove(id);
         }
+        !ended.is_empty()
     }
 }
 
@@ -160,7 +179,7 @@ mod tests {
         let held = Held { record, age: Duration::ZERO, received: Timestamp::ZERO };
         let introducer = (!proven).then_some(PeerId::from_bytes([9; 32]));
         let until = Timestamp::from_millis(until);
-        (id, Floor { held, place: u64::from(number / 2), until, proven, introducer })
+        (id, Floor { held, place: u64::from(number / 2), until, proven, introducer, stored: false })
     }
 
     #[test]
@@ -196,7 +215,8 @@ mod tests {
     fn a_farewell_speaks_for_all_classes_and_an_expired_record_for_its_own() {
         let refuses = |floor: &SignedRecord, record: &SignedRecord| {
             let held = Held { record: floor.clone(), age: Duration::ZERO, received: Timestamp::ZERO };
-            let floor = Floor { held, place: 0, until: Timestamp::ZERO, proven: false, introducer: None };
+            let until = Timestamp::ZERO;
+            let floor = Floor { held, place: 0, until, proven: false, introducer: None, stored: false };
             let unverified = UnverifiedRecord::parse(record.bytes()).unwrap();
             let (refused, version) = (floor.refuses(&unverified), Version::of(record));
             assert_eq!(refused, floor.outdates(record.record().class, &version), "by version alone too");

@@ -13,6 +13,7 @@ mod held;
 mod link;
 mod links;
 mod liveness;
+mod memory;
 mod news;
 mod outputs;
 mod overlay;
@@ -43,7 +44,8 @@ use crate::event::Event;
 use crate::identity::{Identity, PeerId};
 use crate::input::{Interface, LinkEnd, LinkId, LinkInput, StoreReply};
 use crate::marks::mark;
-use crate::output::{Action, LinkOutput, Remembered, Timeout, Transmit};
+use crate::memory::Memory;
+use crate::output::{Action, LinkOutput, Timeout, Transmit};
 use crate::planted::planted;
 use crate::random::{Seeds, Stream};
 use crate::record::SignedRecord;
@@ -57,6 +59,7 @@ use self::contents::Published;
 use self::discovery::Discovery;
 use self::floors::Floors;
 use self::link::{Link, Stage};
+use self::memory::Keeping;
 use self::outputs::Outputs;
 use self::overlay::Overlay;
 use self::own::OwnRecord;
@@ -136,6 +139,7 @@ pub struct Engine {
     now: Timestamp,
     interfaces: Vec<Interface>,
     discovery: Discovery,
+    keeping: Keeping,
     strangers: Strangers,
     peers: BTreeMap<PeerId, Peer>,
     /// What is remembered of peers that left or expired.
@@ -195,17 +199,15 @@ struct Leaving {
 pub struct Restored {
     /// The incarnation of this run: larger than that of any run before, and durable already.
     pub incarnation: u64,
-    /// Signed records of peers that left: nothing older is believed.
-    pub floors: Vec<Vec<u8>>,
-    /// Peers that were met, the best first: they are dialled, and the first 64 are called by beacons where they were. The
-    /// application is told of them when they are heard.
-    pub peers: Vec<Remembered>,
+    /// What it knew of other peers of this network, as the store was asked to keep it. Those that were met are called by
+    /// beacons where they were; the application is told of them when they are heard.
+    pub memory: Memory,
 }
 
 impl Default for Restored {
     /// A first run.
     fn default() -> Self {
-        Restored { incarnation: 1, floors: Vec::new(), peers: Vec::new() }
+        Restored { incarnation: 1, memory: Memory::default() }
     }
 }
 
@@ -229,6 +231,7 @@ impl Engine {
             .ok_or(ConfigError::Name)?;
         let mut engine = Engine {
             discovery: Discovery::new(&config, identity.peer_id()),
+            keeping: Keeping::default(),
             strangers: Strangers::new(),
             own,
             clones: Clones::default(),
@@ -271,7 +274,7 @@ impl Engine {
             config,
             identity,
         };
-        engine.restore(&restored);
+        engine.recall(&restored.memory);
         engine.schedule_resign();
         engine.timers.set(TimerKey::Expire, now + peers::EXPIRE_EVERY);
         Ok(engine)
@@ -329,6 +332,7 @@ impl Engine {
             StoreReply::Written { block, result } => self.block_written(block, result),
             StoreReply::Unreadable { link, block } => self.block_unreadable(link, block),
             StoreReply::Finished { content, result } => self.store_finished(content, result),
+            StoreReply::Remembered { result } => self.remembered(result),
         }
         self.pump_links();
     }
@@ -517,9 +521,7 @@ impl Engine {
                 self.drop_link(link);
             }
         }
-        if self.timers.is_set(TimerKey::Remember) {
-            self.remember_due();
-        }
+        self.remember_before_leaving();
         self.timers.clear();
         self.farewell_due();
         self.pump_links();

@@ -12,13 +12,13 @@ use crate::planted::planted;
 use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
 use crate::timers::TimerKey;
 
+use super::Engine;
 use super::collection::{Introduction, rank};
 use super::floors::Floor;
 use super::held::Held;
 use super::outputs::Slot;
 use super::peer::{Level, Peer};
 use super::why::RecordSource;
-use super::{Engine, Restored};
 
 /// How often records that are too old are looked for.
 pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(10);
@@ -98,30 +98,6 @@ impl Engine {
         linked.or_else(|| peer.addresses().first().map(|&(address, _)| address))
     }
 
-    /// Takes what earlier runs remembered.
-    pub(super) fn restore(&mut self, restored: &Restored) {
-        for bytes in &restored.floors {
-            let record = UnverifiedRecord::parse(bytes).and_then(UnverifiedRecord::verify);
-            match record {
-                Ok(record) if record.record().network == self.config.network.tag() => {
-                    let held = Held { record, age: Duration::ZERO, received: self.now };
-                    self.remember_floor(held.record.record().peer, held, None);
-                }
-                _ => self.stats.records_refused += 1,
-            }
-        }
-        for peer in &restored.peers {
-            let record =
-                UnverifiedRecord::parse(&peer.record).and_then(|record| self.check_signature(record));
-            match record {
-                Ok(record) if record.record().network == self.config.network.tag() => {
-                    self.discovery.memory.recall(peer.address, record);
-                }
-                _ => self.stats.records_refused += 1,
-            }
-        }
-    }
-
     /// Takes a record from anywhere: believes its signature and nothing else. The instance of a beacon must be the
     /// record's.
     ///
@@ -193,7 +169,7 @@ impl Engine {
         Accepted::News(id)
     }
 
-    fn check_signature(&self, record: UnverifiedRecord) -> Result<SignedRecord, RecordError> {
+    pub(super) fn check_signature(&self, record: UnverifiedRecord) -> Result<SignedRecord, RecordError> {
         #[cfg(feature = "planted")]
         if planted!(self, ForgedRecord) {
             return Ok(record.believe());
@@ -328,17 +304,25 @@ impl Engine {
 
     /// Keeps what a peer said last. `from` told of it.
     fn remember_floor(&mut self, id: PeerId, held: Held, from: Option<PeerId>) {
-        let ttl = Duration::from_secs(u64::from(held.record.record().ttl_secs));
         let (before, known) = (self.floors.get(&id), self.peers.get(&id));
         let proven = known.is_some_and(|peer| peer.proven) || before.is_some_and(|floor| floor.proven);
         let stranger = known.is_none() && before.is_none();
-        let floor = Floor {
-            held,
-            place: self.collection.place(&id),
-            until: self.now + ttl * 2,
-            proven,
-            introducer: from.filter(|from| stranger && *from != id),
-        };
+        let introducer = from.filter(|from| stranger && *from != id);
+        self.set_floor(id, held, proven, introducer, false);
+        self.keep_soon();
+    }
+
+    /// A floor that the store has. How long it has been one nobody knows, so its time begins anew.
+    pub(super) fn recall_floor(&mut self, record: SignedRecord, proven: bool) {
+        let id = record.record().peer;
+        let held = Held { record, age: Duration::ZERO, received: self.now };
+        self.set_floor(id, held, proven, None, true);
+    }
+
+    fn set_floor(&mut self, id: PeerId, held: Held, proven: bool, introducer: Option<PeerId>, stored: bool) {
+        let ttl = Duration::from_secs(u64::from(held.record.record().ttl_secs));
+        let place = self.collection.place(&id);
+        let floor = Floor { held, place, until: self.now + ttl * 2, proven, introducer, stored };
         if self.floors.set(id, floor, self.config.max_peers * 2) {
             mark!(self, FloorEvicted);
         }
@@ -403,7 +387,9 @@ impl Engine {
 
     pub(super) fn expire_due(&mut self) {
         let now = self.now;
-        self.floors.forget_ended(now);
+        if self.floors.forget_ended(now) {
+            self.keep_soon();
+        }
         let mut expired = Vec::new();
         for (&id, peer) in &mut self.peers {
             if !peer.held().any(|held| held.is_expired(now)) {

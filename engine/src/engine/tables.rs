@@ -56,6 +56,7 @@ impl Engine {
         ];
         tables.push(self.table_of_sought());
         tables.extend(self.discovery.tables(config));
+        tables.extend(self.memory_tables());
         tables.extend(self.strangers.tables());
         tables
     }

@@ -367,6 +367,7 @@ impl Engine {
         known.told_trusted = true;
         known.trust_epoch += 1;
         mark!(self, Trusted);
+        self.remember_peer(peer);
         self.outputs.notify(Slot::Peer(peer));
         self.tell_trusted(peer);
         self.transfers_moved(peer);

@@ -7,8 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use p2pnet_engine::{
     Action, BlockRef, BlockVerifier, Channel, Config, Datagram, Engine, Event, Identity, Interface,
-    InterfaceAddr, InterfaceId, InterfaceKind, LinkEnd, LinkId, LinkInput, LinkOutput, Network, Opened,
-    Opener, Restored, Sealer, Seeds, StoreReply, StoreRequest, Timestamp, Verdict, block_header,
+    InterfaceAddr, InterfaceId, InterfaceKind, LinkEnd, LinkId, LinkInput, LinkOutput, Memory, Network,
+    Opened, Opener, Restored, Sealer, Seeds, StoreFailure, StoreReply, StoreRequest, Timestamp, Verdict,
+    block_header,
 };
 
 pub(crate) const PORT: u16 = 9000;
@@ -23,6 +24,9 @@ pub(crate) struct Node {
     pub actions: Vec<String>,
     pub frames: BTreeMap<LinkId, Vec<u8>>,
     pub store: BTreeMap<BlockRef, Vec<u8>>,
+    /// What the next run is to know, and what the store says when it is to keep more.
+    pub memory: Memory,
+    pub keeps: Result<(), StoreFailure>,
     links: BTreeMap<LinkId, Wire>,
     /// What each link is given as its budget; `None` gives none at all.
     pub budget: Option<usize>,
@@ -363,6 +367,13 @@ impl Lan {
                 let reply = StoreReply::Finished { content, result: Ok(()) };
                 self.queue.push_back(Input::Store { to: i, reply });
             }
+            Action::Store(StoreRequest::Remember { anew, changes }) => {
+                let result = self.nodes[i].keeps;
+                if result.is_ok() {
+                    self.nodes[i].memory.apply(anew, changes);
+                }
+                self.queue.push_back(Input::Store { to: i, reply: StoreReply::Remembered { result } });
+            }
             _ => {}
         }
     }
@@ -408,6 +419,8 @@ impl Node {
             actions: Vec::new(),
             frames: BTreeMap::new(),
             store: BTreeMap::new(),
+            memory: Memory::default(),
+            keeps: Ok(()),
             links: BTreeMap::new(),
             budget: Some(4 << 20),
             take_events: true,

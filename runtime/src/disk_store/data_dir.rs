@@ -1,4 +1,8 @@
-//! The data directory: its lock, the identity key, the incarnation.
+//! The data directory: its lock, the identity key, the incarnation, the database.
+//!
+//! The identity key is a file of its own, because people copy it, and because nothing that happens to the rest may touch
+//! it. The incarnation is in a file and in the database: whichever is lost, the other has it, and of two the greater is
+//! true.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -6,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::DiskStoreError;
-use super::durable;
+use super::database::{Database, number};
+use super::memory::{self, INCARNATION};
+use super::notebook;
+use super::{DiskStoreError, durable};
 
 const IDENTITY_HEADER: &str = "p2pnet identity 1";
 const INCARNATION_HEADER: &str = "p2pnet incarnation 1";
@@ -19,14 +25,17 @@ pub(crate) struct DataDir {
     path: PathBuf,
     _lock: File,
     temporary: Option<tempfile::TempDir>,
+    /// None if there is no next run.
+    database: Option<Database>,
 }
 
 impl DataDir {
     /// Creates the directory if need be, locks it, and checks what is in it.
     pub(crate) fn open(path: &Path) -> Result<DataDir, DiskStoreError> {
-        let dir = DataDir::lock(path, None)?;
+        let mut dir = DataDir::lock(path, None)?;
         stored_identity(path)?;
-        dir.incarnation()?;
+        dir.database = Some(Database::open(path, |begin| memory::import(begin, &notebook::read(path)))?);
+        notebook::remove(path);
         Ok(dir)
     }
 
@@ -49,9 +58,9 @@ impl DataDir {
         self.temporary.is_some()
     }
 
-    /// Where it is, if there is a next run that finds it.
-    pub(crate) fn lasting(&self) -> Option<&Path> {
-        self.temporary.is_none().then_some(&*self.path)
+    /// The database, if there is a next run that finds it.
+    pub(crate) fn database(&mut self) -> Option<&mut Database> {
+        self.database.as_mut()
     }
 
     /// The stored seed of the identity key, or `seed`, which is made durable first.
@@ -66,17 +75,31 @@ impl DataDir {
         Ok(seed)
     }
 
-    /// The last incarnation used; 0 if there was none.
-    pub(crate) fn incarnation(&self) -> Result<u64, DiskStoreError> {
+    /// The last incarnation used; 0 if none is known. A node whose incarnation is lost finds its way back from what its peers
+    /// remember.
+    pub(crate) fn incarnation(&mut self) -> Result<u64, DiskStoreError> {
         let path = self.incarnation_path();
-        let Some(text) = read(&path)? else { return Ok(0) };
-        parse_incarnation(&text).ok_or(DiskStoreError::CorruptIncarnation { path })
+        let in_file = match read(&path)? {
+            Some(text) => parse_incarnation(&text).unwrap_or_else(|| {
+                tracing::warn!(file = %path.display(), "the last incarnation is damaged; going on from its copy");
+                0
+            }),
+            None => 0,
+        };
+        let database = self.database.as_mut();
+        let in_database = database.and_then(|database| database.read(|from| number(from, INCARNATION)).ok());
+        Ok(in_file.max(in_database.flatten().unwrap_or(0)))
     }
 
     /// Makes `incarnation` durable as the last one used, unless a larger one is.
-    pub(crate) fn raise_incarnation(&self, incarnation: u64) -> Result<(), DiskStoreError> {
+    pub(crate) fn raise_incarnation(&mut self, incarnation: u64) -> Result<(), DiskStoreError> {
         if incarnation <= self.incarnation()? {
             return Ok(());
+        }
+        if let Some(database) = &mut self.database
+            && let Err(error) = database.write(|into| memory::raise_incarnation(into, incarnation))
+        {
+            tracing::warn!(%error, "the incarnation has no second copy");
         }
         let path = self.incarnation_path();
         let text = format!("{INCARNATION_HEADER}\n{incarnation}\n");
@@ -93,7 +116,7 @@ impl DataDir {
             .open(&lock_path)
             .map_err(|source| DiskStoreError::File { path: lock_path.clone(), source })?;
         match lock.try_lock() {
-            Ok(()) => Ok(DataDir { path: path.to_owned(), _lock: lock, temporary }),
+            Ok(()) => Ok(DataDir { path: path.to_owned(), _lock: lock, temporary, database: None }),
             Err(TryLockError::WouldBlock) => Err(DiskStoreError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(DiskStoreError::File { path: lock_path, source }),
         }
@@ -244,16 +267,35 @@ mod tests {
         let message = error.to_string();
         assert!(message.contains(&dir.path().join("identity").display().to_string()), "{message}");
         assert!(message.contains("delete it") && !message.contains('\n'), "{message}");
-        fs::remove_file(dir.path().join("identity")).unwrap();
-        fs::write(dir.path().join("incarnation"), b"7").unwrap();
-        assert!(matches!(DataDir::open(dir.path()), Err(DiskStoreError::CorruptIncarnation { .. })));
+    }
+
+    /// Of the two copies of the incarnation either may be lost.
+    #[test]
+    fn an_incarnation_outlives_the_file_or_the_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, database) =
+            (dir.path().join("incarnation"), dir.path().join(super::super::database::FILE));
+        DataDir::open(dir.path()).unwrap().raise_incarnation(9).unwrap();
+        for (path, damage) in [(&file, &b"7"[..]), (&file, b""), (&database, b"7"), (&database, b"")] {
+            fs::write(path, damage).unwrap();
+            let mut data = DataDir::open(dir.path()).unwrap();
+            let last = data.incarnation().unwrap();
+            data.raise_incarnation(last + 1).unwrap();
+        }
+        for path in [&file, &database] {
+            fs::remove_file(path).unwrap();
+            let mut data = DataDir::open(dir.path()).unwrap();
+            let last = data.incarnation().unwrap();
+            data.raise_incarnation(last + 1).unwrap();
+        }
+        assert_eq!(DataDir::open(dir.path()).unwrap().incarnation().unwrap(), 15);
     }
 
     /// Incarnations only grow, whatever order they are saved in, and outlive the process.
     #[test]
     fn incarnations_never_go_back() {
         let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::open(dir.path()).unwrap();
+        let mut data = DataDir::open(dir.path()).unwrap();
         assert_eq!(data.incarnation().unwrap(), 0);
         data.raise_incarnation(9).unwrap();
         data.raise_incarnation(4).unwrap();
@@ -266,7 +308,7 @@ mod tests {
     fn a_half_written_replacement_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("incarnation.new"), b"p2pnet inc").unwrap();
-        let data = DataDir::open(dir.path()).unwrap();
+        let mut data = DataDir::open(dir.path()).unwrap();
         data.raise_incarnation(1).unwrap();
         assert_eq!(data.incarnation().unwrap(), 1);
         assert!(!dir.path().join("incarnation.new").exists());

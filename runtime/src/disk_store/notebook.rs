@@ -1,17 +1,15 @@
-//! What a node would like to know at its next start and can do without: the peers that it met, its private port.
-//!
-//! Both are small text files in the data directory. Losing one costs a slower start, so none of them stops a node:
-//! what is not what was written is put aside under another name, for whoever wants to look at it.
+//! What stood in the place of the database before there was one: two text files, of peers and of the private port. They
+//! are taken over into a new database and then removed.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use p2pnet_engine::{MAX_RECORD, Remembered};
+use p2pnet_engine::{MAX_RECORD, MemoryChange, Remembered, UnverifiedRecord};
 
-use super::durable;
+use super::memory::Network;
 
 const PEERS: &str = "peers";
 const PEERS_HEADER: &str = "p2pnet peers 1";
@@ -19,90 +17,63 @@ const PEERS_CONTEXT: &str = "p2pnet peers file 1 check";
 const PORT: &str = "port";
 const PORT_HEADER: &str = "p2pnet port 1";
 
-/// As many as the engine keeps.
+/// As many as were kept.
 const MAX_PEERS: usize = 64;
 
-/// No file of ours is longer: an address of 60 characters and a record in hexadecimal for each peer.
+/// No file of ours was longer: an address of 60 characters and a record in hexadecimal for each peer.
 const MAX_FILE: u64 = (MAX_PEERS * (64 + 2 * MAX_RECORD) + 128) as u64;
 
-/// Makes `peers` durable in place of those that were kept before.
-pub(super) fn keep_peers(dir: &Path, peers: &[Remembered]) -> io::Result<()> {
-    durable::replace(&dir.join(PEERS), format_peers(peers).as_bytes())
+/// What the two files say.
+#[derive(Debug, Default)]
+pub(super) struct Notebook {
+    /// Peers, each with the network that its record names.
+    pub(super) peers: Vec<(Network, MemoryChange)>,
+    pub(super) port: Option<u16>,
 }
 
-/// The peers that were kept, the best first.
-pub(super) fn kept_peers(dir: &Path) -> io::Result<Vec<Remembered>> {
-    Ok(read(&dir.join(PEERS), parse_peers)?.unwrap_or_default())
-}
-
-/// Makes `port` durable as the private port.
-pub(super) fn keep_port(dir: &Path, port: u16) -> io::Result<()> {
-    if kept_port(dir)? == Some(port) {
-        return Ok(());
-    }
-    durable::replace(&dir.join(PORT), format!("{PORT_HEADER}\n{port}\n").as_bytes())
-}
-
-/// The private port that was kept.
-pub(super) fn kept_port(dir: &Path) -> io::Result<Option<u16>> {
-    read(&dir.join(PORT), parse_port)
-}
-
-/// What the file holds; nothing if there is none, or none that this version can use: then it is put aside.
-fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> io::Result<Option<T>> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-        // A pipe would be waited for.
-        Ok(metadata) if !metadata.is_file() => return put_aside(path).map(|()| None),
-        Ok(_) => {}
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    let whole = u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE);
-    match std::str::from_utf8(&bytes).ok().filter(|_| whole).and_then(parse) {
-        Some(value) => Ok(Some(value)),
-        None => put_aside(path).map(|()| None),
+/// Reads what there is. A file that is not what was written says nothing: all that it costs is a slower start.
+pub(super) fn read(dir: &Path) -> Notebook {
+    Notebook {
+        peers: read_file(&dir.join(PEERS)).and_then(|text| parse_peers(&text)).unwrap_or_default(),
+        port: read_file(&dir.join(PORT)).and_then(|text| parse_port(&text)),
     }
 }
 
-/// Gives a file that cannot be used another name, in place of one that was put aside before.
-fn put_aside(path: &Path) -> io::Result<()> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".damaged");
-    let aside = Path::new(&aside);
-    fs::rename(path, aside)?;
-    tracing::warn!(
-        file = %path.display(),
-        aside = %aside.display(),
-        "the file is damaged or of another version of p2pnet; it was put aside and the node goes on without"
-    );
-    Ok(())
-}
-
-/// A header, a line for each peer, and the start of a hash over all that, so that damage is noticed.
-fn format_peers(peers: &[Remembered]) -> String {
-    let mut text = format!("{PEERS_HEADER}\n");
-    for Remembered { record, address } in peers.iter().take(MAX_PEERS) {
-        text += &format!("{address} {}\n", HEXLOWER.encode(record));
+/// Removes the files, once a database holds what they said.
+pub(super) fn remove(dir: &Path) {
+    for name in [PEERS, PORT] {
+        let _ = fs::remove_file(dir.join(name));
     }
-    let check = check(&text);
-    text + &check
 }
 
-fn parse_peers(text: &str) -> Option<Vec<Remembered>> {
+fn read_file(path: &Path) -> Option<String> {
+    // A pipe would be waited for.
+    if !fs::symlink_metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    File::open(path).ok()?.take(MAX_FILE).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// A header, a line for each peer with the best first, and the start of a hash over all that.
+fn parse_peers(text: &str) -> Option<Vec<(Network, MemoryChange)>> {
     let lines = text.strip_prefix(PEERS_HEADER)?.strip_prefix('\n')?;
     let checked = text.len().checked_sub(check("").len())?;
-    if !text.is_char_boundary(checked) || check(text.get(..checked)?) != text.get(checked..)? {
+    if check(text.get(..checked)?) != text.get(checked..)? {
         return None;
     }
     let lines = lines.get(..lines.len().checked_sub(check("").len())?)?;
     let mut peers = Vec::new();
-    for line in lines.lines().take(MAX_PEERS) {
+    for (line, met) in lines.lines().take(MAX_PEERS).zip((1..=MAX_PEERS as u64).rev()) {
         let (address, record) = line.split_once(' ')?;
         let address: SocketAddr = address.parse().ok()?;
         let record = HEXLOWER.decode(record.as_bytes()).ok()?;
-        peers.push(Remembered { record, address });
+        // The engine checks the signature; what is no record at all belongs to no network.
+        let Ok(parsed) = UnverifiedRecord::parse(&record) else { continue };
+        let (network, peer) = (parsed.record().network, parsed.record().peer);
+        let kept = Some(Remembered { met, ..Remembered::new(record, address) });
+        peers.push((network, MemoryChange::Peer { peer, kept }));
     }
     Some(peers)
 }
@@ -121,73 +92,39 @@ fn parse_port(text: &str) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn peers() -> Vec<Remembered> {
-        let peer = |address: &str, byte| Remembered {
-            record: vec![byte; MAX_RECORD],
-            address: address.parse().unwrap(),
-        };
-        vec![peer("10.0.0.7:8051", 1), peer("[fe80::1%3]:8999", 2), peer("[2001:db8::7]:8051", 3)]
-    }
-
-    #[test]
-    fn what_was_kept_is_given_back_in_the_same_order() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(kept_peers(dir.path()).unwrap(), []);
-        keep_peers(dir.path(), &peers()).unwrap();
-        assert_eq!(kept_peers(dir.path()).unwrap(), peers());
-        keep_peers(dir.path(), &[]).unwrap();
-        assert_eq!(kept_peers(dir.path()).unwrap(), []);
-
-        assert_eq!(kept_port(dir.path()).unwrap(), None);
-        keep_port(dir.path(), 8123).unwrap();
-        keep_port(dir.path(), 8124).unwrap();
-        assert_eq!(kept_port(dir.path()).unwrap(), Some(8124));
-    }
-
-    /// Only so many are kept, and those fit what is read: the longest addresses, the longest records.
-    #[test]
-    fn as_many_as_are_kept_can_be_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let address = "[1111:2222:3333:4444:5555:6666:7777:8888%4294967295]:65535".parse().unwrap();
-        let many = vec![Remembered { record: vec![255; MAX_RECORD], address }; 2 * MAX_PEERS];
-        keep_peers(dir.path(), &many).unwrap();
-        assert_eq!(kept_peers(dir.path()).unwrap(), many[..MAX_PEERS]);
-    }
-
-    #[test]
-    fn any_change_is_noticed() {
-        let text = format_peers(&peers()[..1]);
-        assert!(parse_peers(&text).is_some());
-        for at in 0..text.len() {
-            let mut bytes = text.clone().into_bytes();
-            bytes[at] ^= 1;
-            assert_eq!(parse_peers(&String::from_utf8(bytes).unwrap()), None, "byte {at}");
-            assert_eq!(parse_peers(&text[..at]), None, "cut at {at}");
+    /// The files as they were written.
+    pub(in crate::disk_store) fn write(dir: &Path, peers: &[(SocketAddr, Vec<u8>)], port: u16) {
+        let mut text = format!("{PEERS_HEADER}\n");
+        for (address, record) in peers {
+            text += &format!("{address} {}\n", HEXLOWER.encode(record));
         }
-        for text in ["", "8051", "p2pnet port 1\n0\n", "p2pnet port 1\n08051\n", "p2pnet port 1\n65536\n"] {
+        let check = check(&text);
+        fs::write(dir.join(PEERS), text + &check).unwrap();
+        fs::write(dir.join(PORT), format!("{PORT_HEADER}\n{port}\n")).unwrap();
+    }
+
+    /// No byte of a file can change without notice, and what is no file of ours says nothing.
+    #[test]
+    fn damage_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read(dir.path()).peers.is_empty());
+        write(dir.path(), &[], 8123);
+        assert_eq!(read(dir.path()).port, Some(8123));
+        let peers = fs::read(dir.path().join(PEERS)).unwrap();
+        for at in 0..peers.len() {
+            let mut damaged = peers.clone();
+            damaged[at] ^= 1;
+            assert!(parse_peers(&String::from_utf8_lossy(&damaged)).is_none(), "byte {at}");
+            assert!(parse_peers(&String::from_utf8_lossy(&peers[..at])).is_none(), "cut at {at}");
+        }
+        for text in ["", "p2pnet port 1\n0\n", "p2pnet port 1\n99999\n", "p2pnet port 1\n08\n"] {
             assert_eq!(parse_port(text), None, "{text:?}");
         }
-    }
-
-    /// The node goes on without, the file is there for whoever wants to look, and a new one can be written.
-    #[test]
-    fn a_damaged_or_foreign_file_is_put_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, aside) = (dir.path().join(PEERS), dir.path().join("peers.damaged"));
-        let endless = "x".repeat(2 * usize::try_from(MAX_FILE).unwrap());
-        for content in ["", "p2pnet peers 2\n", "\u{fffd}\0", endless.as_str()] {
-            fs::write(&path, content).unwrap();
-            assert_eq!(kept_peers(dir.path()).unwrap(), [], "{content:.20}");
-            assert!(!path.exists());
-            assert_eq!(fs::read_to_string(&aside).unwrap(), content);
-        }
-        fs::remove_file(&aside).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert_eq!(kept_peers(dir.path()).unwrap(), [], "a directory");
-        keep_peers(dir.path(), &peers()).unwrap();
-        assert_eq!(kept_peers(dir.path()).unwrap(), peers());
+        fs::remove_file(dir.path().join(PORT)).unwrap();
+        fs::create_dir(dir.path().join(PORT)).unwrap();
+        assert_eq!(read(dir.path()).port, None);
     }
 }

@@ -191,31 +191,3 @@ fn content(bytes: &[u8]) -> (Manifest, BlockList) {
     let (content, list) = hasher.finish().unwrap();
     (Manifest { content, name: "hello.txt".into(), kind: p2pnet_engine::ContentKind::File }, list)
 }
-
-/// The next run finds what this one noted; a store that goes with its run notes nothing.
-#[tokio::test]
-async fn peers_and_port_are_kept_for_the_next_run_only_where_there_is_one() {
-    let peers = vec![Remembered { record: vec![7; 9], address: "10.0.0.7:8051".parse().unwrap() }];
-    let dir = tempfile::tempdir().unwrap();
-    let store = DiskStore::open(dir.path(), None).unwrap();
-    assert_eq!(
-        (store.remembered_peers().await.unwrap(), store.remembered_port().await.unwrap()),
-        (vec![], None)
-    );
-    store.remember_peers(peers.clone()).await.unwrap();
-    store.remember_port(8123).await.unwrap();
-    drop(store);
-    let store = DiskStore::open(dir.path(), None).unwrap();
-    assert_eq!(
-        (store.remembered_peers().await.unwrap(), store.remembered_port().await.unwrap()),
-        (peers.clone(), Some(8123))
-    );
-
-    let store = DiskStore::temporary(None).unwrap();
-    store.remember_peers(peers).await.unwrap();
-    store.remember_port(8123).await.unwrap();
-    assert_eq!(
-        (store.remembered_peers().await.unwrap(), store.remembered_port().await.unwrap()),
-        (vec![], None)
-    );
-}

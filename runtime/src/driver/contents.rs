@@ -62,6 +62,7 @@ impl Contents {
     pub(super) fn request<S: Store>(
         &mut self,
         request: StoreRequest,
+        network: [u8; 8],
         store: &Arc<S>,
         news: &mpsc::Sender<StoreNews>,
     ) {
@@ -77,7 +78,7 @@ impl Contents {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            if let Some(done) = carry_out(request, &*store).await {
+            if let Some(done) = carry_out(request, network, &*store).await {
                 let _ = news.send(done).await;
             }
         };
@@ -175,7 +176,7 @@ impl Contents {
 }
 
 /// Does it, and says what the engine is to hear.
-async fn carry_out<S: Store>(request: StoreRequest, store: &S) -> Option<StoreNews> {
+async fn carry_out<S: Store>(request: StoreRequest, network: [u8; 8], store: &S) -> Option<StoreNews> {
     match request {
         StoreRequest::Open { manifest } => {
             let content = manifest.content;
@@ -193,11 +194,9 @@ async fn carry_out<S: Store>(request: StoreRequest, store: &S) -> Option<StoreNe
             }
             None
         }
-        StoreRequest::RememberPeers { peers } => {
-            if let Err(error) = store.remember_peers(peers).await {
-                tracing::warn!(%error, "the peers that were met cannot be kept for the next start");
-            }
-            None
+        StoreRequest::Remember { anew, changes } => {
+            let result = store.remember(network, anew, changes).await;
+            Some(StoreNews::Reply(StoreReply::Remembered { result }))
         }
         other => {
             tracing::error!(?other, "a store request that this driver does not know");

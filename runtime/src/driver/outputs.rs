@@ -115,7 +115,8 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
     }
 
     fn request(&mut self, request: StoreRequest) {
-        self.contents.request(request, &self.store, &self.news_in);
+        let network = self.engine.config().network.tag();
+        self.contents.request(request, network, &self.store, &self.news_in);
     }
 
     /// Gives the application as many events as it has room for; the others stay in the engine.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use p2pnet_engine::{Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Remembered, Timestamp};
+use p2pnet_engine::{Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Memory, Timestamp};
 
 use super::INTERFACE;
 use super::conn::ConnId;
@@ -20,8 +20,8 @@ pub(super) struct Node {
     pub(super) engine: Option<Engine>,
     /// The last incarnation used; durable.
     pub(super) incarnation: u64,
-    /// Whom it met; durable.
-    pub(super) remembered: Vec<Remembered>,
+    /// What the next run is to know; durable.
+    pub(super) memory: Memory,
     /// How often it was started; tells events of an earlier run apart.
     pub(super) starts: u64,
     /// Which connection each of the engine's links is, and which side of it.
@@ -43,7 +43,7 @@ impl Node {
             alias,
             engine: None,
             incarnation: 0,
-            remembered: Vec::new(),
+            memory: Memory::default(),
             starts: 0,
             links: BTreeMap::new(),
             store: BlockStore::default(),

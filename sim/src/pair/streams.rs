@@ -165,7 +165,10 @@ impl Pair {
             }
             StoreRequest::Abandon { content } => node.store.abandon(&content),
             StoreRequest::SaveIncarnation { incarnation } => node.incarnation = incarnation,
-            StoreRequest::RememberPeers { peers } => node.remembered = peers,
+            StoreRequest::Remember { anew, changes } => {
+                node.memory.apply(anew, changes);
+                self.reply(i, StoreReply::Remembered { result: Ok(()) });
+            }
             other => panic!("a request that the simulator does not know: {other:?}"),
         }
     }

@@ -1,11 +1,12 @@
 //! The storage seam in memory: a disk that outlives the node.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2pnet::seam::{Source, Store};
-use p2pnet_engine::{BlockList, BlockRef, ContentId, Manifest, Remembered, StoreFailure};
+use p2pnet_engine::{BlockList, BlockRef, ContentId, Manifest, Memory, MemoryChange, StoreFailure};
 
 use crate::block_store::BlockStore;
 
@@ -21,7 +22,8 @@ struct Disk {
     blocks: BlockStore,
     incarnation: u64,
     identity: Option<[u8; 32]>,
-    peers: Vec<Remembered>,
+    /// By network.
+    memories: BTreeMap<[u8; 8], Memory>,
     port: Option<u16>,
     /// Blocks that reads give with a wrong first byte, as a failing disk does; each once.
     rotten: Vec<BlockRef>,
@@ -133,13 +135,18 @@ impl Store for MemoryStore {
         Ok(*self.disk().identity.get_or_insert(create))
     }
 
-    async fn remember_peers(&self, peers: Vec<Remembered>) -> io::Result<()> {
-        self.disk().peers = peers;
+    async fn remember(
+        &self,
+        network: [u8; 8],
+        anew: bool,
+        changes: Vec<MemoryChange>,
+    ) -> Result<(), StoreFailure> {
+        self.disk().memories.entry(network).or_default().apply(anew, changes);
         Ok(())
     }
 
-    async fn remembered_peers(&self) -> io::Result<Vec<Remembered>> {
-        Ok(self.disk().peers.clone())
+    async fn recall(&self, network: [u8; 8]) -> io::Result<Memory> {
+        Ok(self.disk().memories.get(&network).cloned().unwrap_or_default())
     }
 
     async fn remember_port(&self, port: u16) -> io::Result<()> {

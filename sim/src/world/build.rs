@@ -105,6 +105,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             engine: None,
             starts: 0,
             started_at: Timestamp::ZERO,
+            stopped_at: Timestamp::ZERO,
             incarnation: 0,
             links: BTreeMap::new(),
             written: BTreeSet::new(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, Remembered, StoreFailure, StoreReply};
+use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, Memory, MemoryChange, StoreFailure, StoreReply};
 
 use crate::block_store::BlockStore;
 use crate::draws::{comes_true, draw};
@@ -17,8 +17,8 @@ pub(super) struct Disk {
     pub(super) store: BlockStore,
     /// The last incarnation that is durable.
     pub(super) incarnation: u64,
-    /// Whom it met, durable.
-    pub(super) remembered: Vec<Remembered>,
+    /// What the next run is to know, durable.
+    pub(super) memory: Memory,
     pub(super) full: bool,
     pub(super) rotten: bool,
     /// It names files before they are durable: a planted bug.
@@ -41,7 +41,7 @@ pub(super) enum Job {
     Finish(ContentId),
     Abandon(ContentId),
     Save(u64),
-    Remember(Vec<Remembered>),
+    Remember { anew: bool, changes: Vec<MemoryChange> },
     Read(LinkId, BlockRef),
 }
 
@@ -122,11 +122,11 @@ impl Disk {
                 }
                 Done::Nothing
             }
-            Job::Remember(peers) => {
+            Job::Remember { anew, changes } => {
                 if failed.is_ok() {
-                    self.remembered = peers;
+                    self.memory.apply(anew, changes);
                 }
-                Done::Nothing
+                Done::Reply(StoreReply::Remembered { result: failed })
             }
             Job::Read(link, block) => match self.store.read(block).filter(|_| failed.is_ok()) {
                 Some(mut data) => {

@@ -70,6 +70,8 @@ pub(super) struct Node {
     /// How often it was started; tells happenings of an earlier run apart.
     pub(super) starts: u64,
     pub(super) started_at: Timestamp,
+    /// When its last run ended.
+    pub(super) stopped_at: Timestamp,
     /// The incarnation of its last run.
     pub(super) incarnation: u64,
     pub(super) links: BTreeMap<LinkId, (ConnId, Side)>,

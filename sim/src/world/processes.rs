@@ -41,8 +41,7 @@ impl World {
         let label = |kind: &str| format!("{kind} {} {}", node.name, node.starts);
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
-        let peers = node.disk.remembered.clone();
-        let restored = Restored { incarnation: node.incarnation, peers, ..Restored::default() };
+        let restored = Restored { incarnation: node.incarnation, memory: node.disk.memory.clone() };
         let identity = node.crypto.identity(node.identity);
         let incarnation = node.incarnation;
         let local = self.hosts[host].clock.local(now);
@@ -63,6 +62,7 @@ impl World {
             return;
         }
         self.node_nanos += self.now.since(self.nodes[i].started_at).as_nanos();
+        self.nodes[i].stopped_at = self.now;
         if let Some(engine) = self.nodes[i].engine.take() {
             self.marks.add(engine.marks());
         }

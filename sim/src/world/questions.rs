@@ -8,8 +8,11 @@ use p2pnet_engine::{ContentId, Engine, Marks, PeerId, Timestamp};
 use crate::trace::Trace;
 
 use super::World;
-use super::faults::FaultTally;
+use super::faults::{Fault, FaultTally};
 use super::plan::{Carriage, Firewall, Plan};
+
+/// A node has its disk keep news within a second, and the disk has other things to do.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
 
 impl World {
     /// The plan that it runs.
@@ -253,6 +256,23 @@ impl World {
         let lost = |node: usize| self.nodes[node].identities.len() > 1 || self.nodes[node].disk_lost;
         let mut of_peer = (0..self.nodes.len()).filter(|&node| self.ever_was(node, peer)).peekable();
         of_peer.peek().is_none() || of_peer.any(|node| self.holds(node, content) || lost(node))
+    }
+
+    /// Whether a node that starts must know what the run before it knew at `at`: there was time to write it, and nothing
+    /// ever was wrong with its disk or kept it from running.
+    pub(crate) fn must_remember(&self, node: usize, at: Timestamp) -> bool {
+        let node = &self.nodes[node];
+        let host = &self.hosts[node.host].name;
+        let hinders = |fault: &Fault| match fault {
+            Fault::DiskFull { node: of, .. }
+            | Fault::DiskErrors { node: of, .. }
+            | Fault::DiskSlow { node: of, .. }
+            | Fault::Pause { node: of, .. } => *of == node.name,
+            Fault::Sleep { host: of, .. } => of == host,
+            _ => false,
+        };
+        let kept = !node.disk_lost && node.identities.len() == 1 && !node.small;
+        kept && node.stopped_at.since(at) > KEPT_WITHIN && !self.plan.fault.iter().any(hinders)
     }
 
     /// Whether a node has, or had before, this identity.

@@ -5,12 +5,10 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use crate::engine::Engine;
-use crate::identity::PeerId;
+use crate::engine::memory::Met;
 use crate::input::{InterfaceId, InterfaceKind};
 use crate::ladder::Rung;
 use crate::marks::mark;
-use crate::output::{Action, Remembered, StoreRequest};
-use crate::record::SignedRecord;
 use crate::timers::TimerKey;
 use crate::wire::beacon::{BeaconFlags, Way};
 
@@ -19,11 +17,9 @@ use super::rungs::{in_subnet, interface_of};
 /// Datagrams of a call to one peer: to its port and to its host's anchor port.
 pub(super) const CALL: u64 = 2;
 
-/// Peers that are remembered; beyond it the one that was linked longest ago goes.
-pub(in crate::engine) const MAX_REMEMBERED: usize = 64;
-
-/// How long news of a link waits to be remembered, so that many are written at once.
-const REMEMBER_AFTER: Duration = Duration::from_secs(5);
+/// Of the peers that are remembered so many are called with each beacon of a burst, the best first. Later beacons call all
+/// by turns.
+const CALLED_AT_ONCE: usize = 64;
 
 /// How long nobody may be linked before addresses are tried one after the other.
 const SCAN_AFTER: Duration = Duration::from_millis(1500);
@@ -32,33 +28,6 @@ const SCAN_AFTER: Duration = Duration::from_millis(1500);
 const SCAN_STEP: Duration = Duration::from_millis(100);
 const SCAN_REST: Duration = Duration::from_secs(30);
 const SCAN_REST_MOST: Duration = Duration::from_secs(300);
-
-/// Peers of this run and of earlier ones, who was linked last first, and where.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Memory(Vec<(PeerId, SocketAddr, SignedRecord)>);
-
-impl Memory {
-    /// Puts a peer first.
-    fn note(&mut self, peer: PeerId, address: SocketAddr, record: SignedRecord) {
-        self.0.retain(|(known, ..)| *known != peer);
-        self.0.insert(0, (peer, address, record));
-        self.0.truncate(MAX_REMEMBERED);
-    }
-
-    /// Takes one of an earlier run, the best first. That is where to call and no more: how old the record is by now
-    /// nobody knows, so it is neither believed nor passed on.
-    pub(in crate::engine) fn recall(&mut self, address: SocketAddr, record: SignedRecord) {
-        let peer = record.record().peer;
-        if self.0.len() < MAX_REMEMBERED && self.0.iter().all(|(known, ..)| *known != peer) {
-            self.0.push((peer, address, record));
-        }
-    }
-
-    #[cfg(feature = "marks")]
-    pub(in crate::engine) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
 
 /// How far the scan has come.
 #[derive(Debug, Default)]
@@ -69,31 +38,11 @@ pub(super) struct Scan {
 }
 
 impl Engine {
-    /// A peer has a link: a later run shall find it even where no broadcast gets.
-    pub(in crate::engine) fn remember_peer(&mut self, peer: PeerId) {
-        let Some(known) = self.peers.get(&peer) else { return };
-        let Some(heard) = known.heard.first() else { return };
-        self.discovery.memory.note(peer, heard.address, known.record.clone());
-        self.timers.set_earlier(TimerKey::Remember, self.now + REMEMBER_AFTER);
-    }
-
-    /// Has the store keep whom we met.
-    pub(in crate::engine) fn remember_due(&mut self) {
-        self.timers.cancel(TimerKey::Remember);
-        let keep = |(_, address, record): &(PeerId, SocketAddr, SignedRecord)| Remembered {
-            record: record.bytes().to_vec(),
-            address: *address,
-        };
-        let peers = self.discovery.memory.0.iter().map(keep).collect();
-        mark!(self, PeersRemembered);
-        self.outputs.action(Action::Store(StoreRequest::RememberPeers { peers }));
-    }
-
     /// Whether anybody is remembered who may have to be called with a usual beacon. Who has all the links that it may have
     /// calls nobody.
     pub(super) fn has_someone_to_call(&self) -> bool {
         let sated = self.connected >= self.config.max_links;
-        self.config.ladder[Rung::Remembered] > 0 && !sated && self.discovery.memory.0.len() > self.connected
+        self.config.ladder[Rung::Remembered] > 0 && !sated && self.keeping.met().len() > self.connected
     }
 
     /// Beacons straight to peers that have no link: to the port that they had, and to the anchor port of their host,
@@ -104,11 +53,12 @@ impl Engine {
             return;
         }
         let anchor = self.config.designated_ports[0];
-        let memory = &self.discovery.memory.0;
-        let turn = usize::try_from(self.discovery.counter).unwrap_or(0) % memory.len().max(1);
-        let (before, after) = memory.split_at(turn);
+        let met = self.keeping.met();
+        let met = met.get(..CALLED_AT_ONCE).filter(|_| all).unwrap_or(met);
+        let turn = usize::try_from(self.discovery.counter).unwrap_or(0) % met.len().max(1);
+        let (before, after) = met.split_at(turn);
         let mut destinations = Vec::new();
-        for (peer, address, _) in after.iter().chain(before) {
+        for Met { peer, address, .. } in after.iter().chain(before) {
             if !all && !destinations.is_empty() {
                 break;
             }

@@ -1,17 +1,18 @@
-//! Who left for good stays gone.
+//! Who left for good stays gone, also for the next run of who was told.
 
 use std::collections::BTreeMap;
 
-use p2pnet_engine::{Event, LeaveReason, PeerId};
+use p2pnet_engine::{Event, LeaveReason, PeerId, Timestamp};
 
 use super::{Broken, Check, Seen};
 use crate::world::World;
 
-/// The incarnation in which each peer left, and who has been told so in this run of its own.
+/// The incarnation in which each peer left, and who has been told so and when, in this run of its own or in one of which
+/// it must know.
 #[derive(Debug, Default)]
 pub(super) struct NoResurrection {
     left: BTreeMap<PeerId, u64>,
-    told: BTreeMap<(usize, PeerId), u64>,
+    told: BTreeMap<(usize, PeerId), (u64, Timestamp)>,
 }
 
 impl Check for NoResurrection {
@@ -21,7 +22,9 @@ impl Check for NoResurrection {
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         match *seen {
-            Seen::Started { node } => self.told.retain(|(known, _), _| *known != node),
+            Seen::Started { node } => {
+                self.told.retain(|(known, _), (_, at)| *known != node || world.must_remember(node, *at));
+            }
             Seen::Leaves { node } => {
                 if let Some(engine) = world.engine(node) {
                     let incarnation = engine.record().record().incarnation;
@@ -39,10 +42,10 @@ impl Check for NoResurrection {
                         let message = format!("{} is told to have left for good, and has not", peer.short());
                         return Err(Broken::on(node, message));
                     };
-                    self.told.insert((node, *peer), left);
+                    self.told.insert((node, *peer), (left, world.now()));
                 }
                 Event::PeerDiscovered { peer, .. } | Event::PeerConnected { peer, .. } => {
-                    let Some(&left) = self.told.get(&(node, *peer)) else { return Ok(()) };
+                    let Some(&(left, _)) = self.told.get(&(node, *peer)) else { return Ok(()) };
                     let held = world.engine(node).and_then(|engine| engine.peer(peer));
                     let incarnation = held.map(|held| held.record.record().incarnation);
                     if incarnation.is_some_and(|incarnation| incarnation <= left) {

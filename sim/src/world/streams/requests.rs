@@ -74,7 +74,7 @@ impl World {
                 StoreRequest::Finish { content } => self.disk(node, Job::Finish(content)),
                 StoreRequest::Abandon { content } => self.disk(node, Job::Abandon(content)),
                 StoreRequest::SaveIncarnation { incarnation } => self.disk(node, Job::Save(incarnation)),
-                StoreRequest::RememberPeers { peers } => self.disk(node, Job::Remember(peers)),
+                StoreRequest::Remember { anew, changes } => self.disk(node, Job::Remember { anew, changes }),
                 other => self.violated("no-panic", Some(node), format!("unknown request {other:?}")),
             },
             other => self.violated("no-panic", Some(node), format!("unknown action {other:?}")),
