@@ -120,6 +120,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             texts: BTreeSet::new(),
             shown: BTreeSet::new(),
             left: false,
+            away: false,
             disk_lost: false,
             sent: 0,
             received: 0,

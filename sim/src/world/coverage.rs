@@ -24,6 +24,8 @@ pub struct Demand {
     lan: Option<u64>,
     wifi: Option<u64>,
     hostile: Option<u64>,
+    churn: Option<u64>,
+    adversary: Option<u64>,
 }
 
 impl Demand {
@@ -36,6 +38,8 @@ impl Demand {
             Profile::Lan => self.lan,
             Profile::Wifi => self.wifi,
             Profile::Hostile => self.hostile,
+            Profile::Churn => self.churn,
+            Profile::Adversary => self.adversary,
         };
         least.unwrap_or(0)
     }

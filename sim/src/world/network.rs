@@ -176,7 +176,9 @@ impl World {
             to: world.place_name(transmit.destination),
             bytes: bytes.len(),
         });
-        self.spread(Some(from), lan, source, transmit.destination, bytes.into());
+        let bytes = bytes.into();
+        self.eavesdrop(node, &bytes);
+        self.spread(Some(from), lan, source, transmit.destination, bytes);
     }
 
     /// Carries a datagram to whoever hears it. `from` is `None` for a stranger.

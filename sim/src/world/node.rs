@@ -94,6 +94,8 @@ pub(super) struct Node {
     pub(super) shown: BTreeSet<(PeerId, [u8; 32])>,
     /// It said goodbye for good.
     pub(super) left: bool,
+    /// It said goodbye and will be back.
+    pub(super) away: bool,
     /// Its disk was emptied once.
     pub(super) disk_lost: bool,
     /// Datagrams it sent in this run, copies for several ports and networks included.

@@ -26,7 +26,10 @@ impl World {
         node.disk.incarnation += 1;
         node.incarnation = node.disk.incarnation;
         (node.started_at, node.sent, node.received) = (now, 0, 0);
-        let mut config = Config::new(node.crypto.network(), node.name.clone(), node.port);
+        let outsider =
+            self.plan.adversary.iter().any(|adversary| adversary.outsider && adversary.node == node.name);
+        let network = if outsider { node.crypto.elsewhere() } else { node.crypto.network() };
+        let mut config = Config::new(network, node.name.clone(), node.port);
         if node.aes {
             config.suite = CipherSuite::Aes256GcmSha256;
         }

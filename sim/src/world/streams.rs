@@ -1,6 +1,7 @@
 //! Ordered byte streams between the nodes of a [`World`], as TCP gives them: lost pieces are sent again after a
 //! time-out that doubles, order is kept, windows are bounded, and a side may be the last to know that it is over.
 
+mod by_hand;
 mod dialling;
 mod ending;
 mod reading;

@@ -51,6 +51,7 @@ impl World {
         let process = target.and_then(|target| {
             self.hosts[target].nodes.iter().copied().find(|&other| self.nodes[other].port == address.port())
         });
+        let process = process.or_else(|| target.and_then(|target| self.lies_in_wait(target)));
         let acceptor = Party { node: process, host: target.unwrap_or(host), number };
         let ends = [Some(End::new(link, false)), None];
         let ways = [Way::default(), Way::default()];
@@ -106,6 +107,9 @@ impl World {
     }
 
     pub(super) fn accept(&mut self, conn: ConnId, node: usize, starts: u64) {
+        if self.intercept(conn, node) {
+            return;
+        }
         let Some(entry) = self.conns.get(&conn) else { return };
         let (lan, dialler) = (entry.lan, entry.dialler);
         let source = socket(lan, dialler.number, entry.six, ephemeral(conn));
