@@ -276,7 +276,10 @@ impl Engine {
         let mut addresses = known.addresses();
         // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is nobody's business.
         addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
-        addresses.retain(|(address, heard)| heard.is_some() || is_near(&self.interfaces, address.ip()));
+        let anywhere = planted!(self, AimsAnywhere);
+        addresses.retain(|(address, heard)| {
+            heard.is_some() || anywhere || is_near(&self.interfaces, address.ip())
+        });
         // Whoever was heard on another host has our address from a bridge or tunnel that has one like it there.
         let is_ours = |ip: IpAddr| own_addrs.contains(&ip) || ip.is_loopback();
         if known.heard.iter().any(|heard| !is_ours(heard.address.ip())) {

@@ -35,6 +35,8 @@ pub(super) struct Adversaries {
     puppets: BTreeMap<ConnId, Puppet>,
     /// Whose diallers each adversary has lured to itself last.
     lured: BTreeMap<usize, PeerId>,
+    /// Pairs of nodes whose bytes an adversary has passed on.
+    relayed: BTreeSet<(usize, usize)>,
     /// Every identity that an adversary speaks for, with the records that it has signed as it.
     issued: BTreeMap<PeerId, BTreeSet<Vec<u8>>>,
     /// Those that never answered a question, so that nobody may have verified them.
@@ -97,6 +99,7 @@ impl Adversaries {
             loot: Loot::default(),
             puppets: BTreeMap::new(),
             lured: BTreeMap::new(),
+            relayed: BTreeSet::new(),
             issued: BTreeMap::new(),
             unverified: BTreeSet::new(),
             whispered: BTreeSet::new(),
@@ -143,6 +146,11 @@ impl World {
     /// Whether only peers that nobody has verified ever told of this identity.
     pub(crate) fn was_whispered(&self, peer: &PeerId) -> bool {
         self.adversaries.whispered.contains(peer)
+    }
+
+    /// Whether an adversary has passed on what these two say to each other.
+    pub(crate) fn was_relayed(&self, a: usize, b: usize) -> bool {
+        self.adversaries.relayed.contains(&(a.min(b), a.max(b)))
     }
 
     /// How many identities adversaries have made up.

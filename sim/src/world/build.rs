@@ -120,6 +120,8 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             texts: BTreeSet::new(),
             shown: BTreeSet::new(),
             left: false,
+            given: BTreeSet::new(),
+            strays: 0,
             away: false,
             disk_lost: false,
             sent: 0,

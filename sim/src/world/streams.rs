@@ -68,6 +68,14 @@ struct Piece {
     arrived: bool,
 }
 
+/// Who holds an end of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Node(usize),
+    /// An adversary, or a stranger.
+    Hand,
+}
+
 #[derive(Debug)]
 pub(super) enum StreamEvent {
     /// The dial reaches the other host, if it is not lost.
@@ -137,6 +145,11 @@ impl Conn {
 
     fn end(&mut self, side: Side) -> Option<&mut End> {
         self.ends[side as usize].as_mut()
+    }
+
+    /// Who holds the end at `side`.
+    pub(super) fn holder(&self, side: Side) -> Holder {
+        self.party(side).node.map_or(Holder::Hand, Holder::Node)
     }
 
     /// The nodes at both ends, if both have finished the handshake, neither is closing.

@@ -11,6 +11,7 @@ const BEACON: u64 = 768;
 const BEGINS: [u8; 5] = *b"p2pb\x01";
 /// Datagrams of a flood, and records in one frame.
 const FLOOD: u64 = 60;
+const SIGNATURES: u64 = 100;
 const RECORDS: u64 = 64;
 
 impl World {
@@ -152,7 +153,7 @@ impl World {
             }
             // Each of a peer that nobody has heard of, so that each signature is worth a look.
             1 => {
-                for _ in 0..FLOOD {
+                for _ in 0..SIGNATURES {
                     let (instance, bytes) = self.record_of_nobody(place, dice);
                     self.seal_and_say(place, dice, instance, forge::flags::ANNOUNCE, &bytes);
                 }

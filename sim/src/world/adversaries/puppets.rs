@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use p2pnet_engine::forge::{self, HandshakeByHand};
-use p2pnet_engine::{Channel, Opened, Opener, Sealer};
+use p2pnet_engine::{Channel, LinkId, Opened, Opener, Sealer};
 
 use crate::stream_end::Side;
-use crate::world::streams::ConnId;
+use crate::world::streams::{ConnId, Holder};
 use crate::world::{Happening, World};
 
 use super::{Place, Trick};
@@ -48,6 +48,23 @@ impl Puppet {
 }
 
 impl World {
+    /// Who holds the other end of a node's link, behind whoever only passes its bytes on. `None` if the stream is gone.
+    pub(crate) fn other_end(&self, node: usize, link: LinkId) -> Option<Holder> {
+        let &(mut conn, mut side) = self.nodes[node].links.get(&link)?;
+        loop {
+            match self.conns.get(&conn)?.holder(side.other()) {
+                Holder::Node(other) => return Some(Holder::Node(other)),
+                Holder::Hand => match self.adversaries.puppets.get(&conn).map(|puppet| &puppet.play) {
+                    Some(&Play::Relay { to, .. }) => {
+                        conn = to;
+                        side = self.adversaries.puppets.get(&to)?.side;
+                    }
+                    _ => return Some(Holder::Hand),
+                },
+            }
+        }
+    }
+
     /// Holds one end of a stream from now on.
     pub(super) fn hold(&mut self, conn: ConnId, puppet: Puppet) {
         let mut own = self.adversaries.puppets.iter().filter(|(_, known)| known.adversary == puppet.adversary);

@@ -201,7 +201,9 @@ impl World {
     ) -> Option<()> {
         let node = self.node_of(&victim).filter(|&node| node != place.node)?;
         let onward = self.dial_by_hand_of(place.lan, place.host, node, Vec::new())?;
-        self.take_over(conn);
+        if let Some(dialler) = self.take_over(conn) {
+            self.adversaries.relayed.insert((dialler.min(node), dialler.max(node)));
+        }
         self.hold(onward, Puppet::new(place, Side::Dialler, Play::Relay { to: conn, spoils: false }));
         self.hold(conn, Puppet::new(place, Side::Acceptor, Play::Relay { to: onward, spoils }));
         Some(())

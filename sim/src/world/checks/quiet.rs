@@ -37,7 +37,7 @@ impl Check for Quiet {
                     world.node_of(peer).map_or_else(|| peer.short(), |other| world.name(other).to_owned());
                 return Err(Broken::on(node, format!("{name} is lost where nothing breaks")));
             }
-            Seen::Event { node, event } if self.jumps.is_some() => {
+            Seen::Event { node, event } if self.jumps.is_some() && world.all_fit() => {
                 let (peer, what) = match event {
                     Event::PeerConnected { peer, .. } => (peer, "is connected"),
                     Event::PeerLeft { peer, .. } => (peer, "is gone"),

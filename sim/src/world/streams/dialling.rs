@@ -30,6 +30,9 @@ impl World {
         });
         let there = place(address.ip()).filter(|&(lan, _)| lan < self.lans.len());
         let own = there.and_then(|(lan, _)| self.hosts[host].interface(lan));
+        if own.is_none() && !self.nodes[node].given.contains(&address) {
+            self.nodes[node].strays += 1;
+        }
         let six = address.is_ipv6();
         let own = own.filter(|own| own.up && own.beside(address.ip(), 0).is_some());
         let (Some((lan, number)), Some(own)) = (there, own) else {
