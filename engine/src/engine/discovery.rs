@@ -305,7 +305,7 @@ impl Engine {
                 self.remember_instance(header.instance, header.counter);
                 return self.heard_clone(header.instance, datagram.source);
             }
-            Accepted::No => return,
+            Accepted::Forged | Accepted::No => return,
         };
         self.stats.beacons_accepted += 1;
         self.remember_instance(header.instance, header.counter);

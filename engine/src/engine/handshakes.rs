@@ -193,7 +193,8 @@ impl Engine {
         {
             return None;
         }
-        if self.accept_record(&hello.record, Duration::ZERO, Origin::Link(peer)) == Accepted::No {
+        let accepted = self.accept_record(&hello.record, Duration::ZERO, Origin::Link(peer));
+        if matches!(accepted, Accepted::Forged | Accepted::No) {
             unverified.clone().verify().ok()?;
         }
         let held = self.peers.get(&peer).map(|known| &known.record);

@@ -45,7 +45,9 @@ pub(super) enum Accepted {
     News(PeerId),
     /// It is our own, of another run: a copy of this node, or an earlier run of it.
     Own,
-    /// It was not taken: malformed, forged, of another network, or older than what is held.
+    /// Its subject never signed it: whoever passed it on never looked.
+    Forged,
+    /// It was not taken: malformed, of another network, or older than what is held.
     No,
 }
 
@@ -185,7 +187,7 @@ impl Engine {
         let Ok(record) = self.check_signature(unverified) else {
             mark!(self, SignatureForged);
             self.stats.records_refused += 1;
-            return Accepted::No;
+            return Accepted::Forged;
         };
         if id == self.identity.peer_id() {
             self.met_own_record(&record);

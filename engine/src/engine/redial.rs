@@ -238,7 +238,8 @@ impl Engine {
         let most = self.config.max_links.saturating_sub(self.connected).clamp(FEWEST_DIALLING, MAX_DIALLING);
         let turn = known.redial.next_address;
         let few = known.links.len() < max && self.dialling < most;
-        if !few || !self.has_place_for(peer) || !self.may_dial() {
+        let place = self.has_place_for(peer) || self.could_have_place(peer);
+        if !few || !place || !self.may_dial() {
             mark!(self, DialNoRoom);
             let delay = self.jittered(NO_ROOM_MILLIS);
             self.set_timer(TimerKey::Dial(peer), delay);

@@ -127,6 +127,11 @@ impl World {
         self.plan.is_suspect(&self.nodes[node].name)
     }
 
+    /// Whether a node is an adversary that does not know the network.
+    pub(crate) fn is_outsider(&self, node: usize) -> bool {
+        self.plan.adversary.iter().any(|known| known.outsider && known.node == self.nodes[node].name)
+    }
+
     /// Whether an adversary speaks for this identity: its own, one that it made up, one that it stole.
     pub(crate) fn is_of_adversary(&self, peer: &PeerId) -> bool {
         self.adversaries.issued.contains_key(peer)

@@ -198,7 +198,7 @@ pub const SENTENCES: [(&str, Class, &str); 20] = [
     (
         "steadfast",
         Class::Safety,
-        "Where adversaries are all that is wrong, honest nodes find and trust each other within seconds while the attack goes on, and no link of theirs ends because of it.",
+        "Where adversaries are all that is wrong, and no more peers are known than links may be had, honest nodes find and trust each other within seconds while the attack goes on, and no link of theirs ends because of it.",
     ),
     (
         "apart",

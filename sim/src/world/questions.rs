@@ -76,11 +76,12 @@ impl World {
         a != b && ready(a) && ready(b) && common && open
     }
 
-    /// Whether every pair can have a link: beyond `max_links` there is only a net in which all are connected.
+    /// Whether every pair can have a link: who knows more peers than `max_links` keeps fewer, in a net in which all are
+    /// connected.
     pub(crate) fn all_fit(&self) -> bool {
         let core = (0..self.nodes.len()).filter(|&node| self.plan.is_core(node));
-        let room = core.filter_map(|node| self.engine(node)).map(|engine| engine.config().max_links).min();
-        self.plan.node.len() <= room.unwrap_or(usize::MAX).saturating_add(1)
+        let mut engines = core.filter_map(|node| self.engine(node));
+        engines.all(|engine| engine.peers().count() <= engine.config().max_links)
     }
 
     /// How often a node sent or dialled beyond the networks that it is in, though nobody told it to.

@@ -147,9 +147,10 @@ impl Conn {
         self.ends[side as usize].as_mut()
     }
 
-    /// Who holds the end at `side`.
-    pub(super) fn holder(&self, side: Side) -> Holder {
-        self.party(side).node.map_or(Holder::Hand, Holder::Node)
+    /// Who holds the end at `side`; `None` once it is gone.
+    pub(super) fn holder(&self, side: Side) -> Option<Holder> {
+        self.ends[side as usize].as_ref()?;
+        Some(self.party(side).node.map_or(Holder::Hand, Holder::Node))
     }
 
     /// The nodes at both ends, if both have finished the handshake, neither is closing.

@@ -52,7 +52,7 @@ impl World {
     pub(crate) fn other_end(&self, node: usize, link: LinkId) -> Option<Holder> {
         let &(mut conn, mut side) = self.nodes[node].links.get(&link)?;
         loop {
-            match self.conns.get(&conn)?.holder(side.other()) {
+            match self.conns.get(&conn)?.holder(side.other())? {
                 Holder::Node(other) => return Some(Holder::Node(other)),
                 Holder::Hand => match self.adversaries.puppets.get(&conn).map(|puppet| &puppet.play) {
                     Some(&Play::Relay { to, .. }) => {

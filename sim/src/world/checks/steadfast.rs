@@ -24,11 +24,10 @@ impl Check for Steadfast {
     }
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
-        if !world.is_only_attacked() {
-            return Ok(());
-        }
         match *seen {
-            Seen::Event { node, event: Event::PeerLeft { peer, reason, .. } } => {
+            Seen::Event { node, event: Event::PeerLeft { peer, reason, .. } }
+                if world.is_only_attacked() && world.all_fit() =>
+            {
                 let other = world.node_of(peer).filter(|&other| is_honest(world, node, other));
                 match other.filter(|&other| !world.has_left(other) && !world.has_left(node)) {
                     Some(other) => {
@@ -37,7 +36,7 @@ impl Check for Steadfast {
                     None => Ok(()),
                 }
             }
-            Seen::Second => self.look(world),
+            Seen::Second if world.is_only_attacked() => self.look(world),
             _ => Ok(()),
         }
     }
@@ -45,6 +44,11 @@ impl Check for Steadfast {
 
 impl Steadfast {
     fn look(&mut self, world: &World) -> Result<(), Broken> {
+        // In a crowd, which may be one that somebody made up, not every pair has a link.
+        if !world.all_fit() {
+            self.since.clear();
+            return Ok(());
+        }
         for a in 0..world.len() {
             for b in (0..world.len()).filter(|&b| b != a && is_honest(world, a, b)) {
                 let runs = [world.starts(a), world.starts(b)];
