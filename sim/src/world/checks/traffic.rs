@@ -69,7 +69,9 @@ impl Traffic {
     /// Nothing goes round without end.
     fn no_echo(&self, world: &World) -> Result<(), Broken> {
         let happened = world.happenings() - self.happened;
-        let most = HAPPENINGS * world.len() as u64;
+        // What an adversary makes up is told to everybody whom it has made up before.
+        let attacked = 1 + 2 * world.plan().adversary.len() as u64;
+        let most = HAPPENINGS * world.len() as u64 * attacked;
         if happened > most {
             let message = format!("more than {most} things happened in a second");
             return Err(Broken { node: None, message });
