@@ -257,10 +257,10 @@ impl World {
             let begun = Duration::from_millis(plan.at_ms) <= now && now < until;
             begun && !self.healed && plan.tricks.contains_key(&Trick::Middle)
         };
-        let mut at_host = self.plan.adversary.iter().filter_map(|plan| Some((plan, self.plan.node(&plan.node)?)));
-        let (_, node) = at_host.find(|&(plan, node)| {
-            self.nodes[node].host == host && self.nodes[node].runs() && waits(plan)
-        })?;
+        let mut at_host =
+            self.plan.adversary.iter().filter_map(|plan| Some((plan, self.plan.node(&plan.node)?)));
+        let (_, node) = at_host
+            .find(|&(plan, node)| self.nodes[node].host == host && self.nodes[node].runs() && waits(plan))?;
         Some(node)
     }
 
@@ -298,13 +298,7 @@ impl World {
     }
 
     /// A record of an identity of its own: with its address, sometimes also with those of others and of nobody.
-    fn record_of(
-        &self,
-        place: Place,
-        identity: &Identity,
-        incarnation: u64,
-        dice: &mut Dice,
-    ) -> PeerRecord {
+    fn record_of(&self, place: Place, identity: &Identity, incarnation: u64, dice: &mut Dice) -> PeerRecord {
         let mut addrs = vec![address(place.lan, place.number)];
         match dice.below(4) {
             0 => addrs.push(IpAddr::V4(Ipv4Addr::new(192, 0, 2, dice.below(250) as u8))),

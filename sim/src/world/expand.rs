@@ -2,12 +2,12 @@
 
 use crate::draws::Draws;
 
-use super::{expand_adversary, expand_churn, expand_discovery, expand_more};
 use super::faults::{Fault, Restart, Traffic};
 use super::plan::{
     ContentPlan, Crypto, Firewall, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan,
     Plan, TextPlan,
 };
+use super::{expand_adversary, expand_churn, expand_discovery, expand_more};
 
 /// What kind of network a seed is expanded into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -84,7 +84,8 @@ fn adversary(plan: &mut Plan, name: &str, draws: &mut Draws) {
 /// Some of what breaks without anybody's doing: old goodbyes, restarts and partitions are what an adversary thrives on.
 fn faults(plan: &mut Plan, draws: &mut Draws) {
     let chaos = plan.chaos_ms;
-    let any = |plan: &Plan, draws: &mut Draws| plan.core[draws.below(plan.core.len() as u64) as usize].clone();
+    let any =
+        |plan: &Plan, draws: &mut Draws| plan.core[draws.below(plan.core.len() as u64) as usize].clone();
     for _ in 0..draws.below(3) {
         let node = any(plan, draws);
         plan.fault.push(Fault::Away { at_ms: draws.below(chaos), for_ms: 500 + draws.below(5_000), node });

@@ -21,7 +21,8 @@ pub(super) fn fill(plan: &mut Plan, seed: u64) {
     plan.lan = vec![lan("net0")];
     let crowd = draws.chance(0.005);
     // The smaller of two: most seeds are quick.
-    let population = if crowd { CROWD } else { 5 + draws.below(36).min(draws.below(36)).min(draws.below(36)) };
+    let population =
+        if crowd { CROWD } else { 5 + draws.below(36).min(draws.below(36)).min(draws.below(36)) };
     for i in 0..population {
         plan.host.push(host(&format!("h{i}"), draws));
         let joins = draws.chance(0.3);

@@ -20,7 +20,8 @@ pub(super) fn partition(plan: &Plan, draws: &mut Draws, at_ms: u64, for_ms: u64)
         }
     }
     let [a, b, c] = sides;
-    let complete = !a.is_empty() && !b.is_empty() && (shape != 2 || bridges > 0) && (shape != 3 || !c.is_empty());
+    let complete =
+        !a.is_empty() && !b.is_empty() && (shape != 2 || bridges > 0) && (shape != 3 || !c.is_empty());
     complete.then_some(Fault::Partition { at_ms, for_ms, a, b, c, one_way: shape == 1 })
 }
 

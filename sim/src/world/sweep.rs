@@ -169,8 +169,9 @@ impl Summary {
             ));
         }
         let faults = self.faults();
+        let enough = seeds >= coverage::least_seeds(profile);
         let rare = |kind: &&(FaultKind, &str)| faults.of(kind.0) * 1000 < LEAST_FAULTS * seeds;
-        let rarest = FaultKind::ALL.iter().filter(|(kind, _)| seeds >= 1000 && must_show(profile, *kind)).find(rare);
+        let rarest = FaultKind::ALL.iter().filter(|(kind, _)| enough && must_show(profile, *kind)).find(rare);
         if let Some(&(kind, name)) = rarest {
             let count = faults.of(kind);
             return Some(format!(

@@ -187,7 +187,8 @@ impl World {
         match dice.below(4) {
             0 => {
                 let (_, instance, record) = self.make_up(place, dice);
-                let flags = forge::flags::ANNOUNCE | [forge::flags::SOLICIT, forge::flags::DIAL_ME][dice.below(2) as usize];
+                let flags = forge::flags::ANNOUNCE
+                    | [forge::flags::SOLICIT, forge::flags::DIAL_ME][dice.below(2) as usize];
                 self.seal_and_say(place, dice, instance, flags, &record);
                 Some(())
             }

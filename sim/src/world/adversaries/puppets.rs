@@ -67,7 +67,8 @@ impl World {
 
     /// Holds one end of a stream from now on.
     pub(super) fn hold(&mut self, conn: ConnId, puppet: Puppet) {
-        let mut own = self.adversaries.puppets.iter().filter(|(_, known)| known.adversary == puppet.adversary);
+        let mut own =
+            self.adversaries.puppets.iter().filter(|(_, known)| known.adversary == puppet.adversary);
         let oldest = own.next().map(|(&conn, _)| conn);
         if let Some(oldest) = oldest.filter(|_| own.count() + 1 >= MOST) {
             self.let_go(oldest);

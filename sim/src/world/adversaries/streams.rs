@@ -74,7 +74,10 @@ impl World {
             1 => {
                 let mut record = self.record_of(place, &own, 1 << 40, dice);
                 record.link_key = genuine.link_key;
-                forge::sign(&own, &record)
+                let bytes = forge::sign(&own, &record);
+                // Genuine in all but that its subject cannot prove the key.
+                self.note_issued(record.peer, &bytes);
+                bytes
             }
             _ => {
                 let mut record = genuine;

@@ -32,7 +32,9 @@ impl Check for Effort {
             let before = self.before.insert(node, (run, now)).filter(|(of, _)| *of == run);
             let before = before.map(|(_, stats)| stats).unwrap_or_default();
             // A signature that leads to a record or to a link was worth it.
-            let worth = |stats: &Stats| stats.records_accepted + 2 * (stats.handshakes_done + stats.handshakes_failed);
+            let worth = |stats: &Stats| {
+                stats.records_accepted + 2 * (stats.handshakes_done + stats.handshakes_failed)
+            };
             let checked = now.signatures_checked - before.signatures_checked;
             let in_vain = checked.saturating_sub(worth(&now) - worth(&before));
             let taken = now.links_accepted - before.links_accepted;
@@ -41,7 +43,10 @@ impl Check for Effort {
                 return Err(Broken::on(node, message));
             }
             if taken > STREAMS {
-                return Err(Broken::on(node, format!("{taken} streams taken in a second, {STREAMS} at most")));
+                return Err(Broken::on(
+                    node,
+                    format!("{taken} streams taken in a second, {STREAMS} at most"),
+                ));
             }
             if now.replies_sent > now.beacons_accepted {
                 let (sent, heard) = (now.replies_sent, now.beacons_accepted);

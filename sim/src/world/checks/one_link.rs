@@ -15,6 +15,8 @@ type Links = BTreeMap<(usize, usize), Vec<u64>>;
 pub(super) struct OneLink {
     before: Option<Links>,
     jumps: Vec<u64>,
+    /// Whether every pair could have a link when the window began.
+    fits: bool,
     /// How often the link of each pair changed in the window.
     changes: BTreeMap<(usize, usize), u64>,
 }
@@ -28,7 +30,7 @@ impl Check for OneLink {
         match seen {
             Seen::QuietBegins => {
                 let now = links(world);
-                self.jumps = world.jumps();
+                (self.jumps, self.fits) = (world.jumps(), world.all_fit());
                 look(world, &now)?;
                 self.before = Some(now);
                 Ok(())
@@ -61,8 +63,8 @@ impl OneLink {
     }
 
     fn judge(&self, world: &World) -> Result<(), Broken> {
-        // In a crowd links are given up for better ones.
-        if !world.all_fit() {
+        // In a crowd links are given up for better ones, and made when it is over.
+        if !self.fits || !world.all_fit() {
             return Ok(());
         }
         let jumps = world.jumps();

@@ -61,7 +61,8 @@ impl Steadfast {
                 if entry.1 != runs {
                     *entry = (world.now(), runs);
                 }
-                let level = world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b))).map(|peer| peer.level);
+                let level =
+                    world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b))).map(|peer| peer.level);
                 if level != Some(Level::Trusted) && world.now().since(entry.0) > WITHIN {
                     let message = format!("{} is {level:?} to it after {WITHIN:?}", world.name(b));
                     return Err(Broken::on(a, message));

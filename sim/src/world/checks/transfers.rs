@@ -33,7 +33,12 @@ impl Check for Transfers {
         for (content, publisher, index) in world.contents() {
             for (a, b) in core_pairs(world) {
                 let failed = self.failed.contains(&(a, world.starts(a), content));
-                if b == publisher && !failed && are_linked(world, a, b) && world.takes_offers(a) && !world.holds(a, &content) {
+                if b == publisher
+                    && !failed
+                    && are_linked(world, a, b)
+                    && world.takes_offers(a)
+                    && !world.holds(a, &content)
+                {
                     let progress = world.engine(a).and_then(|engine| engine.progress(&content));
                     let progress =
                         progress.map(|progress| (progress.written, progress.blocks, progress.source));
