@@ -28,6 +28,8 @@ mod config;
 mod content;
 mod engine;
 mod event;
+#[cfg(feature = "forge")]
+pub mod forge;
 #[cfg(test)]
 mod golden;
 mod identity;

@@ -129,6 +129,8 @@ catalogue! {
     ConfirmTimedOut: "The first frame on an authenticated link took too long.",
     // Links.
     LinksFull: "A newcomer's link was closed because there are as many as allowed.",
+    CrowdOver: "There were more peers than links are allowed, and are no more: all are dialled.",
+    PlaceTakenBack: "All places for links were taken and an address that held many gave one back to a newcomer.",
     DuplicateDecided: "Two links to one peer were confirmed and we decided which stays.",
     DuplicateAwaited: "Two links to one peer were confirmed and the peer decides which stays.",
     NewcomerWon: "Of two links to one peer the newcomer stays.",

@@ -83,5 +83,12 @@ catalogue! {
     SilentAfterBurst = "silent-after-burst": "After the first three beacons none follows.",
     NewerRecordIgnored = "newer-record-ignored": "A record that is newer within its run is not taken.",
     LeaverKept = "leaver-kept": "A goodbye is heard and does not end anything.",
+    RecordsBeforeTrust = "records-before-trust": "Records of others are taken from a peer that is not verified.",
+    AnyLinkKey = "any-link-key": "The key that a handshake proves need not be the one that the record names.",
+    TheirStepsOnly = "their-steps-only": "A peer is verified by the steps that it asks for, and not by our own.",
+    UnsignedGoodbye = "unsigned-goodbye": "A goodbye is believed without its subject's signature.",
+    UnmeteredSignatures = "unmetered-signatures": "Strangers' signatures are checked however many come.",
+    AimsAnywhere = "aims-anywhere": "Addresses that a record names are dialled wherever they are.",
+    FloodCutsLinks = "flood-cuts-links": "When many strangers connect a link that is in use makes room.",
     TextsNotResent = "texts-not-resent": "A text is sent once, whether it is acknowledged or not.",
 }

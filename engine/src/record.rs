@@ -22,7 +22,7 @@ const MAX_ADDRS: usize = 8;
 /// Seconds for which a record may claim to hold.
 const MAX_TTL: u32 = 7 * 24 * 3600;
 const SIGNATURE_LEN: usize = 64;
-const DOMAIN: &str = "p2pnet v1 peer record";
+pub(crate) const DOMAIN: &str = "p2pnet v1 peer record";
 
 /// One run of one node: 16 random bytes, drawn at its start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Engines on a heap of events, in a network, on disks and with clocks that break as a plan says.
 
+mod adversaries;
 mod build;
 pub mod checks;
 mod clock;
@@ -7,8 +8,11 @@ pub mod coverage;
 mod damage;
 mod disk;
 mod expand;
+mod expand_adversary;
+mod expand_churn;
 mod expand_discovery;
 mod expand_more;
+mod expand_partition;
 pub mod faults;
 mod intruders;
 mod network;
@@ -36,6 +40,7 @@ use p2pnet_engine::{
 
 use crate::schedule::Schedule;
 use crate::trace::What;
+use adversaries::Adversaries;
 use checks::{Check, Seen};
 use faults::FaultTally;
 use intruders::Intruders;
@@ -68,6 +73,7 @@ enum Domain {
     PartialRead,
     Disk,
     Stranger,
+    Adversary,
 }
 
 /// Engines, link codecs and block verifiers in one thread, driven as the runtime drives them, in a world of networks,
@@ -104,6 +110,7 @@ pub struct World {
     tally: FaultTally,
     /// What insiders and strangers can use, and have.
     intruders: Intruders,
+    adversaries: Adversaries,
     /// Coverage marks of engines that do not run any more.
     marks: Marks,
     record: Record,
@@ -147,6 +154,13 @@ enum Happening {
         fault: usize,
         round: u64,
     },
+    /// Another trick of an adversary.
+    Attack {
+        adversary: usize,
+        round: u64,
+    },
+    /// A stream in the hands of an adversary goes on.
+    Puppet(ConnId),
     Work(workload::Work),
     /// A second is over.
     Second,
@@ -158,7 +172,7 @@ impl Happening {
         match self {
             Happening::FaultBegins(_) | Happening::FaultEnds(_) | Happening::Start { .. } => 0,
             Happening::Datagram { .. } | Happening::Stream(_) | Happening::LinkGone { .. } => 1,
-            Happening::Strange { .. } => 1,
+            Happening::Strange { .. } | Happening::Attack { .. } | Happening::Puppet(_) => 1,
             Happening::Disk { .. } => 2,
             Happening::Wake { .. } => 3,
             Happening::Work(_) => 4,
@@ -212,6 +226,7 @@ impl World {
             completed: 0,
             tally: FaultTally::default(),
             intruders: Intruders::of(&plan),
+            adversaries: Adversaries::of(&plan),
             marks: Marks::default(),
             record: Record::new(traced),
             checks: checks::all(),
@@ -242,6 +257,7 @@ impl World {
                 self.at(Timestamp::from_millis(begins.saturating_add(lasts)), Happening::FaultEnds(i));
             }
         }
+        self.schedule_adversaries();
         self.schedule_work();
         self.at(Timestamp::from_millis(1000), Happening::Second);
     }
@@ -324,6 +340,8 @@ impl World {
                     self.strange(fault, round);
                 }
             }
+            Happening::Attack { adversary, round } => self.attack(adversary, round),
+            Happening::Puppet(conn) => self.puppet_goes_on(conn),
             Happening::Work(work) => self.work(work),
             Happening::Second => {
                 self.look(&Seen::Second);

@@ -164,10 +164,16 @@ impl Engine {
 
     fn air(&self) -> Air {
         Air {
-            population: self.peers.len() as u64 + 1,
+            population: self.population(),
             datagrams: self.datagrams_of_a_beacon(),
             sated: self.connected >= self.enough_links(),
         }
+    }
+
+    /// How many speak here: who was heard, and we. Whoever others only told of takes no time on the air, and need not
+    /// exist.
+    fn population(&self) -> u64 {
+        self.peers.values().filter(|peer| !peer.heard.is_empty()).count() as u64 + 1
     }
 
     pub(super) fn rotate_due(&mut self) {
@@ -300,7 +306,7 @@ impl Engine {
                 self.remember_instance(header.instance, header.counter);
                 return self.heard_clone(header.instance, datagram.source);
             }
-            Accepted::No => return,
+            Accepted::Forged | Accepted::No => return,
         };
         self.stats.beacons_accepted += 1;
         self.remember_instance(header.instance, header.counter);
@@ -362,7 +368,7 @@ impl Engine {
 
     /// In a crowd only some answer a newcomer.
     fn is_drawn_to_answer(&mut self) -> bool {
-        let population = self.peers.len() as u64 + 1;
+        let population = self.population();
         let drawn = population <= ANSWERERS || self.behaviour.below(population) < ANSWERERS;
         if !drawn {
             mark!(self, ReplyLeftToOthers);

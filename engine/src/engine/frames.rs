@@ -42,7 +42,7 @@ impl Engine {
             Frame::Pong { nonce } => self.pong(id, peer, nonce),
             Frame::Verified { session } => self.verified_by(id, peer, session),
             Frame::Step { name, message } => self.step_message(id, peer, name, message),
-            Frame::Records(records) => self.records_received(peer, records),
+            Frame::Records(records) => self.records_received(id, peer, records),
             Frame::Text { id: text_id, base, text } => self.text_received(id, peer, text_id, base, text),
             Frame::TextAck { id: text_id } => self.text_acked(peer, text_id),
             Frame::Disconnect(reason) => self.disconnected(id, peer, reason),
@@ -83,7 +83,7 @@ impl Engine {
         self.drop_link(id);
     }
 
-    fn protocol_broken(&mut self, id: LinkId) {
+    pub(super) fn protocol_broken(&mut self, id: LinkId) {
         self.stats.frames_refused += 1;
         self.disconnect_link(id, DisconnectReason::Protocol, LeaveReason::Lost);
     }

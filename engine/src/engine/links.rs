@@ -10,6 +10,7 @@ use crate::input::{DialFailure, InterfaceId, LinkId};
 use crate::link::Handshake;
 use crate::marks::mark;
 use crate::output::Action;
+use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::{AgedRecord, DisconnectReason, Frame};
 
@@ -60,6 +61,10 @@ impl Engine {
             self.stats.handshakes_evicted += 1;
             mark!(self, HalfOpenEvicted);
             self.drop_link(oldest);
+        }
+        if planted!(self, FloodCutsLinks) && self.half_open.len() >= 20 {
+            let used = self.peers.values().find_map(|known| known.link);
+            used.into_iter().for_each(|used| self.drop_link(used));
         }
         self.stats.links_accepted += 1;
         let handshake = Handshake::accept(

@@ -20,6 +20,7 @@ mod overlay;
 mod own;
 mod peer;
 mod peers;
+mod places;
 mod redial;
 mod rivalry;
 mod share;

@@ -137,8 +137,14 @@ impl Engine {
 
     /// Sees to it that there are enough links, to the right peers, and not too many.
     pub(super) fn tend_due(&mut self) {
-        if !self.is_crowd() || self.leaving.is_some() {
+        if self.leaving.is_some() {
+            return;
+        }
+        if !self.is_crowd() {
+            // Many were never there, or are forgotten: everybody is worth a dial again, and nothing else may tell of them.
+            mark!(self, CrowdOver);
             self.overlay.sought.clear();
+            self.redial_everyone();
             return;
         }
         self.seek();

@@ -90,6 +90,12 @@ impl Engine {
         .seal(&self.config.network)
     }
 
+    /// The record in the farewell.
+    #[cfg(feature = "forge")]
+    pub(crate) fn farewell_record(&self) -> &SignedRecord {
+        self.own.gone()
+    }
+
     /// Signs the record anew with the addresses of today, and spreads it.
     pub(super) fn resign(&mut self) {
         let record = PeerRecord {

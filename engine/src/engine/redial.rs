@@ -238,7 +238,8 @@ impl Engine {
         let most = self.config.max_links.saturating_sub(self.connected).clamp(FEWEST_DIALLING, MAX_DIALLING);
         let turn = known.redial.next_address;
         let few = known.links.len() < max && self.dialling < most;
-        if !few || !self.has_place_for(peer) || !self.may_dial() {
+        let place = self.has_place_for(peer) || self.could_have_place(peer);
+        if !few || !place || !self.may_dial() {
             mark!(self, DialNoRoom);
             let delay = self.jittered(NO_ROOM_MILLIS);
             self.set_timer(TimerKey::Dial(peer), delay);
@@ -276,7 +277,10 @@ impl Engine {
         let mut addresses = known.addresses();
         // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is nobody's business.
         addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
-        addresses.retain(|(address, heard)| heard.is_some() || is_near(&self.interfaces, address.ip()));
+        let anywhere = planted!(self, AimsAnywhere);
+        addresses.retain(|(address, heard)| {
+            heard.is_some() || anywhere || is_near(&self.interfaces, address.ip())
+        });
         // Whoever was heard on another host has our address from a bridge or tunnel that has one like it there.
         let is_ours = |ip: IpAddr| own_addrs.contains(&ip) || ip.is_loopback();
         if known.heard.iter().any(|heard| !is_ours(heard.address.ip())) {

@@ -40,7 +40,7 @@ impl Engine {
 
     /// The peer has no other link in use: this one takes one of the `max_links` places, or is refused.
     fn use_first_link(&mut self, peer: PeerId, id: LinkId) {
-        if self.has_place_for(peer) {
+        if self.has_place_for(peer) || self.take_place_back(id) {
             self.use_link(peer, id);
             return;
         }

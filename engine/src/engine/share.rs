@@ -23,7 +23,7 @@ use crate::wire::{
 
 use super::Engine;
 use super::collection::{places_of, rank};
-use super::peers::Origin;
+use super::peers::{Accepted, Origin};
 
 /// The time between two rounds with one neighbour each, at first, and when nothing was new for long.
 const SOONEST: Duration = Duration::from_secs(10);
@@ -313,21 +313,24 @@ impl Engine {
         }
     }
 
-    /// Takes records that a peer passed on. Before it is verified, only its own passes.
-    pub(super) fn records_received(&mut self, from: PeerId, records: Vec<AgedRecord>) {
+    /// Takes records that a peer passed on. Before it is verified, only its own passes. One that is forged ends the link:
+    /// who keeps the protocol passes on what it has verified, and a signature costs more to check than to make up.
+    pub(super) fn records_received(&mut self, id: LinkId, from: PeerId, records: Vec<AgedRecord>) {
         if records.len() > RECORDS_PER_FRAME {
             self.stats.frames_refused += 1;
             return;
         }
         let trusted = self.peers.get(&from).is_some_and(|known| known.ours);
         for record in records {
-            if !trusted && !is_of(&record.bytes, from) {
+            if !trusted && !is_of(&record.bytes, from) && !planted!(self, RecordsBeforeTrust) {
                 self.stats.frames_before_trust += 1;
                 mark!(self, OthersRecordBeforeTrust);
                 continue;
             }
             let age = Duration::from_secs(u64::from(record.age_secs));
-            self.accept_record(&record.bytes, age, Origin::Link(from));
+            if self.accept_record(&record.bytes, age, Origin::Link(from)) == Accepted::Forged {
+                return self.protocol_broken(id);
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::record::SignedRecord;
+
 use super::Engine;
 use super::peer::Peer;
 
@@ -9,6 +11,11 @@ use super::peer::Peer;
 pub type Table = (&'static str, usize, usize);
 
 impl Engine {
+    /// What is kept of those who left or expired: their last records.
+    pub fn floors(&self) -> impl Iterator<Item = &SignedRecord> {
+        self.floors.values().map(|floor| &floor.record)
+    }
+
     /// Every table and queue of this engine. Of those that there are once for each peer or link, the fullest.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {

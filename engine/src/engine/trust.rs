@@ -178,7 +178,8 @@ impl Engine {
             return;
         }
         let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
-        let steps = union(&self.config.verification, &session.steps, &self.config.supported_steps);
+        let ours = if planted!(self, TheirStepsOnly) { &[] } else { &self.config.verification[..] };
+        let steps = union(ours, &session.steps, &self.config.supported_steps);
         let Ok(steps) = steps else {
             mark!(self, StepUnknown);
             self.reject(peer);

@@ -59,7 +59,7 @@ impl BeaconFlags {
         self.0 & other.0 == other.0
     }
 
-    const fn from_bits(bits: u8) -> Option<Self> {
+    pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
         if bits & !Self::ALL == 0 { Some(BeaconFlags(bits)) } else { None }
     }
 }

@@ -2,14 +2,17 @@
 
 mod alternate;
 mod apart;
+mod authentic;
 mod bounds;
 mod discovery;
+mod effort;
 mod links;
 mod one_link;
 mod provenance;
 mod quiet;
 mod records;
 mod resurrection;
+mod steadfast;
 mod taint;
 mod texts;
 mod traffic;
@@ -109,10 +112,13 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(taint::Taint),
         Box::new(provenance::Provenance::default()),
         Box::new(resurrection::NoResurrection::default()),
+        Box::new(authentic::Authentic),
         Box::new(bounds::Bounds),
+        Box::new(effort::Effort::default()),
         Box::new(traffic::Traffic::default()),
         Box::new(one_link::OneLink::default()),
         Box::new(quiet::Quiet::default()),
+        Box::new(steadfast::Steadfast::default()),
         Box::new(apart::Apart::default()),
         Box::new(discovery::Discovery),
         Box::new(links::Links),
@@ -123,7 +129,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
 }
 
 /// Every check by its id, with its class and the sentence that it stands for.
-pub const SENTENCES: [(&str, Class, &str); 17] = [
+pub const SENTENCES: [(&str, Class, &str); 20] = [
     (
         "no-panic",
         Class::Panic,
@@ -142,12 +148,12 @@ pub const SENTENCES: [(&str, Class, &str); 17] = [
     (
         "taint",
         Class::Safety,
-        "Nothing of a peer that was not verified passes but its own record, untrusted texts, pings and its goodbye.",
+        "Nothing of a peer that was not verified passes but its own record, untrusted texts, pings and its goodbye; nobody holds a record that only such peers told of.",
     ),
     (
         "provenance",
         Class::Safety,
-        "Every record that is held is one that its subject signed, and every content that arrives is one that its publisher published, byte for byte, and so is every file on a disk after a crash.",
+        "Every record that is held is one that its subject signed, every goodbye that is believed one that its subject said, and every content that arrives is one that its publisher published, byte for byte, and so is every file on a disk after a crash.",
     ),
     (
         "no-resurrection",
@@ -160,6 +166,16 @@ pub const SENTENCES: [(&str, Class, &str); 17] = [
         "A text arrives at most once in each run of its receiver, unchanged, from whom it says; none is reported as delivered that is not; and those sent after the network was healed arrive.",
     ),
     (
+        "authentic",
+        Class::Safety,
+        "Who holds the other end of a link is who its peer is, whatever happens on the way.",
+    ),
+    (
+        "effort",
+        Class::Safety,
+        "Nobody makes a node check more signatures in vain, take more streams or answer more beacons than its budgets allow.",
+    ),
+    (
         "bounds",
         Class::Safety,
         "Every table and queue of an engine, and its streams, stay within their limits.",
@@ -167,7 +183,7 @@ pub const SENTENCES: [(&str, Class, &str); 17] = [
     (
         "traffic",
         Class::Safety,
-        "A node sends no more datagrams than its beacons and a bounded number of replies take, whatever it receives, only beacons while it is quiet, and nothing goes round without end.",
+        "A node sends no more datagrams than its beacons and a bounded number of replies take, whatever it receives, only beacons while it is quiet, nothing beyond the networks that it is in, and nothing goes round without end.",
     ),
     (
         "one-link",
@@ -178,6 +194,11 @@ pub const SENTENCES: [(&str, Class, &str); 17] = [
         "quiet",
         Class::Safety,
         "When there is nothing to do no peer comes or goes, and where nothing breaks none is ever lost.",
+    ),
+    (
+        "steadfast",
+        Class::Safety,
+        "Where adversaries are all that is wrong, and no more peers are known than links may be had, honest nodes find and trust each other within seconds while the attack goes on, and no link of theirs ends because of it.",
     ),
     (
         "apart",
@@ -218,6 +239,12 @@ pub(super) fn core_pairs(world: &World) -> impl Iterator<Item = (usize, usize)> 
     let pairs: Vec<(usize, usize)> =
         core.iter().flat_map(|&a| core.iter().map(move |&b| (a, b))).filter(|(a, b)| a != b).collect();
     pairs.into_iter().filter(|&(a, b)| world.must_link(a, b))
+}
+
+/// Whether a pair has, or must have, a link: in a crowd not every one can.
+pub(super) fn are_linked(world: &World, a: usize, b: usize) -> bool {
+    let peer = world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b)));
+    world.all_fit() || peer.is_some_and(|peer| peer.link.is_some())
 }
 
 #[cfg(test)]

@@ -10,6 +10,16 @@ use super::Profile;
 /// Below so many seeds marks are counted but nothing is required: a rare one may be missing by chance.
 pub const LEAST_SEEDS: u64 = 1000;
 
+/// [`LEAST_SEEDS`] for a profile: fewer of one whose seeds take long, of which only what is frequent is required.
+#[must_use]
+pub fn least_seeds(profile: Profile) -> u64 {
+    match profile {
+        Profile::Churn => 100,
+        Profile::Adversary => 250,
+        _ => LEAST_SEEDS,
+    }
+}
+
 /// What `coverage.toml` asks for.
 const DEMANDS: &str = include_str!("../../coverage.toml");
 
@@ -24,6 +34,8 @@ pub struct Demand {
     lan: Option<u64>,
     wifi: Option<u64>,
     hostile: Option<u64>,
+    churn: Option<u64>,
+    adversary: Option<u64>,
 }
 
 impl Demand {
@@ -36,6 +48,8 @@ impl Demand {
             Profile::Lan => self.lan,
             Profile::Wifi => self.wifi,
             Profile::Hostile => self.hostile,
+            Profile::Churn => self.churn,
+            Profile::Adversary => self.adversary,
         };
         least.unwrap_or(0)
     }
@@ -73,7 +87,7 @@ pub fn demands() -> Result<BTreeMap<String, Demand>, String> {
 /// often enough, or if there were too few seeds to say.
 #[must_use]
 pub fn gap(marks: &Marks, seeds: u64, profile: Profile) -> Option<String> {
-    if seeds < LEAST_SEEDS {
+    if seeds < least_seeds(profile) {
         return None;
     }
     let demands = match demands() {

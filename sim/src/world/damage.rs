@@ -19,9 +19,15 @@ impl World {
         let fault = self.plan.fault[index].clone();
         self.tell_fault(&format!("{fault:?}"));
         match &fault {
-            Fault::Partition { a, b, one_way, .. } => {
-                self.tally.count(if *one_way { FaultKind::OneWayPartition } else { FaultKind::Partition });
-                self.cut(a, b, *one_way, true);
+            Fault::Partition { a, b, c, one_way, .. } => {
+                let divided = a.len() + b.len() + c.len();
+                self.tally.count(match (one_way, c.is_empty(), divided < self.plan.host.len()) {
+                    (true, ..) => FaultKind::OneWayPartition,
+                    (_, false, _) => FaultKind::ThreeWayPartition,
+                    (.., true) => FaultKind::BridgePartition,
+                    _ => FaultKind::Partition,
+                });
+                self.divide([a.as_slice(), b, c], *one_way, true);
             }
             Fault::BroadcastLoss { lan, .. } => {
                 if let Some(lan) = self.plan.lan(lan) {
@@ -43,6 +49,11 @@ impl World {
             Fault::Crash { node, power, .. } => {
                 if let Some(node) = self.plan.node(node) {
                     self.crash(node, *power);
+                }
+            }
+            Fault::Away { node, .. } => {
+                if let Some(node) = self.plan.node(node) {
+                    self.go_away(node);
                 }
             }
             Fault::Clone { node, clone, .. } => {
@@ -101,7 +112,7 @@ impl World {
         let fault = self.plan.fault[index].clone();
         self.tell_fault(&format!("over: {fault:?}"));
         match &fault {
-            Fault::Partition { a, b, one_way, .. } => self.cut(a, b, *one_way, false),
+            Fault::Partition { a, b, c, one_way, .. } => self.divide([a.as_slice(), b, c], *one_way, false),
             Fault::BroadcastLoss { lan, .. } => {
                 if let Some(lan) = self.plan.lan(lan) {
                     self.lans[lan].broadcast_faults = self.lans[lan].broadcast_faults.saturating_sub(1);
@@ -121,6 +132,11 @@ impl World {
             Fault::Crash { node, restart, .. } => {
                 if let Some(node) = self.plan.node(node) {
                     self.come_back(node, *restart);
+                }
+            }
+            Fault::Away { node, .. } => {
+                if let Some(node) = self.plan.node(node) {
+                    self.return_home(node);
                 }
             }
             Fault::Clone { clone, .. } => {
@@ -174,6 +190,9 @@ impl World {
     pub(super) fn heal_core(&mut self) {
         self.tell_fault("heal the core");
         self.healed = true;
+        for adversary in 0..self.plan.adversary.len() {
+            self.call_off(adversary);
+        }
         let core: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.plan.is_core(node)).collect();
         let hosts: Vec<usize> = core.iter().map(|&node| self.nodes[node].host).collect();
         for &from in &hosts {
@@ -201,6 +220,7 @@ impl World {
             self.hear_again(node);
             self.nodes[node].disk.heal();
             self.resume(node);
+            self.return_home(node);
             self.start(node);
             self.read_everything(node);
         }
@@ -268,6 +288,12 @@ impl World {
         self.note(Mark::Fault, None, fault.as_bytes(), |_| What::Fault { fault: fault.to_owned() });
     }
 
+    fn divide(&mut self, [a, b, c]: [&[String]; 3], one_way: bool, cut: bool) {
+        for (one, other) in [(a, b), (a, c), (b, c)] {
+            self.cut(one, other, one_way, cut);
+        }
+    }
+
     fn cut(&mut self, a: &[String], b: &[String], one_way: bool, cut: bool) {
         let hosts = |world: &World, names: &[String]| -> Vec<usize> {
             names.iter().filter_map(|name| world.plan.host(name)).collect()
@@ -329,6 +355,24 @@ impl World {
         }
         for other in self.hosts[host].nodes.clone() {
             self.start(other);
+        }
+    }
+
+    /// A node says goodbye; it means to come back.
+    fn go_away(&mut self, node: usize) {
+        if self.nodes[node].runs() && !self.nodes[node].left && !self.nodes[node].paused {
+            self.tally.count(FaultKind::Away);
+            self.nodes[node].away = true;
+            self.leave(node);
+        }
+    }
+
+    /// It is back, in a new run.
+    fn return_home(&mut self, node: usize) {
+        if std::mem::replace(&mut self.nodes[node].away, false) {
+            self.stop(node, false);
+            self.nodes[node].left = false;
+            self.start(node);
         }
     }
 

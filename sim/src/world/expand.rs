@@ -2,13 +2,12 @@
 
 use crate::draws::Draws;
 
-use super::expand_discovery;
-use super::expand_more;
 use super::faults::{Fault, Restart, Traffic};
 use super::plan::{
     ContentPlan, Crypto, Firewall, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan,
     Plan, TextPlan,
 };
+use super::{expand_adversary, expand_churn, expand_discovery, expand_more};
 
 /// What kind of network a seed is expanded into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,16 +22,22 @@ pub enum Profile {
     Wifi,
     /// Everything at once, and strangers.
     Hostile,
+    /// A wired network in which nodes come and go all the time, up to a hundred of them.
+    Churn,
+    /// Somebody is there to do harm.
+    Adversary,
 }
 
 impl Profile {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Profile); 5] = [
+    pub const ALL: [(&'static str, Profile); 7] = [
         ("discovery", Profile::Discovery),
         ("calm", Profile::Calm),
         ("lan", Profile::Lan),
         ("wifi", Profile::Wifi),
         ("hostile", Profile::Hostile),
+        ("churn", Profile::Churn),
+        ("adversary", Profile::Adversary),
     ];
 
     /// Its name.
@@ -52,7 +57,6 @@ impl Profile {
 /// et al. 2012): runs with few kinds reach what runs with all of them never do.
 #[must_use]
 pub fn expand(seed: u64, profile: Profile) -> Plan {
-    let mut draws = Draws::new(seed, &format!("plan topology {}", profile.name()));
     let mut plan = Plan {
         schema: PLAN_SCHEMA,
         seed,
@@ -61,8 +65,10 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
             Profile::Calm | Profile::Discovery => 5_000,
             Profile::Lan => 20_000,
             Profile::Wifi | Profile::Hostile => 25_000,
+            Profile::Churn => 30_000,
+            Profile::Adversary => 12_000,
         },
-        quiet_ms: 10_000,
+        quiet_ms: if profile >= Profile::Churn { 5_000 } else { 10_000 },
         converge_ms: None,
         core: Vec::new(),
         leaver: None,
@@ -74,6 +80,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         path: Vec::new(),
         node: Vec::new(),
         fault: Vec::new(),
+        adversary: Vec::new(),
         text: Vec::new(),
         content: Vec::new(),
         leave: Vec::new(),
@@ -84,17 +91,24 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         #[cfg(feature = "planted")]
         bug_in: Vec::new(),
     };
-    if profile == Profile::Discovery {
-        expand_discovery::fill(&mut plan, seed);
-        return plan;
+    match profile {
+        Profile::Discovery => expand_discovery::fill(&mut plan, seed),
+        Profile::Churn => expand_churn::fill(&mut plan, seed),
+        Profile::Adversary => expand_adversary::fill(&mut plan, seed),
+        Profile::Calm | Profile::Lan | Profile::Wifi | Profile::Hostile => general(&mut plan, profile, seed),
     }
-    links(&mut plan, profile, &mut draws);
-    topology(&mut plan, profile, &mut draws);
-    core(&mut plan, profile, &mut Draws::new(seed, "plan core"));
-    workload(&mut plan, profile, &mut Draws::new(seed, "plan workload"));
-    faults(&mut plan, profile, seed);
-    expand_more::corners(&mut plan, profile, seed);
     plan
+}
+
+/// The profiles that differ in how much there is of each.
+fn general(plan: &mut Plan, profile: Profile, seed: u64) {
+    let mut draws = Draws::new(seed, &format!("plan topology {}", profile.name()));
+    links(plan, profile, &mut draws);
+    topology(plan, profile, &mut draws);
+    core(plan, profile, &mut Draws::new(seed, "plan core"));
+    workload(plan, profile, &mut Draws::new(seed, "plan workload"));
+    faults(plan, profile, seed);
+    expand_more::corners(plan, profile, seed);
 }
 
 fn links(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
@@ -103,7 +117,6 @@ fn links(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
     usual.latency_us = 50 + draws.below(1000);
     usual.jitter_us = draws.below(500);
     match profile {
-        Profile::Calm | Profile::Discovery => {}
         Profile::Lan => {
             usual.loss = share(draws, 0.01);
             usual.reordering = share(draws, 0.01);
@@ -123,6 +136,7 @@ fn links(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
             usual.reordering = share(draws, 0.1);
             usual.partial_reads = share(draws, 0.5);
         }
+        _ => {}
     }
     if profile == Profile::Hostile {
         usual.corruption = share(draws, 0.1);
@@ -143,9 +157,8 @@ fn links(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
 
 fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
     let nodes = match profile {
-        Profile::Calm | Profile::Discovery => 2 + draws.below(4),
-        Profile::Lan => 2 + draws.below(4),
         Profile::Wifi | Profile::Hostile => 3 + draws.below(4),
+        _ => 2 + draws.below(4),
     };
     let lan = |name: &str, draws: &mut Draws| LanPlan {
         name: name.to_owned(),
@@ -335,7 +348,7 @@ fn fault(plan: &Plan, kind: &str, draws: &mut Draws) -> Option<Fault> {
             if a.is_empty() || b.is_empty() {
                 return None;
             }
-            Fault::Partition { at_ms, for_ms, a, b, one_way: kind == "one-way" }
+            Fault::Partition { at_ms, for_ms, a, b, c: Vec::new(), one_way: kind == "one-way" }
         }
         "broadcast-loss" => Fault::BroadcastLoss { at_ms, for_ms, lan },
         "multicast-loss" => Fault::MulticastLoss { at_ms, for_ms, lan },
@@ -398,6 +411,65 @@ fn fault(plan: &Plan, kind: &str, draws: &mut Draws) -> Option<Fault> {
         }
         _ => return None,
     })
+}
+
+/// A network of the usual link.
+pub(super) fn lan(name: &str) -> LanPlan {
+    LanPlan {
+        name: name.to_owned(),
+        link: Some("usual".to_owned()),
+        broadcast: true,
+        multicast: true,
+        drops: Vec::new(),
+        ipv4: true,
+        ipv6: false,
+        mtu: 1500,
+        isolated: Vec::new(),
+    }
+}
+
+/// A machine in `net0`.
+pub(super) fn host(name: &str, draws: &mut Draws) -> HostPlan {
+    HostPlan {
+        name: name.to_owned(),
+        lans: vec!["net0".to_owned()],
+        bridges: Vec::new(),
+        tunnels: Vec::new(),
+        firewall: Firewall::None,
+        clock_offset_ms: draws.below(1_000_000),
+        clock_drift_ppm: draws.below(200) as i64 - 100,
+        disk_delay_us: draws.below(2_000),
+    }
+}
+
+/// A node on it.
+pub(super) fn node(name: &str, host: &str, start_ms: u64, draws: &mut Draws) -> NodePlan {
+    NodePlan {
+        name: name.to_owned(),
+        host: host.to_owned(),
+        start_ms,
+        takes_offers: true,
+        aes: draws.chance(0.5),
+        impostor: false,
+        declines: false,
+        small: false,
+    }
+}
+
+/// A few texts and small contents of the core, of which one comes when everything is healed.
+pub(super) fn small_workload(plan: &mut Plan, draws: &mut Draws) {
+    let any = |draws: &mut Draws, names: &[String]| names[draws.below(names.len() as u64) as usize].clone();
+    let (core, chaos) = (plan.core.clone(), plan.chaos_ms);
+    for at_ms in [draws.below(chaos), chaos + 500] {
+        let (from, bytes) = (any(draws, &core), 1 + draws.below(30_000) as usize);
+        plan.content.push(ContentPlan { at_ms, from, bytes, twin: None, withdraw_ms: None });
+    }
+    for at_ms in [draws.below(chaos), draws.below(chaos), chaos + draws.below(2_000)] {
+        let (from, to) = (any(draws, &core), any(draws, &core));
+        if from != to {
+            plan.text.push(TextPlan { at_ms, from, to, bytes: 20 });
+        }
+    }
 }
 
 #[cfg(test)]

@@ -198,7 +198,7 @@ fn faults(plan: &mut Plan, draws: &mut Draws) {
                 "pause" => Fault::Pause { at_ms, for_ms, node },
                 "partition" if one.name != other.name => {
                     let (a, b) = (vec![one.name], vec![other.name]);
-                    Fault::Partition { at_ms, for_ms, a, b, one_way: number < 300 }
+                    Fault::Partition { at_ms, for_ms, a, b, c: Vec::new(), one_way: number < 300 }
                 }
                 "jump" => {
                     Fault::ClockJump { at_ms, host: one.name, by_ms: number * number / 30, noticed: true }

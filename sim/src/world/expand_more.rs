@@ -4,6 +4,7 @@
 use crate::draws::Draws;
 
 use super::Profile;
+use super::expand_partition::partitions;
 use super::faults::{Fault, Restart, Traffic};
 use super::plan::{ContentPlan, DialPlan, PartPlan, Plan, TextPlan};
 
@@ -26,6 +27,10 @@ pub(super) fn corners(plan: &mut Plan, profile: Profile, seed: u64) {
     if profile == Profile::Hostile {
         insiders(plan, &mut draws("insiders"));
         strangers(plan, &mut draws("strangers"));
+        let draws = &mut draws("partitions");
+        if draws.chance(0.4) {
+            partitions(plan, draws);
+        }
     }
     plan.fault.sort_by_key(Fault::at_ms);
 }

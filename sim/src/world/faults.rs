@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Fault {
-    /// The hosts of `a` and `b` do not reach each other; with `one_way` only `b` does not hear `a`.
+    /// The hosts of `a` and `b` do not reach each other, nor either those of `c`; with `one_way` only `b` does not
+    /// hear `a`. Who is in none of them reaches all: a bridge between the sides.
     Partition {
         at_ms: u64,
         for_ms: u64,
         a: Vec<String>,
         b: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        c: Vec<String>,
         #[serde(default)]
         one_way: bool,
     },
@@ -32,6 +35,8 @@ pub enum Fault {
         power: bool,
         restart: Restart,
     },
+    /// The node says goodbye, and is back later in a new run.
+    Away { at_ms: u64, for_ms: u64, node: String },
     /// A second machine starts with a copy of this node's disk, in place of `clone`.
     Clone { at_ms: u64, for_ms: u64, node: String, clone: String },
     /// The process does not run for a while.
@@ -164,11 +169,26 @@ pub enum FaultKind {
     AddressSwap,
     Sleep,
     KeptOut,
+    BridgePartition,
+    ThreeWayPartition,
+    Away,
+    AdversaryGarbage,
+    AdversaryReplay,
+    AdversaryForge,
+    AdversaryFarewell,
+    AdversaryWrongKey,
+    AdversaryFlood,
+    AdversarySybil,
+    AdversaryMiddle,
+    AdversaryDowngrade,
+    AdversaryTwin,
+    AdversaryLoris,
+    AdversarySlowReader,
 }
 
 impl FaultKind {
     /// All kinds, in order.
-    pub const ALL: [(FaultKind, &'static str); 46] = [
+    pub const ALL: [(FaultKind, &'static str); 61] = [
         (FaultKind::Loss, "loss"),
         (FaultKind::BurstLoss, "burst-loss"),
         (FaultKind::QueueLoss, "queue-loss"),
@@ -215,6 +235,21 @@ impl FaultKind {
         (FaultKind::AddressSwap, "address-swap"),
         (FaultKind::Sleep, "sleep"),
         (FaultKind::KeptOut, "kept-out"),
+        (FaultKind::BridgePartition, "bridge-partition"),
+        (FaultKind::ThreeWayPartition, "three-way-partition"),
+        (FaultKind::Away, "away"),
+        (FaultKind::AdversaryGarbage, "adversary-garbage"),
+        (FaultKind::AdversaryReplay, "adversary-replay"),
+        (FaultKind::AdversaryForge, "adversary-forge"),
+        (FaultKind::AdversaryFarewell, "adversary-farewell"),
+        (FaultKind::AdversaryWrongKey, "adversary-wrong-key"),
+        (FaultKind::AdversaryFlood, "adversary-flood"),
+        (FaultKind::AdversarySybil, "adversary-sybil"),
+        (FaultKind::AdversaryMiddle, "adversary-middle"),
+        (FaultKind::AdversaryDowngrade, "adversary-downgrade"),
+        (FaultKind::AdversaryTwin, "adversary-twin"),
+        (FaultKind::AdversaryLoris, "adversary-loris"),
+        (FaultKind::AdversarySlowReader, "adversary-slow-reader"),
     ];
 }
 
@@ -263,6 +298,7 @@ impl Fault {
             | Fault::MulticastLoss { at_ms, .. }
             | Fault::Degrade { at_ms, .. }
             | Fault::Crash { at_ms, .. }
+            | Fault::Away { at_ms, .. }
             | Fault::Clone { at_ms, .. }
             | Fault::Pause { at_ms, .. }
             | Fault::AddressChange { at_ms, .. }
@@ -292,6 +328,7 @@ impl Fault {
             | Fault::MulticastLoss { for_ms, .. }
             | Fault::Degrade { for_ms, .. }
             | Fault::Crash { for_ms, .. }
+            | Fault::Away { for_ms, .. }
             | Fault::Clone { for_ms, .. }
             | Fault::Pause { for_ms, .. }
             | Fault::InterfaceDown { for_ms, .. }
@@ -321,12 +358,17 @@ impl Fault {
         links: &[&str],
     ) -> Result<(), String> {
         match self {
-            Fault::Partition { a, b, .. } => {
-                a.iter().chain(b).try_for_each(|host| known("host", host, hosts))?;
-                match a.iter().find(|host| b.contains(host)) {
-                    Some(both) => Err(format!("`{both}` is on both sides of a partition")),
-                    None => Ok(()),
+            Fault::Partition { a, b, c, one_way, .. } => {
+                let mut sides: Vec<&String> = a.iter().chain(b).chain(c).collect();
+                sides.iter().try_for_each(|host| known("host", host, hosts))?;
+                sides.sort_unstable();
+                if let Some(pair) = sides.windows(2).find(|pair| pair[0] == pair[1]) {
+                    return Err(format!("`{}` is on both sides of a partition", pair[0]));
                 }
+                if *one_way && !c.is_empty() {
+                    return Err("a partition of three sides is never one way".to_owned());
+                }
+                Ok(())
             }
             Fault::BroadcastLoss { lan, .. }
             | Fault::MulticastLoss { lan, .. }
@@ -356,6 +398,7 @@ impl Fault {
             | Fault::DiskSlow { node, .. }
             | Fault::BitRot { node, .. }
             | Fault::SlowApplication { node, .. }
+            | Fault::Away { node, .. }
             | Fault::Insider { node, .. } => known("node", node, nodes),
             Fault::AddressChange { host, lan, .. } | Fault::InterfaceDown { host, lan, .. } => {
                 known("host", host, hosts)?;

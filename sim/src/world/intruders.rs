@@ -56,7 +56,7 @@ impl Intruders {
         let is_replay = |fault: &Fault| matches!(fault, Fault::Stranger { traffic: Traffic::Handshakes, .. });
         Intruders {
             keeps_frames: plan.fault.iter().any(|fault| matches!(fault, Fault::Insider { .. })),
-            keeps_handshakes: plan.fault.iter().any(is_replay),
+            keeps_handshakes: plan.fault.iter().any(is_replay) || !plan.adversary.is_empty(),
             frames: BTreeMap::new(),
             handshakes: VecDeque::new(),
             insiders: BTreeSet::new(),
@@ -70,7 +70,7 @@ impl Intruders {
 impl World {
     /// Whether this identity has spoken with others' words: what it says of itself proves nothing.
     pub(crate) fn is_insider(&self, peer: &PeerId) -> bool {
-        self.intruders.insiders.contains(peer)
+        self.intruders.insiders.contains(peer) || self.is_of_adversary(peer)
     }
 
     /// Whether two machines had this identity: each may leave, and the other be there all the same.
@@ -183,6 +183,17 @@ impl World {
         self.intruders.insiders.insert(self.nodes[node].peer);
         self.tally.count(FaultKind::InsiderFrame);
         self.write(conn, side);
+    }
+
+    /// What some dialler said first.
+    pub(super) fn first_message(&self, roll: u64) -> Option<Vec<u8>> {
+        let handshakes = &self.intruders.handshakes;
+        handshakes.get(scale(roll, handshakes.len() as u64) as usize).map(|(_, said)| said.clone())
+    }
+
+    /// Whether somebody of this identity passed by.
+    pub(crate) fn was_passer(&self, peer: &PeerId) -> bool {
+        self.intruders.passers.contains_key(peer)
     }
 
     /// Somebody dials a node and says what another dialler said to it first.

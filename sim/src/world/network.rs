@@ -1,6 +1,6 @@
 //! Datagrams between the hosts of a [`World`]: who hears what, when, and in which state.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,11 +172,18 @@ impl World {
             self.hosts[from].asked.insert(transmit.destination, now);
         }
         self.nodes[node].sent += 1;
+        let to = transmit.destination.ip();
+        let for_all = to.is_multicast() || to == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if !for_all && place(to).is_none_or(|(there, _)| there != lan) {
+            self.nodes[node].strays += 1;
+        }
         self.note(Mark::Transmit, Some(node), &bytes, |world| What::Sent {
             to: world.place_name(transmit.destination),
             bytes: bytes.len(),
         });
-        self.spread(Some(from), lan, source, transmit.destination, bytes.into());
+        let bytes = bytes.into();
+        self.eavesdrop(node, &bytes);
+        self.spread(Some(from), lan, source, transmit.destination, bytes);
     }
 
     /// Carries a datagram to whoever hears it. `from` is `None` for a stranger.

@@ -96,6 +96,11 @@ pub(super) struct Node {
     pub(super) shown: BTreeSet<(PeerId, [u8; 32])>,
     /// It said goodbye for good.
     pub(super) left: bool,
+    /// Addresses that somebody gave it, and how often it sent or dialled beyond its networks on its own.
+    pub(super) given: BTreeSet<SocketAddr>,
+    pub(super) strays: u64,
+    /// It said goodbye and will be back.
+    pub(super) away: bool,
     /// Its disk was emptied once.
     pub(super) disk_lost: bool,
     /// Datagrams it sent in this run, copies for several ports and networks included.

@@ -1,5 +1,6 @@
 //! The plan of a run: everything that a [`World`](super::World) does before it is asked anything, as TOML.
 
+mod adversary;
 mod check;
 mod read;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::Fault;
 
+pub use adversary::{AdversaryPlan, Trick};
 pub use read::PlanError;
 
 /// The version of the format. A plan of another version is refused.
@@ -63,6 +65,9 @@ pub struct Plan {
     /// What breaks.
     #[serde(default)]
     pub fault: Vec<Fault>,
+    /// Who is there to do harm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adversary: Vec<AdversaryPlan>,
     /// Texts to send.
     #[serde(default)]
     pub text: Vec<TextPlan>,
@@ -411,6 +416,11 @@ impl Plan {
 
     pub(crate) fn lan(&self, name: &str) -> Option<usize> {
         self.lan.iter().position(|lan| lan.name == name)
+    }
+
+    /// Whether a node is an adversary, or has had its key stolen: nothing is promised to it, nor by it.
+    pub(crate) fn is_suspect(&self, name: &str) -> bool {
+        self.adversary.iter().any(|known| known.node == name || known.stolen.as_deref() == Some(name))
     }
 
     pub(crate) fn is_core(&self, node: usize) -> bool {

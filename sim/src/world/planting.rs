@@ -84,7 +84,7 @@ pub fn find(id: &str) -> Option<Plant> {
 
 /// Which checks may find a bug first, and where it is found soon. A bug without a line here is found nowhere.
 fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
-    use Profile::{Calm, Hostile, Lan, Wifi};
+    use Profile::{Adversary, Calm, Hostile, Lan, Wifi};
     match bug {
         Bug::KeepBothLinks => (&["one-link"], Lan),
         Bug::CutTheWinner => (&["quiet"], Calm),
@@ -112,6 +112,12 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::SilentAfterBurst => (&["discovery", "apart"], Wifi),
         Bug::NewerRecordIgnored => (&["records"], Lan),
         Bug::LeaverKept => (&["leavers"], Calm),
+        Bug::RecordsBeforeTrust | Bug::TheirStepsOnly => (&["taint"], Adversary),
+        Bug::AnyLinkKey => (&["authentic"], Adversary),
+        Bug::UnsignedGoodbye => (&["provenance", "no-resurrection"], Adversary),
+        Bug::UnmeteredSignatures => (&["effort"], Adversary),
+        Bug::AimsAnywhere => (&["traffic"], Adversary),
+        Bug::FloodCutsLinks => (&["steadfast"], Adversary),
         Bug::TextsNotResent => (&["texts"], Wifi),
         _ => (&[], Hostile),
     }

@@ -19,14 +19,15 @@ impl World {
         if self.nodes[i].runs() || self.nodes[i].left {
             return;
         }
-        let (host, now) = (self.nodes[i].host, self.now);
+        let (host, now, outsider) = (self.nodes[i].host, self.now, self.is_outsider(i));
         self.hosts[host].up = true;
         let node = &mut self.nodes[i];
         node.starts += 1;
         node.disk.incarnation += 1;
         node.incarnation = node.disk.incarnation;
         (node.started_at, node.sent, node.received) = (now, 0, 0);
-        let mut config = Config::new(node.crypto.network(), node.name.clone(), node.port);
+        let network = if outsider { node.crypto.elsewhere() } else { node.crypto.network() };
+        let mut config = Config::new(network, node.name.clone(), node.port);
         if node.aes {
             config.suite = CipherSuite::Aes256GcmSha256;
         }

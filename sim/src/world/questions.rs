@@ -79,6 +79,19 @@ impl World {
         a != b && ready(a) && ready(b) && common && open
     }
 
+    /// Whether every pair can have a link: who knows more peers than `max_links` keeps fewer, in a net in which all are
+    /// connected.
+    pub(crate) fn all_fit(&self) -> bool {
+        let core = (0..self.nodes.len()).filter(|&node| self.plan.is_core(node));
+        let mut engines = core.filter_map(|node| self.engine(node));
+        engines.all(|engine| engine.peers().count() <= engine.config().max_links)
+    }
+
+    /// How often a node sent or dialled beyond the networks that it is in, though nobody told it to.
+    pub(crate) fn strays(&self, node: usize) -> u64 {
+        self.nodes[node].strays
+    }
+
     /// The share of beacons of one node that do not get to another, however they go; `None` if it cannot be said that it
     /// hears them at all: one of them does not run, or something is wrong with it or on the way.
     pub(crate) fn hearing(&self, from: usize, to: usize) -> Option<f64> {
@@ -87,7 +100,8 @@ impl World {
             let host = &self.hosts[state.host];
             state.runs() && !state.left && !state.paused && !state.small && host.up
         };
-        if !well(from) || !well(to) || self.nodes[from].peer == self.nodes[to].peer {
+        let suspect = self.is_suspect(from) || self.is_suspect(to);
+        if !well(from) || !well(to) || suspect || self.nodes[from].peer == self.nodes[to].peer {
             return None;
         }
         let (a, b) = (self.nodes[from].host, self.nodes[to].host);
@@ -149,10 +163,9 @@ impl World {
         let plan = &self.plan;
         let loses = plan.link.iter().any(|link| link.loss > 0.0 && link.name != "awful");
         // Beyond `max_links` somebody is turned away.
-        let room = self.nodes.iter().filter_map(|node| node.engine.as_ref());
-        let room = room.map(|engine| engine.config().max_links).min().unwrap_or(usize::MAX);
-        let crowded = plan.node.len() > room.saturating_add(1);
-        plan.fault.is_empty() && plan.part.is_empty() && plan.path.is_empty() && !loses && !crowded
+        let crowded = !self.all_fit();
+        let nobody = plan.fault.is_empty() && plan.part.is_empty() && plan.adversary.is_empty();
+        nobody && plan.path.is_empty() && !loses && !crowded
     }
 
     /// How often each node's engine has jumped above a record of its own.

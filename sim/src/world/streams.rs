@@ -1,6 +1,7 @@
 //! Ordered byte streams between the nodes of a [`World`], as TCP gives them: lost pieces are sent again after a
 //! time-out that doubles, order is kept, windows are bounded, and a side may be the last to know that it is over.
 
+mod by_hand;
 mod dialling;
 mod ending;
 mod reading;
@@ -65,6 +66,14 @@ struct Piece {
     end: Option<LinkEnd>,
     tries: u32,
     arrived: bool,
+}
+
+/// Who holds an end of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Node(usize),
+    /// An adversary, or a stranger.
+    Hand,
 }
 
 #[derive(Debug)]
@@ -136,6 +145,12 @@ impl Conn {
 
     fn end(&mut self, side: Side) -> Option<&mut End> {
         self.ends[side as usize].as_mut()
+    }
+
+    /// Who holds the end at `side`; `None` once it is gone.
+    pub(super) fn holder(&self, side: Side) -> Option<Holder> {
+        self.ends[side as usize].as_ref()?;
+        Some(self.party(side).node.map_or(Holder::Hand, Holder::Node))
     }
 
     /// The nodes at both ends, if both have finished the handshake, neither is closing.

@@ -13,7 +13,7 @@ use p2pnet_engine::Marks;
 use super::checks::Class;
 use super::coverage;
 use super::faults::{FaultKind, FaultTally};
-use super::plan::{Crypto, Plan};
+use super::plan::{Crypto, Plan, Trick};
 use super::{Failure, Outcome, Profile, World, expand};
 use crate::seeds::run_seeds;
 use crate::trace::Detail;
@@ -22,8 +22,34 @@ use crate::trace::Detail;
 const LEAST_TRANSFERS: u64 = 90;
 /// How often every kind of fault must happen in 1000 seeds of the profile that has them all.
 const LEAST_FAULTS: u64 = 100;
-/// Faults that the profile `discovery` draws and no other; it draws few of the others.
+/// Faults that the profile `discovery` draws; it draws few of the others.
 const OF_DISCOVERY: [FaultKind; 3] = [FaultKind::AddressSwap, FaultKind::KeptOut, FaultKind::Sleep];
+/// Those of the profile `churn`.
+const OF_CHURN: [FaultKind; 11] = [
+    FaultKind::Crash,
+    FaultKind::PowerLoss,
+    FaultKind::Restart,
+    FaultKind::RestartWithoutDisk,
+    FaultKind::NewIdentity,
+    FaultKind::Away,
+    FaultKind::AddressChange,
+    FaultKind::Partition,
+    FaultKind::OneWayPartition,
+    FaultKind::BridgePartition,
+    FaultKind::ThreeWayPartition,
+];
+
+/// Whether a profile must show a fault.
+fn must_show(profile: Profile, kind: FaultKind) -> bool {
+    let trick = Trick::ALL.iter().any(|&(_, of_trick)| of_trick == kind);
+    match profile {
+        Profile::Hostile => !OF_DISCOVERY.contains(&kind) && !trick && kind != FaultKind::Away,
+        Profile::Discovery => OF_DISCOVERY.contains(&kind),
+        Profile::Churn => OF_CHURN.contains(&kind),
+        Profile::Adversary => trick || kind == FaultKind::Away,
+        Profile::Calm | Profile::Lan | Profile::Wifi => false,
+    }
+}
 
 /// Runs a plan. A panic of the code under test is a failure like any other.
 #[must_use]
@@ -143,13 +169,9 @@ impl Summary {
             ));
         }
         let faults = self.faults();
-        let asked = |kind: FaultKind| match profile {
-            Profile::Hostile => !OF_DISCOVERY.contains(&kind),
-            Profile::Discovery => OF_DISCOVERY.contains(&kind),
-            _ => false,
-        };
+        let enough = seeds >= coverage::least_seeds(profile);
         let rare = |kind: &&(FaultKind, &str)| faults.of(kind.0) * 1000 < LEAST_FAULTS * seeds;
-        let rarest = FaultKind::ALL.iter().filter(|(kind, _)| seeds >= 1000 && asked(*kind)).find(rare);
+        let rarest = FaultKind::ALL.iter().filter(|(kind, _)| enough && must_show(profile, *kind)).find(rare);
         if let Some(&(kind, name)) = rarest {
             let count = faults.of(kind);
             return Some(format!(

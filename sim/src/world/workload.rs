@@ -211,6 +211,7 @@ impl World {
             return;
         };
         let (now, address) = (self.local(node), SocketAddr::new(ip, self.nodes[to].port));
+        self.nodes[node].given.insert(address);
         if let Some(engine) = &mut self.nodes[node].engine
             && engine.dial(now, address).is_ok()
         {

@@ -88,6 +88,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     };
     none(!plan.dial.is_empty(), "addresses given by hand");
     none(!plan.part.is_empty(), "partings");
+    none(!plan.adversary.is_empty(), "adversaries");
     #[cfg(feature = "planted")]
     none(plan.bug.is_some(), "a planted bug");
     none(plan.node.iter().any(|node| node.declines), "nodes that decline");
@@ -96,6 +97,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     none(plan.content.iter().any(|content| content.withdraw_ms.is_some()), "a content that is withdrawn");
     plan.dial.clear();
     plan.part.clear();
+    plan.adversary.clear();
     #[cfg(feature = "planted")]
     {
         (plan.bug, plan.bug_in) = (None, Vec::new());
@@ -115,6 +117,7 @@ fn fault_nodes(fault: &Fault) -> Vec<&String> {
         | Fault::DiskSlow { node, .. }
         | Fault::SlowApplication { node, .. }
         | Fault::Insider { node, .. }
+        | Fault::Away { node, .. }
         | Fault::BitRot { node, .. } => vec![node],
         Fault::Clone { node, clone, .. } => vec![node, clone],
         Fault::Reset { a, b, .. } => vec![a, b],
@@ -213,6 +216,7 @@ fn beyond(fault: &Fault) -> Option<(&'static str, &'static str)> {
             "one-way partition",
             "a stream that loses a segment stalls for good, and holding works both ways",
         ),
+        Fault::Away { .. } => ("away", "who said goodbye does not start again"),
         Fault::Clone { .. } => ("clone", "a node has its seat and its disk"),
         Fault::Pause { .. } => ("pause", "a process cannot be stopped and go on"),
         Fault::AddressChange { .. } => ("address-change", "a host has one address for good"),

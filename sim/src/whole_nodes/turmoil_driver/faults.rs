@@ -67,7 +67,11 @@ impl Run<'_> {
         let fault = &plan.fault[index];
         self.lan.tell_fault(&format!("{fault:?}"));
         match fault {
-            Fault::Partition { a, b, .. } => self.cut(a, b, true),
+            Fault::Partition { a, b, c, .. } => {
+                for (one, other) in [(a, b), (a, c), (b, c)] {
+                    self.cut(one, other, true);
+                }
+            }
             Fault::BroadcastLoss { .. } => {
                 self.swallowers.0 += 1;
                 self.swallow();
@@ -97,7 +101,11 @@ impl Run<'_> {
         let fault = &plan.fault[index];
         self.lan.tell_fault(&format!("over: {fault:?}"));
         match fault {
-            Fault::Partition { a, b, .. } => self.cut(a, b, false),
+            Fault::Partition { a, b, c, .. } => {
+                for (one, other) in [(a, b), (a, c), (b, c)] {
+                    self.cut(one, other, false);
+                }
+            }
             Fault::BroadcastLoss { .. } => {
                 self.swallowers.0 = self.swallowers.0.saturating_sub(1);
                 self.swallow();

@@ -1,11 +1,14 @@
 //! Everybody in one network trusts everybody.
 
+use std::collections::BTreeSet;
+
 use p2pnet_engine::Level;
 
 use super::{Broken, Check, core_pairs};
 use crate::world::World;
 
-/// Each neighbour is trusted, by both sides' account.
+/// Each neighbour is trusted, by both sides' account; in a crowd, where not every pair can have a link, everybody is
+/// connected with everybody by some way.
 #[derive(Debug)]
 pub(super) struct Links;
 
@@ -18,7 +21,33 @@ impl Check for Links {
         let level = |a: usize, b: usize| {
             world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b))).map(|peer| peer.level)
         };
+        if !world.all_fit() {
+            return in_one_net(world);
+        }
         let (a, b) = core_pairs(world).find(|&(a, b)| level(a, b) != Some(Level::Trusted))?;
         Some(Broken::on(a, format!("{} is {:?} to it, not Trusted", world.name(b), level(a, b))))
     }
+}
+
+/// Whom the first of the core does not reach over links that both sides trust.
+fn in_one_net(world: &World) -> Option<Broken> {
+    let pairs: Vec<(usize, usize)> = core_pairs(world).collect();
+    let &(first, _) = pairs.first()?;
+    let trusts = |a: usize, b: usize| {
+        let peer = world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b)));
+        peer.is_some_and(|peer| peer.level == Level::Trusted)
+    };
+    let linked: Vec<(usize, usize)> =
+        pairs.iter().copied().filter(|&(a, b)| trusts(a, b) && trusts(b, a)).collect();
+    let mut reached = BTreeSet::from([first]);
+    let mut next = vec![first];
+    while let Some(node) = next.pop() {
+        for &(_, other) in linked.iter().filter(|(a, _)| *a == node) {
+            if reached.insert(other) {
+                next.push(other);
+            }
+        }
+    }
+    let &(lost, _) = pairs.iter().find(|(a, _)| !reached.contains(a))?;
+    Some(Broken::on(lost, format!("no way leads to it from {}", world.name(first))))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use p2pnet_engine::{Event, PeerId};
+use p2pnet_engine::{Event, PeerId, RecordKind, forge};
 
 use super::{Broken, Check, Seen};
 use crate::world::World;
@@ -11,6 +11,8 @@ use crate::world::World;
 #[derive(Debug, Default)]
 pub(super) struct Provenance {
     issued: BTreeMap<PeerId, BTreeSet<Vec<u8>>>,
+    /// The goodbye of every run that was asked to leave.
+    farewells: BTreeSet<Vec<u8>>,
     /// The incarnation and number of the record that each node presented last.
     last: BTreeMap<usize, (u64, u64)>,
 }
@@ -38,6 +40,10 @@ impl Check for Provenance {
                 }
                 Ok(())
             }
+            Seen::Leaves { node } => {
+                self.farewells.extend(world.engine(node).map(forge::farewell_record));
+                Ok(())
+            }
             Seen::Second => (0..world.len()).try_for_each(|node| self.look_at(world, node)),
             Seen::Event { node, event: Event::ContentReceived { manifest, .. } } => {
                 match world.received_rightly(node, &manifest.content) {
@@ -60,14 +66,32 @@ impl Check for Provenance {
 
 impl Provenance {
     fn look_at(&self, world: &World, node: usize) -> Result<(), Broken> {
+        // In its own network an adversary believes itself.
+        if world.is_outsider(node) {
+            return Ok(());
+        }
         let Some(engine) = world.engine(node) else { return Ok(()) };
+        let issued = |peer: &PeerId, bytes: &[u8]| {
+            self.issued.get(peer).is_some_and(|issued| issued.contains(bytes))
+                || world.passed_by(peer, bytes)
+                || world.adversary_issued(peer, bytes)
+        };
         for peer in engine.peers() {
-            let issued =
-                |bytes: &[u8]| self.issued.get(&peer.id).is_some_and(|issued| issued.contains(bytes));
             let mut held = [Some(peer.record), peer.beside].into_iter().flatten();
-            if held.any(|held| !issued(held.bytes()) && !world.passed_by(&peer.id, held.bytes())) {
+            if held.any(|held| !issued(&peer.id, held.bytes())) {
                 let message =
                     format!("holds a record of {} that its subject never presented", peer.id.short());
+                return Err(Broken::on(node, message));
+            }
+        }
+        for floor in engine.floors() {
+            let (peer, bytes) = (&floor.record().peer, floor.bytes());
+            let genuine = match floor.record().kind {
+                RecordKind::Gone => self.farewells.contains(bytes) || world.was_passer(peer),
+                _ => issued(peer, bytes),
+            };
+            if !genuine {
+                let message = format!("believes that {} is gone, which it never said", peer.short());
                 return Err(Broken::on(node, message));
             }
         }

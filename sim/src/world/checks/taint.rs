@@ -1,11 +1,12 @@
-//! Nothing of an impostor passes but texts that are marked.
+//! Nothing of an impostor, nor of an adversary that nobody verified, passes but its own record and texts that are marked.
 
 use p2pnet_engine::Event;
 
 use super::{Broken, Check, Seen};
 use crate::world::World;
 
-/// Impostors show a wrong badge, so no honest node may ever trust one.
+/// Impostors show a wrong badge, and some identities of adversaries answer no question at all, so no honest node may
+/// ever trust one, nor hold a record that only such a one has told of.
 #[derive(Debug)]
 pub(super) struct Taint;
 
@@ -15,6 +16,9 @@ impl Check for Taint {
     }
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
+        if let Seen::Second = seen {
+            return (0..world.len()).try_for_each(|node| whispers(world, node));
+        }
         let Seen::Event { node, event } = *seen else { return Ok(()) };
         let (peer, what) = match event {
             Event::PeerTrusted { peer, .. } => (peer, "is trusted"),
@@ -23,6 +27,9 @@ impl Check for Taint {
             Event::ContentReceived { from, .. } => (from, "was the source of content"),
             _ => return Ok(()),
         };
+        if world.is_unverified(peer) {
+            return Err(Broken::on(node, format!("{} was never verified and {what}", peer.short())));
+        }
         match world.node_of(peer) {
             Some(other) if world.is_impostor(other) && !world.is_impostor(node) => {
                 Err(Broken::on(node, format!("{} has shown a wrong badge and {what}", world.name(other))))
@@ -31,5 +38,17 @@ impl Check for Taint {
             // An earlier identity of a node: it was verified as what it was.
             None => Ok(()),
         }
+    }
+}
+
+/// Whether a node believes what only peers told it that nobody has verified.
+fn whispers(world: &World, node: usize) -> Result<(), Broken> {
+    let mut peers = world.engine(node).into_iter().flat_map(|engine| engine.peers());
+    match peers.find(|peer| world.was_whispered(&peer.id)) {
+        Some(peer) => {
+            let message = format!("holds a record of {} that only unverified peers told of", peer.id.short());
+            Err(Broken::on(node, message))
+        }
+        None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use p2pnet_engine::{Event, PeerId};
 
-use super::{Broken, Check, Seen};
+use super::{Broken, Check, Seen, are_linked};
 use crate::world::World;
 
 /// A text that an engine took.
@@ -73,6 +73,7 @@ impl Check for Texts {
             sent.healed
                 && runs == sent.starts
                 && world.must_link(sent.from, sent.to)
+                && are_linked(world, sent.from, sent.to)
                 && !self.arrived.contains(&(sent.to, sent.starts.1, sent.index))
         };
         let sent = self.sent.iter().find(waits)?;

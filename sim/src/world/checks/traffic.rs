@@ -15,6 +15,8 @@ const COPIES: u64 = 4;
 const THOROUGH: u64 = 6;
 /// A call to where a peer was met, on two ports.
 const CALL: u64 = 2;
+/// Peers that are remembered (engine/discovery/seeking.rs).
+const REMEMBERED: usize = 64;
 /// Peers that are asked to dial, a second (engine/discovery.rs).
 const ASKS: u64 = 4;
 /// Beacons of the burst that begins at every change of the network.
@@ -67,7 +69,9 @@ impl Traffic {
     /// Nothing goes round without end.
     fn no_echo(&self, world: &World) -> Result<(), Broken> {
         let happened = world.happenings() - self.happened;
-        let most = HAPPENINGS * world.len() as u64;
+        // What an adversary makes up is told to everybody whom it has made up before.
+        let attacked = 1 + 2 * world.plan().adversary.len() as u64;
+        let most = HAPPENINGS * world.len() as u64 * attacked;
         if happened > most {
             let message = format!("more than {most} things happened in a second");
             return Err(Broken { node: None, message });
@@ -78,12 +82,16 @@ impl Traffic {
     /// No second is full of replies, and none of anything else.
     fn look(&mut self, world: &World) -> Result<(), Broken> {
         for node in 0..world.len() {
+            if world.strays(node) > 0 {
+                return Err(Broken::on(node, "sends or dials beyond the networks that it is in".to_owned()));
+            }
             let now = (world.starts(node), world.datagrams_sent(node));
             let before = self.sent.insert(node, now).filter(|before| before.0 == now.0);
             let sent = now.1 - before.map_or(0, |(_, sent)| sent).min(now.1);
             // A burst, and deferred replies of which each is a broadcast; a change of address begins a new burst.
             let networks = world.networks_of(node);
-            let calls = BURST * CALL * world.len() as u64;
+            let met = (world.len() + world.made_up()).min(REMEMBERED.max(world.len()));
+            let calls = BURST * CALL * met as u64;
             let budget = REPLIES + networks * (THOROUGH * BURST * 4 + COPIES * 50) + calls;
             if sent > budget {
                 return Err(Broken::on(node, format!("{sent} datagrams in a second, {budget} at most")));

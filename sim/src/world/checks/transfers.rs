@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use p2pnet_engine::{ContentFailure, ContentId, Event};
 
-use super::{Broken, Check, Seen, core_pairs};
+use super::{Broken, Check, Seen, are_linked, core_pairs};
 use crate::world::World;
 
 /// Each content of a neighbour is on the disk of whoever takes offers, or the application was told in this run that it
@@ -33,7 +33,12 @@ impl Check for Transfers {
         for (content, publisher, index) in world.contents() {
             for (a, b) in core_pairs(world) {
                 let failed = self.failed.contains(&(a, world.starts(a), content));
-                if b == publisher && !failed && world.takes_offers(a) && !world.holds(a, &content) {
+                if b == publisher
+                    && !failed
+                    && are_linked(world, a, b)
+                    && world.takes_offers(a)
+                    && !world.holds(a, &content)
+                {
                     let progress = world.engine(a).and_then(|engine| engine.progress(&content));
                     let progress =
                         progress.map(|progress| (progress.written, progress.blocks, progress.source));

@@ -93,6 +93,9 @@ impl Plan {
         for fault in &self.fault {
             fault.validate(&known, &nodes, &hosts, &lans, &links)?;
         }
+        for adversary in &self.adversary {
+            adversary.validate(self, &known, &nodes)?;
+        }
         for text in &self.text {
             known("node", &text.from, &nodes)?;
             known("node", &text.to, &nodes)?;

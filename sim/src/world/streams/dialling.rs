@@ -30,6 +30,9 @@ impl World {
         });
         let there = place(address.ip()).filter(|&(lan, _)| lan < self.lans.len());
         let own = there.and_then(|(lan, _)| self.hosts[host].interface(lan));
+        if own.is_none() && !self.nodes[node].given.contains(&address) {
+            self.nodes[node].strays += 1;
+        }
         let six = address.is_ipv6();
         let own = own.filter(|own| own.up && own.beside(address.ip(), 0).is_some());
         let (Some((lan, number)), Some(own)) = (there, own) else {
@@ -51,6 +54,7 @@ impl World {
         let process = target.and_then(|target| {
             self.hosts[target].nodes.iter().copied().find(|&other| self.nodes[other].port == address.port())
         });
+        let process = process.or_else(|| target.and_then(|target| self.lies_in_wait(target)));
         let acceptor = Party { node: process, host: target.unwrap_or(host), number };
         let ends = [Some(End::new(link, false)), None];
         let ways = [Way::default(), Way::default()];
@@ -106,6 +110,9 @@ impl World {
     }
 
     pub(super) fn accept(&mut self, conn: ConnId, node: usize, starts: u64) {
+        if self.intercept(conn, node) {
+            return;
+        }
         let Some(entry) = self.conns.get(&conn) else { return };
         let (lan, dialler) = (entry.lan, entry.dialler);
         let source = socket(lan, dialler.number, entry.six, ephemeral(conn));

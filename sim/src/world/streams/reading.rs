@@ -71,7 +71,7 @@ impl World {
     pub(in crate::world) fn read(&mut self, conn: ConnId, side: Side) {
         loop {
             let Some(entry) = self.conns.get_mut(&conn) else { return };
-            let Some(node) = entry.party(side).node else { return };
+            let Some(node) = entry.party(side).node else { return self.puppet_reads(conn) };
             if self.nodes[node].paused || entry.ends[side as usize].as_ref().is_none_or(|end| end.closing) {
                 return;
             }
