@@ -268,7 +268,7 @@ fn engine(i: u8, bug: Option<Bug>, restored: Restored, lan: &Lan) -> Engine {
 
 /// A step that no application ever ends.
 fn never_verified(config: &mut Config) {
-    config.verification = vec![Step::Custom("pin".into())];
+    config.trust.steps = vec![Step::Custom("pin".into())];
 }
 
 fn holds(condition: bool, otherwise: &str) -> Result<(), String> {

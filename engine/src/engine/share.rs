@@ -313,19 +313,13 @@ impl Engine {
         }
     }
 
-    /// Takes records that a peer passed on. Before it is verified, only its own passes.
+    /// Takes records that a peer passed on.
     pub(super) fn records_received(&mut self, from: PeerId, records: Vec<AgedRecord>) {
         if records.len() > RECORDS_PER_FRAME {
             self.stats.frames_refused += 1;
             return;
         }
-        let trusted = self.peers.get(&from).is_some_and(|known| known.ours);
         for record in records {
-            if !trusted && !is_of(&record.bytes, from) {
-                self.stats.frames_before_trust += 1;
-                mark!(self, OthersRecordBeforeTrust);
-                continue;
-            }
             let age = Duration::from_secs(u64::from(record.age_secs));
             self.accept_record(&record.bytes, age, Origin::Link(from));
         }
@@ -337,8 +331,4 @@ fn is_list(entries: &[RecordEntry], first: u64, last: u64) -> bool {
     entries.len() <= ENTRIES_PER_FRAME
         && entries.is_sorted_by_key(RecordEntry::key)
         && entries.iter().all(|entry| (first..=last).contains(&entry.place))
-}
-
-fn is_of(bytes: &[u8], peer: PeerId) -> bool {
-    crate::record::UnverifiedRecord::parse(bytes).is_ok_and(|record| record.record().peer == peer)
 }

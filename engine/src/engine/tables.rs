@@ -27,6 +27,8 @@ impl Engine {
                 most(&mut self.links.values().map(|link| link.queue.wanted.len())),
                 peers + 1,
             ),
+            ("decisions", self.decisions.len(), crate::decision::MAX_DECISIONS),
+            ("peers that wait for a person", self.waiting().count(), config.trust.max_waiting),
             ("departures", self.departures.len(), peers),
             ("forgotten peers whose texts were taken", self.taken.len(), peers),
             ("lost texts", self.texts_lost.len(), peers),
@@ -45,7 +47,7 @@ impl Engine {
             (
                 "messages of steps of a peer",
                 most(&mut self.steps_in.values().map(alloc::collections::VecDeque::len)),
-                super::trust::MAX_STEP_EVENTS,
+                super::steps::MAX_STEP_EVENTS,
             ),
             (
                 "bytes that wait for a link",

@@ -158,7 +158,7 @@ impl World {
         beacon
             + config.lost_after
             + config.handshake_timeout
-            + config.verification_timeout
+            + config.trust.step_timeout
             + hold_off
             + redial
             + config.source_timeout * 4

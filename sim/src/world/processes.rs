@@ -31,7 +31,7 @@ impl World {
             config.suite = CipherSuite::Aes256GcmSha256;
         }
         if self.plan.badge {
-            config.verification.push(Step::Custom(workload::BADGE.to_owned()));
+            config.trust.steps.push(Step::Custom(workload::BADGE.to_owned()));
         }
         if node.small {
             make_small(&mut config);

@@ -54,6 +54,13 @@ impl Memory {
         }
     }
 
+    /// Forgets a peer; says whether it was there.
+    fn forget(&mut self, peer: &PeerId) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(known, ..)| known != peer);
+        self.0.len() < before
+    }
+
     #[cfg(feature = "marks")]
     pub(in crate::engine) fn len(&self) -> usize {
         self.0.len()
@@ -75,6 +82,13 @@ impl Engine {
         let Some(heard) = known.heard.first() else { return };
         self.discovery.memory.note(peer, heard.address, known.record.clone());
         self.timers.set_earlier(TimerKey::Remember, self.now + REMEMBER_AFTER);
+    }
+
+    /// Nobody shall look for a peer any more.
+    pub(in crate::engine) fn forget_remembered(&mut self, peer: PeerId) {
+        if self.discovery.memory.forget(&peer) {
+            self.timers.set_earlier(TimerKey::Remember, self.now + REMEMBER_AFTER);
+        }
     }
 
     /// Has the store keep whom we met.
@@ -113,7 +127,9 @@ impl Engine {
                 break;
             }
             let linked = self.peers.get(peer).is_some_and(|known| known.link.is_some());
-            let Some(interface) = interface_of(&self.interfaces, address.ip()).filter(|_| !linked) else {
+            let blocked = self.decisions.blocks_address(address.ip());
+            let interface = interface_of(&self.interfaces, address.ip());
+            let Some(interface) = interface.filter(|_| !linked && !blocked) else {
                 continue;
             };
             let mut at_anchor = *address;
