@@ -58,7 +58,7 @@ pub use content::{
     BLOCK_SIZE, BlockCheck, BlockList, BlockRef, BlockVerifier, ContentHasher, ContentId, ContentKind,
     MAX_BLOCKS, Manifest, ManifestError, TooLarge, Verdict,
 };
-pub use decision::{Decision, DecisionError, MAX_DECISIONS, Who};
+pub use decision::{Decision, DecisionError, DecisionParseError, MAX_DECISIONS, Who};
 #[cfg(feature = "marks")]
 pub use engine::Table;
 pub use engine::{

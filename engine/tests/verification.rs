@@ -610,6 +610,17 @@ fn a_blocked_address_has_nothing_to_say() {
 }
 
 #[test]
+fn a_forgotten_peer_is_met_again_as_a_stranger() {
+    let mut lan = lan_of(2, deciding);
+    lan.command(0, |engine, now| engine.trust(now, id(1))).unwrap();
+    assert!(lan.command(0, |engine, now| engine.forget(now, id(1))));
+    assert_eq!((level(&lan, 0, 1), lan.nodes[0].engine.decisions().count()), (None, 0));
+    assert!(!lan.command(0, |engine, now| engine.forget(now, id(1))));
+    lan.run_for_millis(70_000);
+    assert_eq!((asked(&lan, 0), level(&lan, 0, 1)), (2, Some(Level::Connected)));
+}
+
+#[test]
 fn decisions_are_bounded_and_never_about_oneself() {
     let mut engine = engine(config("node0"), 1, Timestamp::ZERO);
     let now = Timestamp::from_millis(1);

@@ -153,6 +153,23 @@ impl Engine {
         self.take_back(Decision::Block(who.into().canonical()))
     }
 
+    /// Forgets a peer: what was decided about it, where it was met, and its record; a link to it is closed. If it is
+    /// still there it will be met again, as a stranger. Says whether there was anything to forget.
+    pub fn forget(&mut self, now: Timestamp, peer: PeerId) -> bool {
+        self.advance(now);
+        let decided =
+            self.take_back(Decision::Trust(peer)) | self.take_back(Decision::Block(Who::Peer(peer)));
+        let known = self.peers.contains_key(&peer);
+        if known {
+            self.part_from(peer, DisconnectReason::Closed, LeaveReason::Closed);
+            self.drop_offers_of(peer, true);
+            self.remove_peer(peer);
+        }
+        let remembered = self.forget_remembered(peer);
+        self.pump_links();
+        decided || known || remembered
+    }
+
     /// Everything that was decided, in order.
     pub fn decisions(&self) -> impl Iterator<Item = Decision> + '_ {
         self.decisions.0.iter().copied()

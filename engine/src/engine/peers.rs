@@ -10,6 +10,7 @@ use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
 use crate::planted::planted;
+use crate::policy::Step;
 use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
 use crate::timers::TimerKey;
 
@@ -70,6 +71,8 @@ pub struct PeerView<'a> {
     pub beside: Option<&'a SignedRecord>,
     /// The certificate that it has shown on this link, if one is asked for: good, and not expired as far as known.
     pub certificate: Option<&'a Certificate>,
+    /// The step at which our verification of it is; `None` if there is none, or we have verified it.
+    pub verifying: Option<&'a Step>,
 }
 
 impl Engine {
@@ -94,6 +97,11 @@ impl Engine {
             record: &peer.record,
             beside: peer.beside.as_ref().map(|held| &held.record),
             certificate: peer.certificate.as_ref(),
+            verifying: peer
+                .verification
+                .as_ref()
+                .filter(|_| !peer.ours)
+                .and_then(|running| running.current()),
         }
     }
 

@@ -84,11 +84,13 @@ impl Engine {
         self.timers.set_earlier(TimerKey::Remember, self.now + REMEMBER_AFTER);
     }
 
-    /// Nobody shall look for a peer any more.
-    pub(in crate::engine) fn forget_remembered(&mut self, peer: PeerId) {
-        if self.discovery.memory.forget(&peer) {
+    /// Nobody shall look for a peer any more; says whether it was remembered.
+    pub(in crate::engine) fn forget_remembered(&mut self, peer: PeerId) -> bool {
+        let had = self.discovery.memory.forget(&peer);
+        if had {
             self.timers.set_earlier(TimerKey::Remember, self.now + REMEMBER_AFTER);
         }
+        had
     }
 
     /// Has the store keep whom we met.
