@@ -1,6 +1,7 @@
 //! The real store: received files in an inbox; the node's key, its incarnation and its notebook in a data directory.
 
 mod data_dir;
+mod decisions;
 mod durable;
 mod name;
 mod notebook;
@@ -12,7 +13,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use p2pnet_engine::{BLOCK_SIZE, BlockList, BlockRef, ContentId, Manifest, Remembered, StoreFailure};
+use p2pnet_engine::{
+    BLOCK_SIZE, BlockList, BlockRef, ContentId, Decision, Manifest, Remembered, StoreFailure,
+};
 
 use crate::seam::{Source, Store};
 use data_dir::DataDir;
@@ -236,6 +239,18 @@ impl Store for DiskStore {
 
     async fn remembered_peers(&self) -> io::Result<Vec<Remembered>> {
         self.blocking(|shared| lock(&shared.dir).lasting().map_or(Ok(Vec::new()), notebook::kept_peers)).await
+    }
+
+    async fn save_decisions(&self, decisions: Vec<Decision>) -> io::Result<()> {
+        self.blocking(move |shared| match lock(&shared.dir).lasting() {
+            Some(path) => decisions::keep(path, &decisions),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    async fn decisions(&self) -> io::Result<Vec<Decision>> {
+        self.blocking(|shared| lock(&shared.dir).lasting().map_or(Ok(Vec::new()), decisions::kept)).await
     }
 
     async fn remember_port(&self, port: u16) -> io::Result<()> {

@@ -22,8 +22,10 @@ const PORT_HEADER: &str = "p2pnet port 1";
 /// As many as the engine keeps.
 const MAX_PEERS: usize = 64;
 
-/// No file of ours is longer: an address of 60 characters and a record in hexadecimal for each peer.
+/// No file of ours is longer: an address of 60 characters and a record in hexadecimal for each peer, or a word and an id
+/// for each decision.
 const MAX_FILE: u64 = (MAX_PEERS * (64 + 2 * MAX_RECORD) + 128) as u64;
+const _: () = assert!(MAX_FILE >= (p2pnet_engine::MAX_DECISIONS * 64 + 128) as u64);
 
 /// Makes `peers` durable in place of those that were kept before.
 pub(super) fn keep_peers(dir: &Path, peers: &[Remembered]) -> io::Result<()> {
@@ -49,7 +51,7 @@ pub(super) fn kept_port(dir: &Path) -> io::Result<Option<u16>> {
 }
 
 /// What the file holds; nothing if there is none, or none that this version can use: then it is put aside.
-fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> io::Result<Option<T>> {
+pub(super) fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> io::Result<Option<T>> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

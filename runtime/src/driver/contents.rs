@@ -148,6 +148,13 @@ impl Contents {
             EngineEvent::StepMessage { peer, step, transcript, message } => {
                 Event::StepMessage { peer, step, transcript, message }
             }
+            EngineEvent::PeerRejected { peer, name, reason, by_us } => {
+                Event::PeerRejected { peer, name, reason, by_us }
+            }
+            EngineEvent::CodeReady { peer, name, code, confirm } => {
+                Event::CodeReady { peer, name, code, confirm }
+            }
+            EngineEvent::DecisionWanted { peer, name, addr } => Event::DecisionWanted { peer, name, addr },
             EngineEvent::Text { from, text, trusted } => Event::Text { from, text, trusted },
             EngineEvent::TextDelivered { to, id } => Event::TextDelivered { to, id },
             EngineEvent::TextsLost { to, first, last } => Event::TextsLost { to, first, last },
@@ -196,6 +203,12 @@ async fn carry_out<S: Store>(request: StoreRequest, store: &S) -> Option<StoreNe
         StoreRequest::RememberPeers { peers } => {
             if let Err(error) = store.remember_peers(peers).await {
                 tracing::warn!(%error, "the peers that were met cannot be kept for the next start");
+            }
+            None
+        }
+        StoreRequest::SaveDecisions { decisions } => {
+            if let Err(error) = store.save_decisions(decisions).await {
+                tracing::error!(%error, "what was decided about peers cannot be saved; it holds until this node stops");
             }
             None
         }

@@ -166,6 +166,7 @@ impl Pair {
             StoreRequest::Abandon { content } => node.store.abandon(&content),
             StoreRequest::SaveIncarnation { incarnation } => node.incarnation = incarnation,
             StoreRequest::RememberPeers { peers } => node.remembered = peers,
+            StoreRequest::SaveDecisions { decisions } => node.decisions = decisions,
             other => panic!("a request that the simulator does not know: {other:?}"),
         }
     }

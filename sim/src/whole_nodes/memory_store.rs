@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2pnet::seam::{Source, Store};
-use p2pnet_engine::{BlockList, BlockRef, ContentId, Manifest, Remembered, StoreFailure};
+use p2pnet_engine::{BlockList, BlockRef, ContentId, Decision, Manifest, Remembered, StoreFailure};
 
 use crate::block_store::BlockStore;
 
@@ -22,6 +22,7 @@ struct Disk {
     incarnation: u64,
     identity: Option<[u8; 32]>,
     peers: Vec<Remembered>,
+    decisions: Vec<Decision>,
     port: Option<u16>,
     /// Blocks that reads give with a wrong first byte, as a failing disk does; each once.
     rotten: Vec<BlockRef>,
@@ -140,6 +141,15 @@ impl Store for MemoryStore {
 
     async fn remembered_peers(&self) -> io::Result<Vec<Remembered>> {
         Ok(self.disk().peers.clone())
+    }
+
+    async fn save_decisions(&self, decisions: Vec<Decision>) -> io::Result<()> {
+        self.disk().decisions = decisions;
+        Ok(())
+    }
+
+    async fn decisions(&self) -> io::Result<Vec<Decision>> {
+        Ok(self.disk().decisions.clone())
     }
 
     async fn remember_port(&self, port: u16) -> io::Result<()> {

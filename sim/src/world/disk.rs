@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, Remembered, StoreFailure, StoreReply};
+use p2pnet_engine::{
+    BlockRef, ContentId, Decision, LinkId, Manifest, Remembered, StoreFailure, StoreReply,
+};
 
 use crate::block_store::BlockStore;
 use crate::draws::{comes_true, draw};
@@ -19,6 +21,8 @@ pub(super) struct Disk {
     pub(super) incarnation: u64,
     /// Whom it met, durable.
     pub(super) remembered: Vec<Remembered>,
+    /// What was decided about peers, durable.
+    pub(super) decisions: Vec<Decision>,
     pub(super) full: bool,
     pub(super) rotten: bool,
     /// It names files before they are durable: a planted bug.
@@ -42,6 +46,7 @@ pub(super) enum Job {
     Abandon(ContentId),
     Save(u64),
     Remember(Vec<Remembered>),
+    Decide(Vec<Decision>),
     Read(LinkId, BlockRef),
 }
 
@@ -125,6 +130,12 @@ impl Disk {
             Job::Remember(peers) => {
                 if failed.is_ok() {
                     self.remembered = peers;
+                }
+                Done::Nothing
+            }
+            Job::Decide(decisions) => {
+                if failed.is_ok() {
+                    self.decisions = decisions;
                 }
                 Done::Nothing
             }

@@ -41,8 +41,9 @@ impl World {
         let label = |kind: &str| format!("{kind} {} {}", node.name, node.starts);
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
-        let peers = node.disk.remembered.clone();
-        let restored = Restored { incarnation: node.incarnation, peers, ..Restored::default() };
+        let (peers, decisions) = (node.disk.remembered.clone(), node.disk.decisions.clone());
+        let restored =
+            Restored { incarnation: node.incarnation, peers, decisions, ..Restored::default() };
         let identity = node.crypto.identity(node.identity);
         let incarnation = node.incarnation;
         let local = self.hosts[host].clock.local(now);

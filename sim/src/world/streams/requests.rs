@@ -75,6 +75,7 @@ impl World {
                 StoreRequest::Abandon { content } => self.disk(node, Job::Abandon(content)),
                 StoreRequest::SaveIncarnation { incarnation } => self.disk(node, Job::Save(incarnation)),
                 StoreRequest::RememberPeers { peers } => self.disk(node, Job::Remember(peers)),
+                StoreRequest::SaveDecisions { decisions } => self.disk(node, Job::Decide(decisions)),
                 other => self.violated("no-panic", Some(node), format!("unknown request {other:?}")),
             },
             other => self.violated("no-panic", Some(node), format!("unknown action {other:?}")),
