@@ -57,3 +57,7 @@ pub use tokio_net::{TokioListener, TokioNet, TokioStream, TokioUdp};
 #[doc = include_str!("../../README.md")]
 #[cfg(doctest)]
 struct Readme;
+
+#[doc = include_str!("../VERIFICATION.md")]
+#[cfg(doctest)]
+struct Verification;

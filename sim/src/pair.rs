@@ -169,8 +169,7 @@ impl Pair {
         let label = |kind: &str| format!("{kind} {} {}", node.alias, node.starts);
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
         let (peers, decisions) = (node.remembered.clone(), node.decisions.clone());
-        let restored =
-            Restored { incarnation: node.incarnation, peers, decisions, ..Restored::default() };
+        let restored = Restored { incarnation: node.incarnation, peers, decisions, ..Restored::default() };
         let identity = Identity::from_seed(node.identity);
         let mut engine =
             Engine::new(config, identity, restored, seeds, now).expect("the configuration is valid");

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use p2pnet_engine::{
-    BlockRef, ContentId, Decision, LinkId, Manifest, Remembered, StoreFailure, StoreReply,
-};
+use p2pnet_engine::{BlockRef, ContentId, Decision, LinkId, Manifest, Remembered, StoreFailure, StoreReply};
 
 use crate::block_store::BlockStore;
 use crate::draws::{comes_true, draw};

@@ -42,8 +42,7 @@ impl World {
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
         let (peers, decisions) = (node.disk.remembered.clone(), node.disk.decisions.clone());
-        let restored =
-            Restored { incarnation: node.incarnation, peers, decisions, ..Restored::default() };
+        let restored = Restored { incarnation: node.incarnation, peers, decisions, ..Restored::default() };
         let identity = node.crypto.identity(node.identity);
         let incarnation = node.incarnation;
         let local = self.hosts[host].clock.local(now);
