@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
+use crate::planted::planted;
 use crate::policy::Step;
 use crate::reject::RejectReason;
 use crate::timers::TimerKey;
@@ -299,7 +300,7 @@ impl Engine {
         let custom = self.custom_step(step)?;
         let running = self.peers.get(&peer).and_then(|known| known.verification.as_ref());
         running.filter(|running| running.is_running(&custom)).ok_or(StepError::NotRunning)?;
-        if passed {
+        if passed || planted!(self, FailedStepPasses) {
             self.pass_step(peer);
         } else {
             mark!(self, StepFailed);
