@@ -8,6 +8,7 @@ use core::time::Duration;
 use crate::ladder::Ladder;
 use crate::link::CipherSuite;
 use crate::network::Network;
+use crate::policy::TrustPolicy;
 
 /// The port that every node listens on, and two more of which one at a time is used on top of it.
 pub const DESIGNATED_PORTS: [u16; 3] = [8001, 8002, 8003];
@@ -35,10 +36,8 @@ pub struct Config {
     pub designated_ports: Vec<u16>,
     /// The cipher suite of links that this node dials.
     pub suite: CipherSuite,
-    /// Steps that a peer must pass, on top of the ones it asks for: at most 8.
-    pub verification: Vec<Step>,
-    /// Names of custom steps that the application can run if the peer asks for them: at most 8.
-    pub supported_steps: Vec<String>,
+    /// Who is let in, and what passes before that.
+    pub trust: TrustPolicy,
     /// The ways by which beacons go out, and the budget of each.
     pub ladder: Ladder,
     /// How beacons are spaced after the first three.
@@ -52,8 +51,6 @@ pub struct Config {
     pub lost_after: Duration,
     /// How long a handshake may take before the link is cut.
     pub handshake_timeout: Duration,
-    /// How long all steps of a verification may take.
-    pub verification_timeout: Duration,
     /// How long our signed record is good for; re-signed every third of it. 1 s to 7 days.
     pub record_ttl: Duration,
     /// Peers kept, 16384 and more if wanted. Beyond it one without a link makes room: of those that never proved
@@ -105,15 +102,13 @@ impl Config {
             private_port,
             designated_ports: DESIGNATED_PORTS.to_vec(),
             suite: CipherSuite::ChaChaPolyBlake2s,
-            verification: alloc::vec![Step::Ping],
-            supported_steps: Vec::new(),
+            trust: TrustPolicy::default(),
             ladder: Ladder::default(),
             cadence: Cadence::default(),
             dial_courtesy: Duration::from_millis(100),
             ping_after: Duration::from_secs(1),
             lost_after: Duration::from_secs(4),
             handshake_timeout: Duration::from_secs(5),
-            verification_timeout: Duration::from_secs(30),
             record_ttl: Duration::from_secs(24 * 3600),
             max_peers: 1024,
             max_introduced: 256,
@@ -135,13 +130,6 @@ impl Config {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let ports = &self.designated_ports;
         let distinct = ports.iter().enumerate().all(|(i, port)| !ports[..i].contains(port));
-        let steps_ok = self.supported_steps.len() <= 8
-            && self.verification.len() <= 8
-            && self.supported_steps.iter().all(|name| Step::valid_name(name))
-            && self.verification.iter().all(|step| match step {
-                Step::Ping => true,
-                Step::Custom(name) => Step::valid_name(name),
-            });
         let checks = [
             (
                 !self.name.is_empty() && self.name.len() <= 64 && !self.name.chars().any(char::is_control),
@@ -149,14 +137,13 @@ impl Config {
             ),
             (self.private_port != 0, ConfigError::PrivatePort),
             ((1..=8).contains(&ports.len()) && distinct && !ports.contains(&0), ConfigError::DesignatedPorts),
-            (steps_ok, ConfigError::Verification),
             (self.cadence.is_valid(), ConfigError::Cadence),
             (
                 self.ping_after >= Duration::from_millis(10) && self.lost_after >= self.ping_after * 2,
                 ConfigError::Liveness,
             ),
             (
-                [self.handshake_timeout, self.verification_timeout, self.source_timeout]
+                [self.handshake_timeout, self.source_timeout]
                     .iter()
                     .all(|time| (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(time))
                     && self.dial_courtesy <= Duration::from_secs(10),
@@ -181,26 +168,7 @@ impl Config {
                 ConfigError::Limits,
             ),
         ];
-        checks.into_iter().find(|(ok, _)| !ok).map_or(Ok(()), |(_, error)| Err(error))
-    }
-}
-
-/// A step that a peer must pass to be trusted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Step {
-    /// It answers three pings at the round trip's own speed: proves that the link works both ways.
-    Ping,
-    /// Bytes back and forth under the application's control, by this name: 1 to 32 bytes of lower-case letters,
-    /// digits and dashes. Both sides must know it.
-    Custom(String),
-}
-
-impl Step {
-    pub(crate) fn valid_name(name: &str) -> bool {
-        (1..=32).contains(&name.len())
-            && name != "ping"
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        checks.into_iter().find(|(ok, _)| !ok).map_or(self.trust.validate(), |(_, error)| Err(error))
     }
 }
 
@@ -279,8 +247,13 @@ pub enum ConfigError {
     #[error("give 1 to 8 different designated ports, none of them 0")]
     DesignatedPorts,
     /// The steps.
-    #[error("at most 8 verification steps, with names of 1 to 32 lower-case letters, digits and dashes")]
+    #[error(
+        "at most 8 verification steps, custom ones named by 1 to 32 lower-case letters, digits and dashes; certificates need an authority"
+    )]
     Verification,
+    /// The lists of the trust policy.
+    #[error("at most 4096 allowed peers and 8 authorities, and max_waiting at least 1")]
+    TrustLists,
     /// The cadence.
     #[error(
         "beacon intervals must be between 100 ms and 300 s, a sine's period between 1 s and 1 h, Trickle's redundancy 1 to 1000"

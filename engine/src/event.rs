@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 
 use crate::content::{ContentId, Manifest};
 use crate::identity::PeerId;
+use crate::reject::RejectReason;
 
 /// Something the application may want to know.
 ///
@@ -52,6 +53,17 @@ pub enum Event {
         /// Why.
         reason: LeaveReason,
     },
+    /// One side did not let the other in, or took its trust back. Of several in a row the last one is told.
+    PeerRejected {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// Why.
+        reason: RejectReason,
+        /// Whether this side said so, and not the peer.
+        by_us: bool,
+    },
     /// A custom verification step wants the application. Answer with
     /// [`Engine::step_send`](crate::Engine::step_send) and end it with
     /// [`Engine::step_conclude`](crate::Engine::step_conclude).
@@ -64,6 +76,30 @@ pub enum Event {
         transcript: [u8; 32],
         /// What the peer sent, or `None` when the step begins.
         message: Option<Vec<u8>>,
+    },
+    /// Two people compare six digits ([`Step::Code`](crate::Step::Code)): show this code, and tell
+    /// [`Engine::confirm_code`](crate::Engine::confirm_code) whether the other side has the same.
+    CodeReady {
+        /// Who is being verified.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// The six digits.
+        code: String,
+        /// Whether an answer is waited for. If not, this side has no doubt about the peer, and only the other person
+        /// needs the code.
+        confirm: bool,
+    },
+    /// Somebody has to decide about a peer ([`Step::Decision`](crate::Step::Decision)): answer with
+    /// [`Engine::accept`](crate::Engine::accept) or [`Engine::reject`](crate::Engine::reject).
+    /// [`Engine::waiting`](crate::Engine::waiting) lists all who wait.
+    DecisionWanted {
+        /// Who is being verified.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// The other end of the link.
+        addr: Option<SocketAddr>,
     },
     /// A text arrived.
     Text {
@@ -161,8 +197,8 @@ pub enum LeaveReason {
     Lost,
     /// One side closed the link on purpose.
     Closed,
-    /// Verification failed, on either side.
-    Rejected,
+    /// One side did not let the other in, or took its trust back. [`Event::PeerRejected`] says which.
+    Rejected(RejectReason),
     /// One side has more links than it needs: both are still connected by way of others.
     Trimmed,
 }
@@ -175,7 +211,7 @@ impl LeaveReason {
             LeaveReason::Gone => "gone",
             LeaveReason::Lost => "lost",
             LeaveReason::Closed => "closed",
-            LeaveReason::Rejected => "rejected",
+            LeaveReason::Rejected(_) => "rejected",
             LeaveReason::Trimmed => "trimmed",
         }
     }

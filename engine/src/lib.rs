@@ -22,10 +22,12 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod certificate;
 #[cfg(feature = "cheap-crypto")]
 mod cheap;
 mod config;
 mod content;
+mod decision;
 mod engine;
 mod event;
 #[cfg(feature = "forge")]
@@ -42,25 +44,30 @@ mod memory;
 mod network;
 mod output;
 mod planted;
+mod policy;
 mod random;
 mod record;
+mod reject;
 mod stats;
 mod time;
 mod timers;
 mod wire;
 
+pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE};
 pub use config::{
-    Cadence, Config, ConfigError, DESIGNATED_PORTS, MAX_TEXT, MULTICAST_GROUP, MULTICAST_GROUP_6, Step,
+    Cadence, Config, ConfigError, DESIGNATED_PORTS, MAX_TEXT, MULTICAST_GROUP, MULTICAST_GROUP_6,
 };
 pub use content::{
     BLOCK_SIZE, BlockCheck, BlockList, BlockRef, BlockVerifier, ContentHasher, ContentId, ContentKind,
     MAX_BLOCKS, Manifest, ManifestError, TooLarge, Verdict,
 };
+pub use decision::{Decision, DecisionError, DecisionParseError, MAX_DECISIONS, Who};
 #[cfg(feature = "marks")]
 pub use engine::Table;
 pub use engine::{
-    Cause, DialError, DialOutcome, DialTried, Engine, FetchError, HeardOn, Level, LinkRefused, PeerView,
-    Probed, Progress, PublishError, RecordSource, Refusal, Restored, RungReport, StepError, TextError, Why,
+    AnswerError, Cause, DialError, DialOutcome, DialTried, Engine, FetchError, HeardOn, Level, LinkRefused,
+    PeerView, Probed, Progress, PublishError, RecordSource, Refusal, Rejection, Restored, RungReport,
+    StepError, TextError, Why,
 };
 pub use event::{ContentFailure, Event, LeaveReason};
 pub use identity::{Identity, PeerId, PeerIdError};
@@ -79,10 +86,12 @@ pub use network::{Network, NetworkNameError};
 pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
 #[cfg(feature = "planted")]
 pub use planted::Bug;
+pub use policy::{RecordGate, Step, TrustPolicy};
 pub use random::Seeds;
 pub use record::{
     Instance, MAX_RECORD, PeerRecord, RecordClass, RecordError, RecordKind, SignedRecord, UnverifiedRecord,
 };
+pub use reject::RejectReason;
 pub use stats::Stats;
 pub use time::Timestamp;
 pub use wire::MAX_STEP_MESSAGE;

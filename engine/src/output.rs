@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 
 use crate::Timestamp;
 use crate::content::{BlockCheck, BlockRef, ContentId, Manifest};
+use crate::decision::Decision;
 use crate::input::{InterfaceId, LinkId};
 use crate::link::LinkCodec;
 use crate::memory::MemoryChange;
@@ -124,6 +125,13 @@ pub enum StoreRequest {
         anew: bool,
         /// What changed. For one peer the later counts.
         changes: Vec<MemoryChange>,
+    },
+    /// Keep these for the next run in place of what was kept before: all there are, at most
+    /// [`MAX_DECISIONS`](crate::MAX_DECISIONS), given back as [`Restored::decisions`](crate::Restored::decisions). Not
+    /// answered.
+    SaveDecisions {
+        /// What was decided, in order.
+        decisions: Vec<Decision>,
     },
     /// Make this incarnation durable: someone holds a newer record of ours than we knew. Not answered.
     SaveIncarnation {

@@ -63,6 +63,7 @@ catalogue! {
     EachKeepsItsOwn = "each-keeps-its-own": "Of two links to one peer each side keeps the one that it dialled and drops the other.",
     EventsDoNotAlternate = "events-do-not-alternate": "A reconnect that the application has not seen is told as a second connect.",
     UntrustedTextAsTrusted = "untrusted-text-as-trusted": "A text of a peer that is not verified is marked as trusted.",
+    FailedStepPasses = "failed-step-passes": "A peer that does not pass a custom step is let in all the same.",
     EnhancedBeforeTrust = "enhanced-before-trust": "Frames that are for verified peers only pass from any peer.",
     NeverCompares = "never-compares": "Neighbours never compare what they hold: only what is new is told.",
     EverybodyIntroduced = "everybody-introduced": "A neighbour may tell of any number of peers that nobody has heard.",

@@ -606,7 +606,7 @@ fn a_custom_step_goes_on_over_the_link_that_replaced_its_own() {
     let mut net = Net::new();
     for seed in &s[..2] {
         net.add(engine(*seed, 1, 0, |config| {
-            config.verification = vec![Step::Custom("ask".into())];
+            config.trust.steps = vec![Step::Custom("ask".into())];
         }));
     }
     net.run(2000);

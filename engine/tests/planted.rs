@@ -20,6 +20,7 @@ fn check_for(bug: Bug) -> Option<Check> {
         Bug::KeepBothLinks | Bug::CutTheWinner | Bug::EachKeepsItsOwn => one_link_and_never_none,
         Bug::EventsDoNotAlternate => up_and_down_alternate,
         Bug::UntrustedTextAsTrusted => texts_of_the_unverified_are_marked,
+        Bug::FailedStepPasses => who_fails_a_step_is_not_let_in,
         Bug::EnhancedBeforeTrust => nothing_enhanced_passes_before_trust,
         Bug::FloorsNotKept => who_left_stays_away_over_a_restart,
         Bug::FloorsForgotten => who_left_comes_back_by_a_newer_incarnation_only,
@@ -290,7 +291,18 @@ fn engine(i: u8, bug: Option<Bug>, restored: Restored, lan: &Lan) -> Engine {
 
 /// A step that no application ever ends.
 fn never_verified(config: &mut Config) {
-    config.verification = vec![Step::Custom("pin".into())];
+    config.trust.steps = vec![Step::Custom("pin".into())];
+}
+
+fn who_fails_a_step_is_not_let_in(bug: Option<Bug>) -> Result<(), String> {
+    let mut lan = nodes(2, bug, never_verified);
+    lan.run_for_millis(1_000);
+    for (at, of) in [(0, 1), (1, 0)] {
+        let peer = lan.nodes[of].engine.peer_id();
+        // The one that is rejected first has nothing more to end.
+        let _ = lan.command(at, |engine, now| engine.step_conclude(now, peer, "pin", false));
+    }
+    holds(!trusts(&lan, 0), "a peer that failed is trusted")
 }
 
 fn holds(condition: bool, otherwise: &str) -> Result<(), String> {

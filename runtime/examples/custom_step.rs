@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use p2pnet::{Event, LeaveReason, Node, NodeHandle, PeerId, Step};
+use p2pnet::{Event, Node, NodeHandle, PeerId, RejectReason, Step, TrustPolicy};
 
 const STEP: &str = "word";
 
@@ -37,8 +37,7 @@ async fn run(name: &str, word: &str) -> Result<(), Box<dyn std::error::Error>> {
     let mut node = Node::builder(name)
         .network("p2pnet example custom_step")
         .interfaces(["lo"])
-        .config(|config| config.verification = vec![Step::Ping, Step::Custom(STEP.into())])
-        .config(|config| config.supported_steps = vec![STEP.into()])
+        .trust_policy(TrustPolicy::requiring([Step::Ping, Step::Custom(STEP.into())]))
         .start()
         .await?;
     let handle = node.handle();
@@ -51,7 +50,7 @@ async fn run(name: &str, word: &str) -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
             Event::PeerTrusted { name: peer, .. } => println!("{name} trusts {peer}"),
-            Event::PeerLeft { name: peer, reason: LeaveReason::Rejected, .. } => {
+            Event::PeerRejected { name: peer, reason: RejectReason::Failed, .. } => {
                 println!("{name} and {peer} do not know the same word");
             }
             _ => {}

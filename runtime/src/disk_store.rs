@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2pnet_engine::{
-    BLOCK_SIZE, BlockList, BlockRef, ContentId, Manifest, Memory, MemoryChange, StoreFailure,
+    BLOCK_SIZE, BlockList, BlockRef, ContentId, Decision, Manifest, Memory, MemoryChange, StoreFailure,
 };
 
 use crate::seam::{Source, Store};
@@ -258,6 +258,22 @@ impl Store for DiskStore {
         self.blocking(move |shared| match lock(&shared.dir).database() {
             Some(database) => database.read(|from| memory::recall(from, network)),
             None => Ok(Memory::default()),
+        })
+        .await
+    }
+
+    async fn save_decisions(&self, network: [u8; 8], decisions: Vec<Decision>) -> io::Result<()> {
+        self.blocking(move |shared| match lock(&shared.dir).database() {
+            Some(database) => database.write(|into| memory::decide(into, network, &decisions)),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    async fn decisions(&self, network: [u8; 8]) -> io::Result<Vec<Decision>> {
+        self.blocking(move |shared| match lock(&shared.dir).database() {
+            Some(database) => database.read(|from| memory::decisions(from, network)),
+            None => Ok(Vec::new()),
         })
         .await
     }

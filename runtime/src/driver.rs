@@ -213,6 +213,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
 
     /// Drives until the node has left.
     pub(crate) async fn run(mut self) {
+        self.tell_time();
         self.engine.handle_interfaces(self.clock.now(), &self.sockets.interfaces());
         self.settle();
         while !self.left && self.leaving.is_none_or(|deadline| Instant::now() < deadline) {
@@ -250,6 +251,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         }
         if self.next_check <= Instant::now() {
             self.check_clock();
+            self.tell_time();
             self.check_interfaces().await;
             self.next_check = Instant::now() + CHECK_EVERY;
         }
@@ -462,6 +464,17 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         if before.is_some_and(|before| lead.saturating_sub(before) > JUMP) {
             tracing::info!("the host slept, or its clock was set");
             self.engine.handle_clock_jump(now);
+            self.settle();
+        }
+    }
+
+    /// Certificates expire by the wall clock, which nothing else needs.
+    fn tell_time(&mut self) {
+        if self.engine.config().trust.authorities.is_empty() {
+            return;
+        }
+        if let Some(unix) = self.host.unix_time() {
+            self.engine.handle_wall_clock(self.clock.now(), unix);
             self.settle();
         }
     }

@@ -3,7 +3,8 @@
 use std::io;
 
 use p2pnet_engine::{
-    ConfigError, DialError, FetchError, NetworkNameError, PublishError, StepError, TextError,
+    AnswerError, ConfigError, DecisionError, DialError, FetchError, NetworkNameError, PublishError,
+    StepError, TextError,
 };
 
 use crate::disk_store::DiskStoreError;
@@ -95,4 +96,10 @@ pub enum CommandError {
     /// A custom step.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// A person's answer.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// A decision about a peer or an address.
+    #[error(transparent)]
+    Decision(#[from] DecisionError),
 }

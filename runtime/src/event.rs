@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use p2pnet_engine::{ContentFailure, ContentId, LeaveReason, Manifest, PeerId};
+use p2pnet_engine::{ContentFailure, ContentId, LeaveReason, Manifest, PeerId, RejectReason};
 
 /// Something the application may want to know.
 ///
@@ -56,6 +56,40 @@ pub enum Event {
         name: String,
         /// Why.
         reason: LeaveReason,
+    },
+    /// One side did not let the other in, or took its trust back. Of several in a row the last one is told.
+    PeerRejected {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// Why.
+        reason: RejectReason,
+        /// Whether this side said so, and not the peer.
+        by_us: bool,
+    },
+    /// Two people compare six digits: show this code, and tell
+    /// [`NodeHandle::confirm_code`](crate::NodeHandle::confirm_code) whether the other side has the same.
+    CodeReady {
+        /// Who is being verified.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// The six digits.
+        code: String,
+        /// Whether an answer is waited for. If not, only the other person needs the code.
+        confirm: bool,
+    },
+    /// Somebody has to decide about a peer: answer with [`NodeHandle::accept`](crate::NodeHandle::accept) or
+    /// [`NodeHandle::reject`](crate::NodeHandle::reject). [`NodeHandle::waiting`](crate::NodeHandle::waiting) lists all
+    /// who wait.
+    DecisionWanted {
+        /// Who is being verified.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// The other end of the link.
+        addr: Option<SocketAddr>,
     },
     /// A custom verification step wants the application: answer with
     /// [`NodeHandle::step_send`](crate::NodeHandle::step_send), end it with

@@ -1,8 +1,9 @@
 //! Commands for a running node, and the answers to questions about it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use p2pnet_engine::{ContentId, Engine, Level, Manifest, PeerId, Stats, Timestamp};
+use p2pnet_engine::{ContentId, Decision, Engine, Level, Manifest, PeerId, Stats, Step, Timestamp, Who};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::doctor::{self, Names, Survey, Why};
@@ -10,6 +11,7 @@ use crate::driver::{Audience, Command};
 use crate::error::CommandError;
 use crate::report::NetworkReport;
 use crate::seam::Source;
+use crate::standing;
 
 /// Gives a node commands. Clones give commands to the same node; none of them keeps it alive.
 #[derive(Clone, Debug)]
@@ -31,6 +33,12 @@ pub struct PeerInfo {
     pub level: Level,
     /// Where it is, as far as known.
     pub addr: Option<SocketAddr>,
+    /// For how long it has been linked or, without a link, since its last one ended or since it is known.
+    pub since: Duration,
+    /// Why things are as they are, in a few words.
+    pub why: String,
+    /// What its certificate allows, if one is asked for.
+    pub capabilities: Vec<String>,
 }
 
 impl PeerInfo {
@@ -172,16 +180,7 @@ impl NodeHandle {
     /// # Errors
     /// If the node has stopped.
     pub async fn peers(&self) -> Result<Vec<PeerInfo>, CommandError> {
-        let list = |engine: &mut Engine, _| {
-            let info = |peer: p2pnet_engine::PeerView<'_>| PeerInfo {
-                id: peer.id,
-                name: peer.name.to_owned(),
-                level: peer.level,
-                addr: peer.addr,
-            };
-            engine.peers().map(info).collect()
-        };
-        self.ask(list).await
+        self.ask(|engine, now| engine.peers().map(|peer| standing::of(engine, now, &peer)).collect()).await
     }
 
     /// How far a content has come; `None` if it is not being fetched.
@@ -271,6 +270,94 @@ impl NodeHandle {
     ) -> Result<(), CommandError> {
         let step = step.into();
         Ok(self.ask(move |engine, now| engine.step_conclude(now, peer, &step, passed)).await??)
+    }
+
+    /// Lets in a peer that waits for a decision ([`Step::Decision`](crate::Step::Decision)), for as long as this run of
+    /// it goes on.
+    ///
+    /// # Errors
+    /// If no decision about it is waited for.
+    pub async fn accept(&self, peer: PeerId) -> Result<(), CommandError> {
+        Ok(self.ask(move |engine, now| engine.accept(now, peer)).await??)
+    }
+
+    /// Does not let in a peer that waits for a decision.
+    ///
+    /// # Errors
+    /// If no decision about it is waited for.
+    pub async fn reject(&self, peer: PeerId) -> Result<(), CommandError> {
+        Ok(self.ask(move |engine, now| engine.reject(now, peer)).await??)
+    }
+
+    /// Says whether the people at both sides see the same code ([`Step::Code`](crate::Step::Code)).
+    ///
+    /// # Errors
+    /// If no answer about it is waited for.
+    pub async fn confirm_code(&self, peer: PeerId, matches: bool) -> Result<(), CommandError> {
+        Ok(self.ask(move |engine, now| engine.confirm_code(now, peer, matches)).await??)
+    }
+
+    /// Peers that wait for a person, and the step that they are at.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn waiting(&self) -> Result<Vec<(PeerId, Step)>, CommandError> {
+        let list = |engine: &mut Engine, _| {
+            engine.waiting().map(|(peer, step)| (peer, step.clone())).collect::<Vec<_>>()
+        };
+        self.ask(list).await
+    }
+
+    /// Decides for good that a peer is who it should be: people are not asked about it again, not after a restart
+    /// either. What waits for that goes on.
+    ///
+    /// # Errors
+    /// If it is this node itself, it is blocked, or 1024 decisions are kept already.
+    pub async fn trust(&self, peer: PeerId) -> Result<(), CommandError> {
+        Ok(self.ask(move |engine, now| engine.trust(now, peer)).await??)
+    }
+
+    /// Takes trust back and ends the link. To keep the peer out, [`block`](NodeHandle::block) it.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn distrust(&self, peer: PeerId) -> Result<(), CommandError> {
+        self.ask(move |engine, now| engine.distrust(now, peer)).await
+    }
+
+    /// Has nothing more to do with a peer, or with an IP address, now and after a restart.
+    ///
+    /// # Errors
+    /// If it is this node itself, or 1024 decisions are kept already.
+    pub async fn block(&self, who: impl Into<Who>) -> Result<(), CommandError> {
+        let who = who.into();
+        Ok(self.ask(move |engine, now| engine.block(now, who)).await??)
+    }
+
+    /// Takes a block back; says whether there was one.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn unblock(&self, who: impl Into<Who>) -> Result<bool, CommandError> {
+        let who = who.into();
+        self.ask(move |engine, now| engine.unblock(now, who)).await
+    }
+
+    /// Forgets a peer: what was decided about it, where it was met, and its record. If it is still there it will be met
+    /// again, as a stranger. Says whether there was anything to forget.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn forget(&self, peer: PeerId) -> Result<bool, CommandError> {
+        self.ask(move |engine, now| engine.forget(now, peer)).await
+    }
+
+    /// Everything that was decided about peers and addresses.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn decisions(&self) -> Result<Vec<Decision>, CommandError> {
+        self.ask(|engine, _| engine.decisions().collect()).await
     }
 
     /// A datagram that says goodbye for good, signed in advance: broadcast to the designated ports it tells everybody,

@@ -34,6 +34,7 @@ mod node;
 mod os_host;
 mod report;
 pub mod seam;
+mod standing;
 mod sys;
 mod tokio_net;
 
@@ -41,12 +42,13 @@ pub use disk_store::{DiskStore, DiskStoreError, KnownPeer, StoredMemory};
 pub use error::{CommandError, StartError};
 pub use event::Event;
 pub use handle::{NodeHandle, PeerInfo, ProgressInfo};
-pub use node::{Node, NodeBuilder};
+pub use node::{Node, NodeBuilder, stretch_passphrase};
 pub use os_host::OsHost;
 pub use p2pnet_engine as engine;
 pub use p2pnet_engine::{
-    Cadence, CipherSuite, Config, ContentFailure, ContentId, ContentKind, Interface, InterfaceAddr,
-    InterfaceId, InterfaceKind, Ladder, LeaveReason, Level, Manifest, PeerId, Rung, Stats, Step,
+    Cadence, Certificate, CertificateError, CipherSuite, Config, ContentFailure, ContentId, ContentKind,
+    Decision, Identity, Interface, InterfaceAddr, InterfaceId, InterfaceKind, Ladder, LeaveReason, Level,
+    Manifest, Network, PeerId, RecordGate, RejectReason, Rung, Stats, Step, TrustPolicy, Who,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;
@@ -55,3 +57,7 @@ pub use tokio_net::{TokioListener, TokioNet, TokioStream, TokioUdp};
 #[doc = include_str!("../../README.md")]
 #[cfg(doctest)]
 struct Readme;
+
+#[doc = include_str!("../VERIFICATION.md")]
+#[cfg(doctest)]
+struct Verification;

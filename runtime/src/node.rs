@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use p2pnet_engine::{
     CipherSuite, Config, DESIGNATED_PORTS, Engine, Identity, Interface, Network, PeerId, Restored, Seeds,
+    TrustPolicy,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -162,6 +163,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Who is let in, and what passes before that; unless set, whoever is on the network and answers pings. The guide
+    /// is `VERIFICATION.md`.
+    pub fn trust_policy(self, policy: TrustPolicy) -> Self {
+        self.config(|config| config.trust = policy)
+    }
+
     /// Changes anything else about the engine. Name, network, ports and suite are already set and may be overruled;
     /// the private port may not, it is bound when this runs.
     pub fn config(mut self, change: impl FnOnce(&mut Config) + Send + 'static) -> Self {
@@ -230,8 +237,11 @@ impl NodeBuilder {
         // Durable before the first packet, or a restart could be taken for the past.
         let incarnation = store.next_incarnation().await.map_err(StartError::Store)?;
         or_without(store.remember_port(port).await, "the private port");
-        let memory = or_without(store.recall(config.network.tag()).await, "what earlier runs remembered");
-        let restored = Restored { incarnation, memory };
+        let network = config.network.tag();
+        let memory = or_without(store.recall(network).await, "what earlier runs remembered");
+        // Without knowing who is blocked nobody is let in.
+        let decisions = store.decisions(network).await.map_err(StartError::Store)?;
+        let restored = Restored { incarnation, memory, decisions };
         let clock = Clock::start();
         let mut engine = Engine::new(config, identity, restored, seeds, clock.now())?;
         for address in self.peers {
@@ -300,7 +310,16 @@ fn or_without<T: Default>(result: io::Result<T>, what: &str) -> T {
     })
 }
 
-/// Makes a secret of a passphrase. The salt is fixed by the network's name, so that all who know both agree.
+/// Makes a network's secret of a passphrase, as [`NodeBuilder::passphrase`] does: what certificates are issued for.
+/// Takes some 20 ms.
+///
+/// # Errors
+/// If the passphrase is longer than Argon2 takes.
+pub fn stretch_passphrase(passphrase: &str, network: &str) -> Result<[u8; 32], StartError> {
+    stretch(passphrase, network).map_err(|error| StartError::Passphrase(error.to_string()))
+}
+
+/// The salt is fixed by the network's name, so that all who know both agree.
 fn stretch(passphrase: &str, network: &str) -> Result<[u8; 32], argon2::Error> {
     let mut secret = [0; 32];
     // Argon2 wants 8 bytes of salt at least.

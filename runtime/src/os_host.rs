@@ -74,6 +74,10 @@ impl Host for OsHost {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
+    fn unix_time(&self) -> Option<u64> {
+        Some(self.wall_clock().as_secs())
+    }
+
     fn fast_aes(&self) -> bool {
         sys::fast_aes()
     }

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockList, BlockRef, ContentId, Interface, InterfaceId, Manifest, Memory, MemoryChange, StoreFailure,
+    BlockList, BlockRef, ContentId, Decision, Interface, InterfaceId, Manifest, Memory, MemoryChange,
+    StoreFailure,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -135,6 +136,16 @@ pub trait Store: Send + Sync + 'static {
     /// if this fails.
     fn recall(&self, network: [u8; 8]) -> impl Future<Output = io::Result<Memory>> + Send;
 
+    /// Makes what was decided about peers and addresses on this network (its tag) durable, in place of what was kept before.
+    fn save_decisions(
+        &self,
+        network: [u8; 8],
+        decisions: Vec<Decision>,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// What was decided on this network, in any order; nothing if that is damaged or there was no run before.
+    fn decisions(&self, network: [u8; 8]) -> impl Future<Output = io::Result<Vec<Decision>>> + Send;
+
     /// Keeps the private port, for the next run to try it first: a firewall's rule and what peers remember of this
     /// node stay true.
     fn remember_port(&self, port: u16) -> impl Future<Output = io::Result<()>> + Send;
@@ -173,6 +184,11 @@ pub trait Host: Send + Sync + 'static {
     /// looked at, to notice that the host slept. A host without one says nothing ever moved.
     fn wall_clock(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Seconds since the start of 1970, for certificates that expire. A host that does not know finds none expired.
+    fn unix_time(&self) -> Option<u64> {
+        None
     }
 
     /// Whether AES-GCM is the fast suite on this processor.

@@ -168,7 +168,8 @@ impl Pair {
         node.ports = config.designated_ports.clone();
         let label = |kind: &str| format!("{kind} {} {}", node.alias, node.starts);
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
-        let restored = Restored { incarnation: node.incarnation, memory: node.memory.clone() };
+        let (memory, decisions) = (node.memory.clone(), node.decisions.clone());
+        let restored = Restored { incarnation: node.incarnation, memory, decisions };
         let identity = Identity::from_seed(node.identity);
         let mut engine =
             Engine::new(config, identity, restored, seeds, now).expect("the configuration is valid");

@@ -18,6 +18,7 @@ impl Engine {
             let (event, more) = match slot {
                 Slot::Peer(peer) => (self.next_peer_event(peer), true),
                 Slot::Step(peer) => (self.next_step_event(peer), true),
+                Slot::Ask(peer) => (self.next_ask(peer), true),
                 Slot::Text => (self.texts_in.pop_front(), true),
                 Slot::TextsAcked(peer) => (self.next_delivered_text(peer), true),
                 Slot::TextsLost(peer) => (self.texts_lost.remove(&peer), false),
@@ -63,6 +64,10 @@ impl Engine {
             }
             known.reported.session = None;
             return Some(Event::PeerLeft { peer: id, name, reason: known.last_leave });
+        }
+        if let Some(last) = known.rejection.filter(|last| reported.rejected != Some(last.at)) {
+            known.reported.rejected = Some(last.at);
+            return Some(Event::PeerRejected { peer: id, name, reason: last.reason, by_us: last.by_us });
         }
         if session.is_some() && reported.session.is_none() {
             known.reported.session = session;

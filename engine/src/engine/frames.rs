@@ -1,12 +1,12 @@
 //! What a control frame from an authenticated peer does.
 
-use crate::config::Step;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::link::MAX_CONTROL_FRAME;
 use crate::marks::mark;
 use crate::planted::planted;
+use crate::policy::RecordGate;
 use crate::wire::codec::decode;
 use crate::wire::{DisconnectReason, Frame};
 
@@ -36,29 +36,18 @@ impl Engine {
             self.protocol_broken(id);
             return;
         }
+        let Some(frame) = self.let_pass(peer, frame) else { return };
         match frame {
             Frame::Confirm { session, verified, yours } => self.confirmed(id, peer, session, verified, yours),
             Frame::Ping { nonce } => self.send_answer(id, &Frame::Pong { nonce }),
             Frame::Pong { nonce } => self.pong(id, peer, nonce),
             Frame::Verified { session } => self.verified_by(id, peer, session),
-            Frame::Step { name, message } => self.step_message(id, peer, name, message),
+            Frame::Step { name, message } => self.step_message(id, peer, &name, message),
             Frame::Records(records) => self.records_received(id, peer, records),
             Frame::Text { id: text_id, base, text } => self.text_received(id, peer, text_id, base, text),
             Frame::TextAck { id: text_id } => self.text_acked(peer, text_id),
             Frame::Disconnect(reason) => self.disconnected(id, peer, reason),
             Frame::Missing { keep } => self.keep_after_all(id, keep),
-            enhanced => self.enhanced_frame(id, peer, enhanced),
-        }
-    }
-
-    /// Frames that pass only from a peer that we have verified.
-    fn enhanced_frame(&mut self, id: LinkId, peer: PeerId, frame: Frame) {
-        if !self.peers.get(&peer).is_some_and(|known| known.ours) && !planted!(self, EnhancedBeforeTrust) {
-            self.stats.frames_before_trust += 1;
-            mark!(self, FrameBeforeTrust);
-            return;
-        }
-        match frame {
             Frame::Offer(manifest) => self.offer_received(peer, manifest),
             Frame::Withdraw(content) => self.offer_withdrawn(peer, content),
             Frame::ListRequest { content, first } => self.list_requested(id, peer, content, first),
@@ -72,7 +61,45 @@ impl Engine {
             | Frame::RecordsListed { .. }
             | Frame::RecordsOffered(_)
             | Frame::RecordsWanted(_)) => self.compared(id, peer, exchange),
-            _ => self.stats.frames_refused += 1,
+        }
+    }
+
+    /// The gate before trust, the one place that decides it: what of a frame passes from a peer that we have not
+    /// verified. A new frame that is not named here does not.
+    fn let_pass(&mut self, peer: PeerId, frame: Frame) -> Option<Frame> {
+        if self.peers.get(&peer).is_some_and(|known| known.ours) || planted!(self, EnhancedBeforeTrust) {
+            return Some(frame);
+        }
+        match frame {
+            Frame::Confirm { .. }
+            | Frame::Ping { .. }
+            | Frame::Pong { .. }
+            | Frame::Verified { .. }
+            | Frame::Step { .. }
+            | Frame::TextAck { .. }
+            | Frame::Disconnect(_)
+            | Frame::Missing { .. } => Some(frame),
+            Frame::Text { .. } if self.config.trust.texts_before_trust => Some(frame),
+            Frame::Records(mut records) => {
+                let before = records.len();
+                let open = planted!(self, RecordsBeforeTrust);
+                match self.config.trust.records_before_trust {
+                    _ if open => {}
+                    RecordGate::Closed => records.clear(),
+                    RecordGate::Own => records.retain(|record| is_of(&record.bytes, peer)),
+                    RecordGate::Open => {}
+                }
+                if records.len() < before {
+                    self.stats.frames_before_trust += 1;
+                    mark!(self, OthersRecordBeforeTrust);
+                }
+                (!records.is_empty()).then_some(Frame::Records(records))
+            }
+            _ => {
+                self.stats.frames_before_trust += 1;
+                mark!(self, FrameBeforeTrust);
+                None
+            }
         }
     }
 
@@ -93,9 +120,9 @@ impl Engine {
         match reason {
             DisconnectReason::Duplicate { keep } => self.give_way(id, keep),
             DisconnectReason::Leaving => self.close_link(id, LeaveReason::Gone),
-            DisconnectReason::Rejected => {
-                self.hold_off(peer);
-                self.close_link(id, LeaveReason::Rejected);
+            DisconnectReason::Rejected(reason) => {
+                self.note_rejection(peer, reason, false);
+                self.close_link(id, LeaveReason::Rejected(reason));
             }
             DisconnectReason::Closed | DisconnectReason::Full => {
                 self.hold_off(peer);
@@ -128,10 +155,8 @@ impl Engine {
             }
         }
     }
+}
 
-    /// Whether the application can run a step.
-    pub(super) fn supports(&self, name: &str) -> bool {
-        self.config.supported_steps.iter().any(|step| step == name)
-            || self.config.verification.iter().any(|step| matches!(step, Step::Custom(step) if step == name))
-    }
+fn is_of(bytes: &[u8], peer: PeerId) -> bool {
+    crate::record::UnverifiedRecord::parse(bytes).is_ok_and(|record| record.record().peer == peer)
 }

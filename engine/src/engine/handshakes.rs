@@ -1,11 +1,11 @@
 //! From the first byte of a stream to a peer that has proven its key.
 
 use alloc::boxed::Box;
+use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use crate::config::Step;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
@@ -13,26 +13,25 @@ use crate::link::{Completed, HandshakeError, HandshakeStep, MAX_HELLO};
 use crate::marks::mark;
 use crate::output::Action;
 use crate::planted::planted;
+use crate::policy::{MAX_STEPS, Step};
 use crate::record::{Instance, RecordKind, UnverifiedRecord};
+use crate::reject::RejectReason;
 use crate::timers::TimerKey;
 use crate::wire::codec::{decode, encode};
 use crate::wire::{DisconnectReason, Frame, Hello};
 
 use super::Engine;
+use super::decisions::Rejection;
 use super::discovery::at_port;
 use super::floors::Floor;
 use super::link::{Session, Stage};
 use super::outputs::Slot;
 use super::peer::Heard;
 use super::peers::{Accepted, Origin};
-use super::verification::step_name;
 use super::why::DialOutcome;
 
 /// Links to one peer, whatever their stage. Beyond it the oldest that is not used is dropped.
 pub(super) const LINKS_PER_PEER: usize = 8;
-
-/// The most verification steps that a peer may ask for.
-const MAX_STEPS: usize = 8;
 
 /// Places whose version we do not speak that are told to the application.
 pub(super) const MAX_INCOMPATIBLE: usize = 32;
@@ -45,6 +44,8 @@ struct Believed {
     instance: Instance,
     /// A record of its own that outranks the one that it presented: it lost its memory.
     newer: Option<Vec<u8>>,
+    /// Why it is not let in, whatever it could still show.
+    turned_away: Option<RejectReason>,
 }
 
 impl Engine {
@@ -53,7 +54,7 @@ impl Engine {
         link.last_heard = self.now;
         let hello = encode(&Hello {
             record: self.own.record().bytes().to_vec(),
-            steps: self.config.verification.iter().map(step_name).collect(),
+            steps: self.config.trust.steps.iter().map(|step| step.name().to_string()).collect(),
             dial: link.dial,
         });
         let Stage::Handshaking { handshake, .. } = &mut link.stage else { return };
@@ -98,7 +99,8 @@ impl Engine {
             self.refuse_handshake(id);
             return;
         };
-        let Some(believed) = self.believe_hello(&hello, &completed.remote_static) else {
+        let Some(address) = self.links.get(&id).map(|link| link.address.ip()) else { return };
+        let Some(believed) = self.believe_hello(&hello, &completed.remote_static, address) else {
             mark!(self, HelloRefused);
             self.refuse_handshake(id);
             return;
@@ -130,6 +132,20 @@ impl Engine {
                 DialOutcome::AnotherPeer(believed.peer)
             };
             self.dial_ended(Some(hoped_for), id, found);
+        }
+        if let Some(reason) = believed.turned_away {
+            mark!(self, TurnedAway);
+            self.stats.links_turned_away += 1;
+            let now = self.now;
+            if let Some(known) = self.peers.get_mut(&believed.peer).filter(|known| known.rejection.is_none())
+            {
+                known.rejection = Some(Rejection { reason, by_us: true, at: now, in_a_row: 0 });
+                self.outputs.notify(Slot::Peer(believed.peer));
+            }
+            self.send_frame(id, &Frame::Confirm { session: 0, verified: false, yours: None });
+            let leave = LeaveReason::Rejected(reason);
+            self.disconnect_link(id, DisconnectReason::Rejected(reason), leave);
+            return;
         }
         if believed.newer.is_some() {
             mark!(self, StaleHelloShown);
@@ -179,9 +195,14 @@ impl Engine {
 
     /// Checks the record in a handshake payload against the key that the handshake proved, and makes sure that
     /// its subject is in the table unless the record is older than what is known of it.
-    fn believe_hello(&mut self, hello: &Hello, remote_static: &[u8; 32]) -> Option<Believed> {
-        let known_steps = hello.steps.len() <= MAX_STEPS
-            && hello.steps.iter().all(|name| name == "ping" || Step::valid_name(name));
+    fn believe_hello(
+        &mut self,
+        hello: &Hello,
+        remote_static: &[u8; 32],
+        address: IpAddr,
+    ) -> Option<Believed> {
+        let known_steps =
+            hello.steps.len() <= MAX_STEPS && hello.steps.iter().all(|name| Step::named(name).is_some());
         let unverified = UnverifiedRecord::parse(&hello.record).ok()?;
         let record = unverified.record();
         let (peer, incarnation, instance) = (record.peer, record.incarnation, record.instance);
@@ -203,8 +224,10 @@ impl Engine {
             .filter(|held| held.record().incarnation > incarnation || unverified.rivals(held))
             .or(floor.map(Floor::record))
             .map(|record| record.bytes().to_vec());
+        let turned_away = self.turned_away(&peer, address);
         // A full table has no room for it.
-        (newer.is_some() || held.is_some()).then_some(Believed { peer, incarnation, instance, newer })
+        let known = newer.is_some() || held.is_some() || turned_away.is_some();
+        known.then_some(Believed { peer, incarnation, instance, newer, turned_away })
     }
 
     pub(super) fn met_other_version(&mut self, address: SocketAddr, version: u8) {

@@ -30,6 +30,9 @@ pub enum LinkRefused {
     /// The node is leaving.
     #[error("the node is leaving")]
     Leaving,
+    /// This address is blocked.
+    #[error("this address is blocked")]
+    Blocked,
 }
 
 impl Engine {
@@ -49,6 +52,11 @@ impl Engine {
     ) -> Result<LinkId, LinkRefused> {
         if self.leaving.is_some() {
             return Err(LinkRefused::Leaving);
+        }
+        if self.decisions.blocks_address(source.ip()) {
+            self.stats.links_blocked += 1;
+            mark!(self, BlockedStreamRefused);
+            return Err(LinkRefused::Blocked);
         }
         if !self.strangers.may_open_link(self.now, source.ip()) {
             self.stats.links_refused += 1;

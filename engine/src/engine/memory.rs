@@ -184,6 +184,18 @@ impl Engine {
         self.keep_soon();
     }
 
+    /// Nobody shall look for a peer any more; says whether it was remembered. That it has left is kept: forgotten, it could
+    /// come back as it was.
+    pub(super) fn forget_remembered(&mut self, peer: PeerId) -> bool {
+        let before = self.keeping.met.len();
+        self.keeping.met.retain(|met| met.peer != peer);
+        let had = self.keeping.met.len() < before;
+        if had {
+            self.keep_soon();
+        }
+        had
+    }
+
     /// Something changed that the next run should know.
     pub(super) fn keep_soon(&mut self) {
         self.keeping.changed = true;

@@ -1,8 +1,10 @@
 //! The engine: one object that takes what happened and gives what to do.
 
 mod clones;
+mod code;
 mod collection;
 mod contents;
+mod decisions;
 mod discovery;
 mod events;
 mod fetching;
@@ -20,10 +22,12 @@ mod overlay;
 mod own;
 mod peer;
 mod peers;
+mod persons;
 mod places;
 mod redial;
 mod rivalry;
 mod share;
+mod steps;
 mod strangers;
 #[cfg(feature = "marks")]
 mod tables;
@@ -41,6 +45,7 @@ use core::time::Duration;
 
 use crate::config::{Config, ConfigError};
 use crate::content::ContentId;
+use crate::decision::Decision;
 use crate::event::Event;
 use crate::identity::{Identity, PeerId};
 use crate::input::{Interface, LinkEnd, LinkId, LinkInput, StoreReply};
@@ -57,6 +62,7 @@ use crate::timers::{TimerKey, Timers};
 use self::clones::Clones;
 use self::collection::Collection;
 use self::contents::Published;
+use self::decisions::Decisions;
 use self::discovery::Discovery;
 use self::floors::Floors;
 use self::link::{Link, Stage};
@@ -71,15 +77,17 @@ use self::strangers::Strangers;
 use self::transfer::Transfer;
 
 pub use self::contents::{FetchError, Progress, PublishError};
+pub use self::decisions::Rejection;
 pub use self::discovery::{Probed, RungReport};
 pub use self::links::LinkRefused;
 pub use self::peer::Level;
 pub use self::peers::PeerView;
+pub use self::persons::AnswerError;
 pub use self::redial::DialError;
+pub use self::steps::StepError;
 #[cfg(feature = "marks")]
 pub use self::tables::Table;
 pub use self::texts::TextError;
-pub use self::trust::StepError;
 pub use self::why::{Cause, DialOutcome, DialTried, HeardOn, RecordSource, Refusal, Why};
 
 /// A timer that fires this much too late means that the host was stopped: others are not blamed for the silence.
@@ -143,6 +151,9 @@ pub struct Engine {
     keeping: Keeping,
     strangers: Strangers,
     peers: BTreeMap<PeerId, Peer>,
+    decisions: Decisions,
+    /// The wall clock when it was last told, in seconds since the start of 1970.
+    wall: Option<(Timestamp, u64)>,
     /// What is remembered of peers that left or expired.
     floors: Floors,
     collection: Collection,
@@ -203,12 +214,14 @@ pub struct Restored {
     /// What it knew of other peers of this network, as the store was asked to keep it. Those that were met are called by
     /// beacons where they were; the application is told of them when they are heard.
     pub memory: Memory,
+    /// What was decided about peers and addresses; the first [`MAX_DECISIONS`](crate::MAX_DECISIONS) count.
+    pub decisions: Vec<Decision>,
 }
 
 impl Default for Restored {
     /// A first run.
     fn default() -> Self {
-        Restored { incarnation: 1, memory: Memory::default() }
+        Restored { incarnation: 1, memory: Memory::default(), decisions: Vec::new() }
     }
 }
 
@@ -242,6 +255,8 @@ impl Engine {
             floors: Floors::default(),
             collection: Collection::new(&config.network, identity.peer_id()),
             share: Share::new(&seeds),
+            decisions: Decisions::restored(&restored.decisions),
+            wall: None,
             links: BTreeMap::new(),
             connected: 0,
             dialling: 0,
@@ -287,7 +302,10 @@ impl Engine {
     pub fn handle_datagram(&mut self, now: Timestamp, datagram: crate::input::Datagram<'_>) {
         self.advance(now);
         self.stats.datagrams_received += 1;
-        if self.leaving.is_none() {
+        if self.decisions.blocks_address(datagram.source.ip()) {
+            self.stats.datagrams_blocked += 1;
+            mark!(self, BlockedDatagramRefused);
+        } else if self.leaving.is_none() {
             self.receive_beacon(datagram);
         }
         self.pump_links();

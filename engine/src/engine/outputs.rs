@@ -17,6 +17,7 @@ const MAX_TRANSMITS: usize = 256;
 pub(crate) enum Slot {
     Peer(PeerId),
     Step(PeerId),
+    Ask(PeerId),
     Text,
     TextsAcked(PeerId),
     TextsLost(PeerId),

@@ -102,13 +102,19 @@ impl Engine {
         let before = (Bound::Unbounded, Bound::Excluded(own));
         let upwards = self.peers.range(after).chain(self.peers.range(before)).take(RING_WALK);
         let downwards = self.peers.range(before).rev().chain(self.peers.range(after).rev()).take(RING_WALK);
-        let near = |(id, peer): (&PeerId, &Peer)| (!self.seems_away(peer)).then_some(*id);
+        let near =
+            |(id, peer): (&PeerId, &Peer)| (!self.seems_away(peer) && self.may_link(id, peer)).then_some(*id);
         upwards.filter_map(near).take(RING).chain(downwards.filter_map(near).take(RING)).collect()
     }
 
     fn seems_away(&self, peer: &Peer) -> bool {
         let heard = peer.heard.iter().any(|heard| self.now.since(heard.at) < HEARD_WITHIN);
         peer.link.is_none() && peer.redial.tries >= AWAY_AFTER && !heard
+    }
+
+    /// Whether a link to this peer could last: who is not let in, or lets us not in for now, is no neighbour.
+    fn may_link(&self, id: &PeerId, peer: &Peer) -> bool {
+        self.config.trust.allows(id) && (peer.link.is_some() || peer.rejected_until <= self.now)
     }
 
     /// Whether one more dial may begin now, whoever it is for.
@@ -158,10 +164,10 @@ impl Engine {
 
     /// Dials the neighbours on the ring, and as many others as links are missing.
     fn seek(&mut self) {
-        let peers = &self.peers;
-        self.overlay
-            .sought
-            .retain(|id| peers.get(id).is_some_and(|peer| peer.link.is_none() && peer.redial.tries < TRIES));
+        let (peers, now) = (&self.peers, self.now);
+        let goes_on =
+            |peer: &Peer| peer.link.is_none() && peer.redial.tries < TRIES && peer.rejected_until <= now;
+        self.overlay.sought.retain(|id| peers.get(id).is_some_and(goes_on));
         for peer in self.ring() {
             self.consider_dial(peer, Duration::ZERO);
         }
@@ -200,6 +206,7 @@ impl Engine {
                 && peer.redial.hold_until <= self.now
                 && self.seems_away(peer) == away
                 && !self.overlay.sought.contains(id)
+                && self.may_link(id, peer)
         };
         walk.find(|(id, peer)| suits(id, peer)).map(|(&id, _)| id)
     }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::certificate::Certificate;
 use crate::content::{ContentId, Manifest};
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
@@ -14,6 +15,7 @@ use crate::limits::TokenBucket;
 use crate::record::SignedRecord;
 use crate::time::Timestamp;
 
+use super::decisions::Rejection;
 use super::held::Held;
 use super::share::COMPARISONS;
 use super::taken::Taken;
@@ -63,8 +65,15 @@ pub(crate) struct Peer {
     pub(crate) session: u64,
     /// How often this incarnation of it says that it connected to us.
     pub(crate) their_session: (u64, u64),
-    /// Our verification of it, while a link is up.
+    /// Our verification of it, while a link is up, and the certificate that it has shown.
     pub(crate) verification: Option<Verification>,
+    pub(crate) certificate: Option<Certificate>,
+    /// The incarnation of it that a person has let in.
+    pub(crate) accepted: Option<u64>,
+    /// The last time that one side did not let the other in, unless there was trust since; and until when it is not
+    /// tried again.
+    pub(crate) rejection: Option<Rejection>,
+    pub(crate) rejected_until: Timestamp,
     /// Whether we have verified it, and it us, in this session.
     pub(crate) ours: bool,
     pub(crate) theirs: bool,
@@ -140,6 +149,8 @@ pub(crate) struct Reported {
     /// The session that it was told of, while that is up for the application.
     pub(crate) session: Option<u64>,
     pub(crate) trust_epoch: u64,
+    /// When the rejection was that it was told of last.
+    pub(crate) rejected: Option<Timestamp>,
 }
 
 /// How much a peer has proven.
@@ -185,6 +196,10 @@ impl Peer {
             session,
             their_session: (0, 0),
             verification: None,
+            certificate: None,
+            accepted: None,
+            rejection: None,
+            rejected_until: Timestamp::ZERO,
             ours: false,
             theirs: false,
             told_trusted: false,

@@ -4,11 +4,13 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::certificate::Certificate;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
 use crate::planted::planted;
+use crate::policy::Step;
 use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
 use crate::timers::TimerKey;
 
@@ -69,6 +71,10 @@ pub struct PeerView<'a> {
     pub record: &'a SignedRecord,
     /// Its record of the other class, if it is held.
     pub beside: Option<&'a SignedRecord>,
+    /// The certificate that it has shown on this link, if one is asked for: good, and not expired as far as known.
+    pub certificate: Option<&'a Certificate>,
+    /// The step at which our verification of it is; `None` if there is none, or we have verified it.
+    pub verifying: Option<&'a Step>,
 }
 
 impl Engine {
@@ -92,6 +98,12 @@ impl Engine {
             link: peer.link,
             record: &peer.record,
             beside: peer.beside.as_ref().map(|held| &held.record),
+            certificate: peer.certificate.as_ref(),
+            verifying: peer
+                .verification
+                .as_ref()
+                .filter(|_| !peer.ours)
+                .and_then(|running| running.current()),
         }
     }
 
@@ -111,6 +123,11 @@ impl Engine {
         };
         let record = unverified.record();
         let id = record.peer;
+        if self.decisions.blocks_peer(&id) {
+            self.stats.records_blocked += 1;
+            mark!(self, BlockedRecordRefused);
+            return Accepted::No;
+        }
         let expired = age >= Duration::from_secs(u64::from(record.ttl_secs));
         let of_other = matches!(origin, Origin::Beacon(instance) if instance != record.instance);
         if expired {
@@ -369,7 +386,7 @@ impl Engine {
     }
 
     /// Forgets a peer once the application has been told that it left.
-    fn remove_peer(&mut self, id: PeerId) {
+    pub(super) fn remove_peer(&mut self, id: PeerId) {
         self.timers.cancel(TimerKey::Dial(id));
         self.timers.cancel(TimerKey::Text(id));
         self.timers.cancel(TimerKey::Verification(id));
@@ -386,6 +403,7 @@ impl Engine {
         self.outputs.forget(Slot::Peer(id));
         self.outputs.forget(Slot::TextsAcked(id));
         self.outputs.forget(Slot::Step(id));
+        self.outputs.forget(Slot::Ask(id));
         self.lost_texts_of(id, &peer);
         if peer.reported.session.is_some() {
             self.departed(id, &peer);

@@ -69,6 +69,9 @@ pub enum DialError {
     /// The node is leaving.
     #[error("the node is leaving")]
     Leaving,
+    /// It is blocked.
+    #[error("{0} is blocked")]
+    Blocked(SocketAddr),
 }
 
 impl Engine {
@@ -86,6 +89,9 @@ impl Engine {
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             return Err(DialError::Unusable(address));
         }
+        if self.decisions.blocks_address(address.ip()) {
+            return Err(DialError::Blocked(address));
+        }
         if self.targets.contains_key(&address) {
             return Ok(());
         }
@@ -101,12 +107,14 @@ impl Engine {
 
     /// The address by hand is due for a try.
     pub(super) fn target_due(&mut self, address: SocketAddr) {
-        let linked = self.is_target_linked(address) || self.is_superseded();
+        let useless = self.is_target_linked(address)
+            || self.is_superseded()
+            || self.decisions.blocks_address(address.ip());
         let Some(target) = self.targets.get_mut(&address) else { return };
         if target.link.is_some() || self.leaving.is_some() {
             return;
         }
-        if linked {
+        if useless {
             mark!(self, TargetLinked);
             self.set_timer(TimerKey::Target(address), CHECK_TARGET);
             return;
@@ -214,7 +222,7 @@ impl Engine {
         let linked = known.link.and_then(|link| self.links.get(&link)?.session());
         let current = linked.is_some_and(|session| session.incarnation >= known.incarnation());
         let able = self.leaving.is_none() && !self.is_superseded() && !self.interfaces.is_empty();
-        able && !current && self.is_sought(peer)
+        able && !current && self.config.trust.allows(&peer) && self.is_sought(peer)
     }
 
     /// A peer is due for a dial.
@@ -281,6 +289,7 @@ impl Engine {
         addresses.retain(|(address, heard)| {
             heard.is_some() || anywhere || is_near(&self.interfaces, address.ip())
         });
+        addresses.retain(|(address, _)| !self.decisions.blocks_address(address.ip()));
         // Whoever was heard on another host has our address from a bridge or tunnel that has one like it there.
         let is_ours = |ip: IpAddr| own_addrs.contains(&ip) || ip.is_loopback();
         if known.heard.iter().any(|heard| !is_ours(heard.address.ip())) {

@@ -313,20 +313,14 @@ impl Engine {
         }
     }
 
-    /// Takes records that a peer passed on. Before it is verified, only its own passes. One that is forged ends the link:
-    /// who keeps the protocol passes on what it has verified, and a signature costs more to check than to make up.
+    /// Takes records that a peer passed on. One that is forged ends the link: who keeps the protocol passes on what it has
+    /// verified, and a signature costs more to check than to make up.
     pub(super) fn records_received(&mut self, id: LinkId, from: PeerId, records: Vec<AgedRecord>) {
         if records.len() > RECORDS_PER_FRAME {
             self.stats.frames_refused += 1;
             return;
         }
-        let trusted = self.peers.get(&from).is_some_and(|known| known.ours);
         for record in records {
-            if !trusted && !is_of(&record.bytes, from) && !planted!(self, RecordsBeforeTrust) {
-                self.stats.frames_before_trust += 1;
-                mark!(self, OthersRecordBeforeTrust);
-                continue;
-            }
             let age = Duration::from_secs(u64::from(record.age_secs));
             if self.accept_record(&record.bytes, age, Origin::Link(from)) == Accepted::Forged {
                 return self.protocol_broken(id);
@@ -340,8 +334,4 @@ fn is_list(entries: &[RecordEntry], first: u64, last: u64) -> bool {
     entries.len() <= ENTRIES_PER_FRAME
         && entries.is_sorted_by_key(RecordEntry::key)
         && entries.iter().all(|entry| (first..=last).contains(&entry.place))
-}
-
-fn is_of(bytes: &[u8], peer: PeerId) -> bool {
-    crate::record::UnverifiedRecord::parse(bytes).is_ok_and(|record| record.record().peer == peer)
 }

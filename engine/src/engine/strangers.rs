@@ -15,6 +15,9 @@ const LINKS_PER_SOURCE: u32 = 64;
 const LINKS: u32 = 512;
 /// Places of another version that the application is told of at once; one a second afterwards.
 const REPORTS: u32 = 32;
+/// Short codes that are shown at once; one a second afterwards. Each is one chance in a million for somebody in the
+/// middle, whatever identity that one takes.
+const CODES: u32 = 8;
 /// Addresses that have a bucket; beyond it the one that was quiet longest makes room.
 const SOURCES: usize = 256;
 /// First handshake messages that are remembered, so that a recorded one is recognised.
@@ -25,6 +28,7 @@ pub(crate) struct Strangers {
     signatures: TokenBucket,
     links: TokenBucket,
     reports: TokenBucket,
+    codes: TokenBucket,
     sources: BTreeMap<IpAddr, (TokenBucket, Timestamp)>,
     ephemerals: BTreeSet<[u8; 32]>,
     ephemerals_by_age: VecDeque<[u8; 32]>,
@@ -36,6 +40,7 @@ impl Strangers {
             signatures: TokenBucket::new(SIGNATURES, SIGNATURES / 2),
             links: TokenBucket::new(LINKS, LINKS / 2),
             reports: TokenBucket::new(REPORTS, 1),
+            codes: TokenBucket::new(CODES, 1),
             sources: BTreeMap::new(),
             ephemerals: BTreeSet::new(),
             ephemerals_by_age: VecDeque::new(),
@@ -50,6 +55,11 @@ impl Strangers {
     /// Whether the application may be told of one more place that speaks another version.
     pub(crate) fn may_be_reported(&mut self, now: Timestamp) -> bool {
         self.reports.take(now, 1)
+    }
+
+    /// Whether one more short code may be shown.
+    pub(crate) fn may_show_code(&mut self, now: Timestamp) -> bool {
+        self.codes.take(now, 1)
     }
 
     /// Whether `source` may open one more stream.

@@ -13,7 +13,7 @@ pub type Table = (&'static str, usize, usize);
 impl Engine {
     /// What is kept of those who left or expired: their last records.
     pub fn floors(&self) -> impl Iterator<Item = &SignedRecord> {
-        self.floors.values().map(|floor| &floor.record)
+        self.floors.iter().map(|(_, floor)| floor.record())
     }
 
     /// Every table and queue of this engine. Of those that there are once for each peer or link, the fullest.
@@ -34,6 +34,8 @@ impl Engine {
                 most(&mut self.links.values().map(|link| link.queue.wanted.len())),
                 peers + 1,
             ),
+            ("decisions", self.decisions.len(), crate::decision::MAX_DECISIONS),
+            ("peers that wait for a person", self.waiting().count(), config.trust.max_waiting),
             ("departures", self.departures.len(), peers),
             ("forgotten peers whose texts were taken", self.taken.len(), peers),
             ("lost texts", self.texts_lost.len(), peers),
@@ -52,7 +54,7 @@ impl Engine {
             (
                 "messages of steps of a peer",
                 most(&mut self.steps_in.values().map(alloc::collections::VecDeque::len)),
-                super::trust::MAX_STEP_EVENTS,
+                super::steps::MAX_STEP_EVENTS,
             ),
             (
                 "bytes that wait for a link",

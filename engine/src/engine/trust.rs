@@ -1,37 +1,19 @@
-//! From a confirmed link to trust: sessions, verification, and what both cause.
+//! From a confirmed link to trust: sessions, and what follows from both sides having verified each other.
 
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::config::Step;
-use crate::event::{Event, LeaveReason};
+use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
 use crate::planted::planted;
 use crate::record::{PeerRecord, UnverifiedRecord};
 use crate::timers::TimerKey;
-use crate::wire::{DisconnectReason, Frame, MAX_STEP_MESSAGE};
+use crate::wire::Frame;
 
 use super::Engine;
 use super::outputs::Slot;
-use super::verification::{Verification, union};
-
-/// Messages of custom steps that wait for the application, for each peer. A peer that sends more is rejected.
-pub(super) const MAX_STEP_EVENTS: usize = 16;
-
-/// Why a message or verdict of a custom step was not taken. Nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StepError {
-    /// The peer is not being verified by this step now.
-    #[error("this step is not running for this peer")]
-    NotRunning,
-    /// The message is too long.
-    #[error("a step's message may have 16 KiB at most")]
-    TooLong,
-}
 
 impl Engine {
     // ---- Sessions ----
@@ -89,6 +71,7 @@ impl Engine {
                 known.ours = false;
                 known.told_trusted = false;
                 known.verification = None;
+                known.certificate = None;
             }
             self.outputs.notify(Slot::Peer(peer));
             self.remember_peer(peer);
@@ -134,6 +117,7 @@ impl Engine {
             return;
         }
         let gone = known.gone;
+        self.code_abandoned(peer);
         let leave = if gone { LeaveReason::Gone } else { leave };
         self.connected -= 1;
         self.timers.cancel(TimerKey::Verification(peer));
@@ -143,6 +127,7 @@ impl Engine {
             known.ours = false;
             known.told_trusted = false;
             known.verification = None;
+            known.certificate = None;
             known.last_leave = leave;
             known.left_at = Some(now);
             known.redial.reset(now);
@@ -160,159 +145,7 @@ impl Engine {
         }
     }
 
-    // ---- Verification ----
-
-    fn begin_verification(&mut self, peer: PeerId, id: LinkId) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        if known.ours && known.theirs {
-            // The application may still be at a last word of a step, and says it on the new link.
-            if let Some(running) = &mut known.verification {
-                running.link = id;
-                mark!(self, VerificationMovedLink);
-            }
-            return;
-        }
-        // Where we are done and the peer is not, it begins anew on the new link and needs our part again. That we
-        // have verified it stays.
-        if !known.ours && known.verification.as_ref().is_some_and(|running| running.link == id) {
-            return;
-        }
-        let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
-        let ours = if planted!(self, TheirStepsOnly) { &[] } else { &self.config.verification[..] };
-        let steps = union(ours, &session.steps, &self.config.supported_steps);
-        let Ok(steps) = steps else {
-            mark!(self, StepUnknown);
-            self.reject(peer);
-            return;
-        };
-        if let Some(known) = self.peers.get_mut(&peer) {
-            known.verification = Some(Verification::new(id, steps));
-        }
-        self.set_timer(TimerKey::Verification(peer), self.config.verification_timeout);
-        self.run_step(peer);
-    }
-
-    /// Starts the step that is due, or notes that all have passed.
-    fn run_step(&mut self, peer: PeerId) {
-        let nonce = self.behaviour.next_u64();
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        let Some(running) = &mut known.verification else { return };
-        let id = running.link;
-        match running.current().cloned() {
-            Some(Step::Ping) => {
-                running.pinged(nonce);
-                self.send_frame(id, &Frame::Ping { nonce });
-            }
-            Some(Step::Custom(name)) => {
-                let early = running.take_early(&name);
-                self.step_event(peer, id, &name, None);
-                for message in early {
-                    self.step_event(peer, id, &name, Some(message));
-                }
-            }
-            None => {
-                known.ours = true;
-                mark!(self, VerificationPassed);
-                let session = known.session;
-                self.timers.cancel(TimerKey::Verification(peer));
-                self.send_to_peer(peer, &Frame::Verified { session });
-                self.trust_changed(peer);
-            }
-        }
-    }
-
-    pub(super) fn pong(&mut self, id: LinkId, peer: PeerId, nonce: u64) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        let running = known.verification.as_mut().filter(|running| running.link == id);
-        if running.is_some_and(|running| running.pong(nonce)) {
-            self.run_step(peer);
-        }
-    }
-
-    pub(super) fn step_message(&mut self, id: LinkId, peer: PeerId, name: String, message: Vec<u8>) {
-        if message.len() > MAX_STEP_MESSAGE || !self.supports(&name) {
-            mark!(self, StepUnknown);
-            self.reject(peer);
-            return;
-        }
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        let Some(running) = known.verification.as_mut().filter(|running| running.link == id) else { return };
-        if running.is_later(&name) {
-            mark!(self, StepEarly);
-            if !running.keep_early(&name, message) {
-                self.reject(peer);
-            }
-        } else {
-            self.step_event(peer, id, &name, Some(message));
-        }
-    }
-
-    fn step_event(&mut self, peer: PeerId, id: LinkId, step: &str, message: Option<Vec<u8>>) {
-        let Some(session) = self.links.get(&id).and_then(|link| link.session()) else { return };
-        let transcript = session.transcript;
-        let waiting = self.steps_in.entry(peer).or_default();
-        if waiting.len() >= MAX_STEP_EVENTS {
-            mark!(self, StepFlooded);
-            self.reject(peer);
-            return;
-        }
-        waiting.push_back(Event::StepMessage { peer, step: step.to_string(), transcript, message });
-        self.outputs.notify(Slot::Step(peer));
-    }
-
-    /// Sends a message of a custom step to a peer that is being verified, or that is still verifying us.
-    ///
-    /// # Errors
-    ///
-    /// See [`StepError`]; nothing changed.
-    pub fn step_send(
-        &mut self,
-        now: crate::Timestamp,
-        peer: PeerId,
-        step: &str,
-        message: &[u8],
-    ) -> Result<(), StepError> {
-        self.advance(now);
-        if message.len() > MAX_STEP_MESSAGE {
-            return Err(StepError::TooLong);
-        }
-        let known = self.peers.get(&peer).ok_or(StepError::NotRunning)?;
-        let running = known.verification.as_ref().ok_or(StepError::NotRunning)?;
-        if !self.supports(step) || running.is_later(step) {
-            return Err(StepError::NotRunning);
-        }
-        let link = running.link;
-        self.send_frame(link, &Frame::Step { name: step.to_string(), message: message.to_vec() });
-        self.pump_links();
-        Ok(())
-    }
-
-    /// Ends a custom step: the peer passed it, or is rejected.
-    ///
-    /// # Errors
-    ///
-    /// See [`StepError`]; nothing changed.
-    pub fn step_conclude(
-        &mut self,
-        now: crate::Timestamp,
-        peer: PeerId,
-        step: &str,
-        passed: bool,
-    ) -> Result<(), StepError> {
-        self.advance(now);
-        let known = self.peers.get_mut(&peer).ok_or(StepError::NotRunning)?;
-        let running = known.verification.as_mut().filter(|running| running.is_running(step));
-        let running = running.ok_or(StepError::NotRunning)?;
-        if passed {
-            running.pass();
-            self.run_step(peer);
-        } else {
-            mark!(self, StepFailed);
-            self.reject(peer);
-        }
-        self.pump_links();
-        Ok(())
-    }
+    // ---- Trust ----
 
     /// The peer says that it has verified us.
     pub(super) fn verified_by(&mut self, id: LinkId, peer: PeerId, session: u64) {
@@ -338,25 +171,8 @@ impl Engine {
         }
     }
 
-    /// The verification took too long. If we were stopped ourselves, that says nothing: it gets its time again.
-    pub(super) fn verification_due(&mut self, peer: PeerId, stalled: bool) {
-        let runs = self.peers.get(&peer).is_some_and(|known| !known.ours && known.verification.is_some());
-        if runs && stalled {
-            mark!(self, VerificationStalled);
-            self.set_timer(TimerKey::Verification(peer), self.config.verification_timeout);
-        } else if runs {
-            mark!(self, VerificationTimedOut);
-            self.reject(peer);
-        }
-    }
-
-    fn reject(&mut self, peer: PeerId) {
-        self.hold_off(peer);
-        self.part_from(peer, DisconnectReason::Rejected, LeaveReason::Rejected);
-    }
-
     /// Looks whether both sides have verified each other now, and if so shares what trusted peers share.
-    fn trust_changed(&mut self, peer: PeerId) {
+    pub(super) fn trust_changed(&mut self, peer: PeerId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if !known.is_trusted() {
             known.told_trusted = false;
@@ -366,6 +182,7 @@ impl Engine {
             return;
         }
         known.told_trusted = true;
+        known.rejection = None;
         known.trust_epoch += 1;
         mark!(self, Trusted);
         self.remember_peer(peer);

@@ -1,16 +1,18 @@
 //! Our verification of one peer: the steps, in order, and where it stands.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::config::Step;
 use crate::input::LinkId;
+use crate::policy::{Step, TrustPolicy};
+
+use super::code::CodeExchange;
 
 /// How many pings prove that a link works both ways.
 const PINGS: u8 = 3;
 
-/// How many messages for a step that has not begun are kept.
-const MAX_EARLY: usize = 4;
+/// How many messages for steps that have not begun are kept.
+pub(super) const MAX_EARLY: usize = 4;
 
 /// A run of verification steps, bound to one link.
 #[derive(Debug)]
@@ -20,32 +22,27 @@ pub(crate) struct Verification {
     current: usize,
     pings_answered: u8,
     nonce: u64,
-    early: Vec<(String, Vec<u8>)>,
+    /// The exchange of the short code, once that step has begun.
+    pub(crate) code: Option<CodeExchange>,
+    /// Whether a person here is waited for, and whether the application was told.
+    pub(crate) wants_person: bool,
+    pub(crate) told: bool,
+    pub(crate) code_told: bool,
+    /// Whether a person at the other side may be waited for, too.
+    pub(crate) peer_decides: bool,
+    early: Vec<(Step, Vec<u8>)>,
 }
 
-/// The name of a step on the wire.
-pub(crate) fn step_name(step: &Step) -> String {
-    match step {
-        Step::Ping => "ping".to_string(),
-        Step::Custom(name) => name.clone(),
-    }
-}
-
-/// The steps that both sides run: what either asks for, pings first, then by name. The error names a step that
-/// this side cannot run.
-pub(crate) fn union(ours: &[Step], theirs: &[String], supported: &[String]) -> Result<Vec<Step>, String> {
-    let mut steps = ours.to_vec();
+/// The steps that this side runs: what it asks for and what the peer asks for. That the peer wants to decide is the
+/// peer's business. The error is a step that this side cannot take part in.
+pub(crate) fn union(policy: &TrustPolicy, theirs: &[String]) -> Result<Vec<Step>, String> {
+    let mut steps = policy.steps.clone();
     for name in theirs {
-        let step = if name == "ping" { Step::Ping } else { Step::Custom(name.clone()) };
-        if steps.contains(&step) {
-            continue;
+        match Step::named(name) {
+            Some(Step::Decision) => {}
+            Some(step) if policy.supports(&step) => steps.push(step),
+            _ => return Err(name.clone()),
         }
-        if let Step::Custom(name) = &step
-            && !supported.contains(name)
-        {
-            return Err(name.clone());
-        }
-        steps.push(step);
     }
     steps.sort();
     steps.dedup();
@@ -53,8 +50,20 @@ pub(crate) fn union(ours: &[Step], theirs: &[String], supported: &[String]) -> R
 }
 
 impl Verification {
-    pub(crate) fn new(link: LinkId, steps: Vec<Step>) -> Self {
-        Verification { link, steps, current: 0, pings_answered: 0, nonce: 0, early: Vec::new() }
+    pub(crate) fn new(link: LinkId, steps: Vec<Step>, peer_decides: bool) -> Self {
+        Verification {
+            link,
+            steps,
+            current: 0,
+            pings_answered: 0,
+            nonce: 0,
+            code: None,
+            wants_person: false,
+            told: false,
+            code_told: false,
+            peer_decides,
+            early: Vec::new(),
+        }
     }
 
     /// The step that is being run; `None` when all are passed.
@@ -67,48 +76,45 @@ impl Verification {
         self.nonce = nonce;
     }
 
-    /// Takes an answer; says whether it was the one awaited.
-    pub(crate) fn pong(&mut self, nonce: u64) -> bool {
-        let awaited = self.current() == Some(&Step::Ping) && nonce == self.nonce;
-        if awaited {
-            self.pings_answered += 1;
-            if self.pings_answered >= PINGS {
-                self.current += 1;
-            }
+    /// Takes an answer; says whether it was the one awaited, and if so whether it was the last.
+    pub(crate) fn pong(&mut self, nonce: u64) -> Option<bool> {
+        if self.current() != Some(&Step::Ping) || nonce != self.nonce {
+            return None;
         }
-        awaited
+        self.pings_answered += 1;
+        Some(self.pings_answered >= PINGS)
     }
 
-    /// Whether the custom step of this name is the one that is being run.
-    pub(crate) fn is_running(&self, name: &str) -> bool {
-        matches!(self.current(), Some(Step::Custom(current)) if current == name)
+    /// Whether this step is the one that is being run.
+    pub(crate) fn is_running(&self, step: &Step) -> bool {
+        self.current() == Some(step)
     }
 
-    /// The current custom step passed.
+    /// The current step is passed.
     pub(crate) fn pass(&mut self) {
         self.current += 1;
+        (self.wants_person, self.told) = (false, false);
     }
 
-    /// Whether the custom step of this name has not begun here.
-    pub(crate) fn is_later(&self, name: &str) -> bool {
-        let mut later = self.steps.iter().skip(self.current + 1);
-        later.any(|step| matches!(step, Step::Custom(step) if step == name))
+    /// Whether this step has not begun here.
+    pub(crate) fn is_later(&self, step: &Step) -> bool {
+        self.steps.iter().skip(self.current + 1).any(|later| later == step)
     }
 
     /// Keeps a message for a step that has not begun; says whether there was room.
-    pub(crate) fn keep_early(&mut self, name: &str, message: Vec<u8>) -> bool {
+    pub(crate) fn keep_early(&mut self, step: Step, message: Vec<u8>) -> bool {
         let room = self.early.len() < MAX_EARLY;
         if room {
-            self.early.push((name.to_string(), message));
+            self.early.push((step, message));
         }
         room
     }
 
-    /// Takes the messages that came before the step of this name began.
-    pub(crate) fn take_early(&mut self, name: &str) -> Vec<Vec<u8>> {
-        let (due, rest) = core::mem::take(&mut self.early).into_iter().partition(|(step, _)| step == name);
+    /// Takes the messages that came before this step began.
+    pub(crate) fn take_early(&mut self, step: &Step) -> Vec<Vec<u8>> {
+        let all = core::mem::take(&mut self.early);
+        let (due, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|(of, _)| of == step);
         self.early = rest;
-        let due: Vec<(String, Vec<u8>)> = due;
         due.into_iter().map(|(_, message)| message).collect()
     }
 }

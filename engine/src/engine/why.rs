@@ -10,6 +10,7 @@ use crate::input::{DialFailure, InterfaceId, LinkId};
 use crate::time::Timestamp;
 
 use super::Engine;
+use super::decisions::Rejection;
 use super::peer::{Level, Peer};
 
 /// Dials to a peer that are remembered; beyond it the oldest goes.
@@ -38,6 +39,8 @@ pub struct Why {
     pub linked: Option<(SocketAddr, Timestamp)>,
     /// Why its last link ended, and when.
     pub last_leave: Option<(LeaveReason, Timestamp)>,
+    /// The last time that one side did not let the other in, unless there was trust since.
+    pub rejected: Option<Rejection>,
     /// The last 8 dials to it, the oldest first.
     pub dials: Vec<DialTried>,
     /// When it is dialled next.
@@ -178,6 +181,7 @@ impl Engine {
                 .collect(),
             linked: link.map(|link| (link.address, known.linked_at)),
             last_leave: known.left_at.map(|at| (known.last_leave, at)),
+            rejected: known.rejection,
             dials: known.dials.iter().map(|note| note.tried).collect(),
             next_dial: self.timers.deadline(crate::timers::TimerKey::Dial(*peer)),
             held_off_until: (held_off > self.now).then_some(held_off),

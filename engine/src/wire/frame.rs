@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{BlockRef, ContentId, Manifest};
+use crate::reject::RejectReason;
 
 use super::exchange::{DIGEST_LEN, ROOT_LEN, RecordEntry};
 
@@ -15,7 +16,7 @@ pub(crate) const RECORDS_PER_FRAME: usize = 64;
 /// The most chaining values in one [`Frame::ListPart`].
 pub(crate) const VALUES_PER_PART: usize = 1024;
 
-/// The longest message of a custom verification step, in bytes.
+/// The longest message of a verification step, in bytes.
 pub const MAX_STEP_MESSAGE: usize = 16 * 1024;
 
 /// The payload of handshake messages 2 and 3.
@@ -53,7 +54,7 @@ pub(crate) enum Frame {
     Verified {
         session: u64,
     },
-    /// A message of a custom verification step.
+    /// A message of a verification step.
     Step {
         name: String,
         #[serde(with = "serde_bytes")]
@@ -139,8 +140,8 @@ pub(crate) enum DisconnectReason {
     Leaving,
     /// The receiver presented a record older than one that is known.
     Stale,
-    /// Verification failed.
-    Rejected,
+    /// The receiver is not let in.
+    Rejected(RejectReason),
     /// The application wished it.
     Closed,
     /// The receiver broke the protocol.

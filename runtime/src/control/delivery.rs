@@ -197,7 +197,7 @@ impl Delivery<'_> {
             {
                 self.end(to, false).await;
             }
-            Event::PeerLeft { peer, reason: LeaveReason::Gone | LeaveReason::Rejected, .. }
+            Event::PeerLeft { peer, reason: LeaveReason::Gone | LeaveReason::Rejected(_), .. }
                 if matches!(self.sent, Sent::Content(_)) =>
             {
                 self.end(peer, false).await;
@@ -243,5 +243,9 @@ impl Delivery<'_> {
 }
 
 pub(super) fn refusal(error: CommandError) -> Refusal {
-    Refusal::failed(error.to_string())
+    match error {
+        // It is about what was asked, not about what came of it.
+        CommandError::Answer(_) | CommandError::Decision(_) => Refusal::bad(error.to_string()),
+        error => Refusal::failed(error.to_string()),
+    }
 }

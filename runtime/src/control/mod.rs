@@ -6,6 +6,7 @@
 #![cfg_attr(not(unix), allow(dead_code, reason = "nobody serves there"))]
 
 mod client;
+mod deciding;
 mod delivery;
 mod lines;
 mod protocol;

@@ -58,6 +58,52 @@ pub enum Ask {
         #[serde(default)]
         addresses: Vec<std::net::SocketAddr>,
     },
+    /// Decide for good that a peer is who it should be.
+    Trust {
+        /// As in `Why`; a whole id need not be known.
+        peer: String,
+    },
+    /// Take trust back and end the link.
+    Distrust {
+        /// As in `Trust`.
+        peer: String,
+    },
+    /// Have nothing more to do with a peer or an address.
+    Block {
+        /// As in `Trust`, or an IP address.
+        who: String,
+    },
+    /// Take a block back.
+    Unblock {
+        /// As in `Block`.
+        who: String,
+    },
+    /// Forget a peer: what was decided about it, and where it was met.
+    Forget {
+        /// As in `Trust`.
+        peer: String,
+    },
+    /// Let in a peer that waits for a decision.
+    Accept {
+        /// As in `Trust`.
+        peer: String,
+    },
+    /// Do not let in a peer that waits for a decision.
+    Reject {
+        /// As in `Trust`.
+        peer: String,
+    },
+    /// Say whether both sides see the same code.
+    ConfirmCode {
+        /// As in `Trust`.
+        peer: String,
+        /// Whether they do.
+        matches: bool,
+    },
+    /// Who waits for an answer: an [`Answer::Waiting`] for each.
+    Waiting {},
+    /// What was decided: an [`Answer::Decision`] for each.
+    Decisions {},
     /// Deliver a text.
     SendText {
         /// To whom: as in `Why`, or everybody who is trusted.
@@ -114,6 +160,22 @@ pub enum Answer {
     Delivered(PeerLine),
     /// A receiver does not want it.
     Declined(PeerLine),
+    /// Something that was decided.
+    Decision {
+        /// `trust` or `block`.
+        decision: String,
+        /// A peer's id or an IP address.
+        who: String,
+    },
+    /// A peer that waits for an answer.
+    Waiting {
+        /// Its id.
+        peer: String,
+        /// The name that it gives itself.
+        name: String,
+        /// `code` or `decision`.
+        step: String,
+    },
     /// That was all; always `true`.
     Done(bool),
     /// It did not come about.
@@ -132,6 +194,12 @@ pub struct PeerLine {
     pub level: String,
     /// Where it is, as far as known.
     pub addr: Option<String>,
+    /// For how long things have been so.
+    #[serde(default)]
+    pub since_ms: u64,
+    /// Why they are, in a few words.
+    #[serde(default)]
+    pub why: String,
 }
 
 /// Why a request was not fulfilled.

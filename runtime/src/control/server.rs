@@ -188,6 +188,8 @@ pub(super) fn line_of(peer: &PeerInfo) -> PeerLine {
         name: peer.name.clone(),
         level: level_word(peer.level).to_owned(),
         addr: peer.addr.map(|addr| addr.to_string()),
+        since_ms: u64::try_from(peer.since.as_millis()).unwrap_or(u64::MAX),
+        why: peer.why.clone(),
     }
 }
 
@@ -206,6 +208,7 @@ mod imp {
     use tokio::task::JoinSet;
     use tokio::time::timeout;
 
+    use super::super::deciding::{decide, one_called};
     use super::super::delivery::{What, deliver, refusal};
     use super::super::protocol::{Answer, Ask, Greeting, MAX_ASK, Refusal};
     use super::super::{ControlError, check_length, lines, socket_path};
@@ -396,13 +399,7 @@ mod imp {
                 Ok(())
             }
             Ask::Why { peer } => {
-                let peers = node.peers().await.map_err(refusal)?;
-                let mut meant = peers.iter().filter(|known| known.answers_to(&peer));
-                let (Some(one), None) = (meant.next(), meant.next()) else {
-                    let several = peers.iter().filter(|known| known.answers_to(&peer)).count() > 1;
-                    let why = if several { "several peers answer to" } else { "no peer answers to" };
-                    return Err(Refusal::bad(format!("{why} {peer}; see `p2pnet peers`")));
-                };
+                let one = one_called(node, &peer).await?;
                 // So that it is known which rungs get through now.
                 node.probe().await.map_err(refusal)?;
                 tokio::time::sleep(doctor::PROBED_AFTER).await;
@@ -441,6 +438,7 @@ mod imp {
             Ask::SendFile { to, path, timeout_ms } => {
                 send(shared, What::File(path), to.as_deref(), timeout_ms, answers).await
             }
+            other => decide(other, node, answers).await,
         }
     }
 

@@ -7,13 +7,13 @@
 //! | `networks` | | incarnation of the last run that kept something for it: u64 |
 //! | `peers` | peer id (32) | flags (1: trusted, 2: returning), number of the meeting: u64, address, record |
 //! | `floors` | peer id (32) | flags (1: proven), record |
-//! | `decisions` | subject: `1` and a peer id, or `2` and an address without port | as its owner encodes it |
+//! | `decisions` | the decision as text: `trust PEER`, `block PEER`, `block ADDRESS` | |
 //!
 //! An address is `4`, 4 bytes and a port (u16), or `6`, 16 bytes, a port and a scope (u32).
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use p2pnet_engine::{Memory, MemoryChange, PeerId, Remembered, RememberedFloor};
+use p2pnet_engine::{Decision, Memory, MemoryChange, PeerId, Remembered, RememberedFloor};
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use super::database::NUMBERS;
@@ -97,16 +97,15 @@ pub(super) fn networks(transaction: &ReadTransaction) -> Result<Vec<Network>, re
     Ok(networks)
 }
 
-/// A subject, and what was decided about it.
-pub(super) type Decision = (Vec<u8>, Vec<u8>);
-
-/// What was decided in a network.
+/// What was decided in a network. What cannot be read is left out.
 pub(super) fn decisions(
     transaction: &ReadTransaction,
     network: Network,
 ) -> Result<Vec<Decision>, redb::Error> {
     let mut decisions = Vec::new();
-    each(transaction, DECISIONS, network, |key, value| decisions.push((key.to_vec(), value.to_vec())))?;
+    each(transaction, DECISIONS, network, |key, _| {
+        decisions.extend(std::str::from_utf8(key).ok().and_then(|text| text.parse::<Decision>().ok()));
+    })?;
     Ok(decisions)
 }
 
@@ -119,8 +118,8 @@ pub(super) fn decide(
     use_network(transaction, network)?;
     let mut table = transaction.open_table(DECISIONS)?;
     clear(&mut table, network)?;
-    for (subject, decision) in decisions {
-        table.insert((network, &**subject), &**decision)?;
+    for decision in decisions {
+        table.insert((network, decision.to_string().as_bytes()), NOTHING)?;
     }
     Ok(())
 }

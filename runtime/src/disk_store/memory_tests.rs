@@ -320,8 +320,9 @@ async fn a_directory_that_no_node_uses_can_be_looked_at_and_changed() {
     assert_eq!(memory.networks().unwrap(), [HOME, WORK]);
     assert!(memory.forget(id(1)).unwrap());
     assert!(!memory.forget(id(1)).unwrap());
-    let decisions = vec![(b"\x01peer".to_vec(), b"block".to_vec()), (b"\x02addr".to_vec(), Vec::new())];
-    memory.decide(HOME, &[(b"old".to_vec(), b"old".to_vec())]).unwrap();
+    let address: std::net::IpAddr = "fe80::7".parse().unwrap();
+    let decisions = vec![Decision::Block(address.into()), Decision::Trust(id(4))];
+    memory.decide(HOME, &[Decision::Trust(id(3))]).unwrap();
     memory.decide(HOME, &decisions).unwrap();
     drop(memory);
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use p2pnet_engine::{Memory, MemoryChange, PeerId, UnverifiedRecord};
+use p2pnet_engine::{Decision, Memory, MemoryChange, PeerId, UnverifiedRecord};
 
 use super::data_dir::DataDir;
 use super::database::Database;
@@ -84,11 +84,11 @@ impl StoredMemory {
         Ok(!known.is_empty())
     }
 
-    /// What was decided about peers and addresses of a network, as bytes: subjects, and the decision on each.
+    /// What was decided about peers and addresses of a network.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn decisions(&mut self, network: [u8; 8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    pub fn decisions(&mut self, network: [u8; 8]) -> io::Result<Vec<Decision>> {
         self.database()?.read(|from| memory::decisions(from, network))
     }
 
@@ -96,7 +96,7 @@ impl StoredMemory {
     ///
     /// # Errors
     /// What the operating system says; then nothing is changed.
-    pub fn decide(&mut self, network: [u8; 8], decisions: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
+    pub fn decide(&mut self, network: [u8; 8], decisions: &[Decision]) -> io::Result<()> {
         self.database()?.write(|into| memory::decide(into, network, decisions))
     }
 

@@ -7,7 +7,7 @@ use p2pnet_engine::{DialOutcome, Engine, InterfaceId, PeerId, Rung, Timestamp};
 
 use super::findings::{Refused, RefusedFor, RungFound};
 use super::text::{ago, ahead};
-use super::why::{Dial, Heard, Left, Linked, Outcome, Source, Why};
+use super::why::{Dial, Heard, Left, Linked, Outcome, Rejected, Source, Why};
 
 /// Peers that findings tell of; those that were heard and are not linked come first.
 const MAX_PEERS: usize = 64;
@@ -120,6 +120,13 @@ pub(crate) fn why(
         left: known
             .last_leave
             .map(|(reason, at)| Left { reason: reason.as_str().to_owned(), ago_ms: ago(now, at) }),
+        rejected: known.rejected.map(|last| Rejected {
+            reason: last.reason.as_str().to_owned(),
+            sentence: last.reason.sentence().to_owned(),
+            by_us: last.by_us,
+            ago_ms: ago(now, last.at),
+            in_a_row: last.in_a_row,
+        }),
         dials: known
             .dials
             .iter()

@@ -37,4 +37,4 @@ pub use findings::{
 };
 pub(crate) use mirror::{Names, Survey, survey, why};
 pub use text::{level_word, rung_word};
-pub use why::{Dial, Heard, Left, Linked, Outcome, Source, Why};
+pub use why::{Dial, Heard, Left, Linked, Outcome, Rejected, Source, Why};

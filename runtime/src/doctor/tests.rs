@@ -57,6 +57,7 @@ fn peer(level: Level, heard_us: &[Rung], we_heard: &[Rung]) -> PeerFound {
             refused: Vec::new(),
             linked: (level > Level::Known).then_some(Linked { address: at, since_ms: 3000 }),
             left: None,
+            rejected: None,
             dials: Vec::new(),
             next_dial_in_ms: None,
             held_off_for_ms: None,

@@ -41,6 +41,9 @@ pub struct Why {
     pub linked: Option<Linked>,
     /// How the last link ended.
     pub left: Option<Left>,
+    /// The last time that one side did not let the other in, unless there was trust since.
+    #[serde(default)]
+    pub rejected: Option<Rejected>,
     /// The last dials to it, the oldest first.
     pub dials: Vec<Dial>,
     /// When it will be dialled again.
@@ -100,6 +103,22 @@ pub struct Left {
     pub reason: String,
     /// When.
     pub ago_ms: u64,
+}
+
+/// That one side did not let the other in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a few.
+    pub sentence: String,
+    /// Whether this side said so, and not the peer.
+    pub by_us: bool,
+    /// When.
+    pub ago_ms: u64,
+    /// How often in a row.
+    pub in_a_row: u32,
 }
 
 /// One dial.

@@ -149,6 +149,13 @@ impl Contents {
             EngineEvent::StepMessage { peer, step, transcript, message } => {
                 Event::StepMessage { peer, step, transcript, message }
             }
+            EngineEvent::PeerRejected { peer, name, reason, by_us } => {
+                Event::PeerRejected { peer, name, reason, by_us }
+            }
+            EngineEvent::CodeReady { peer, name, code, confirm } => {
+                Event::CodeReady { peer, name, code, confirm }
+            }
+            EngineEvent::DecisionWanted { peer, name, addr } => Event::DecisionWanted { peer, name, addr },
             EngineEvent::Text { from, text, trusted } => Event::Text { from, text, trusted },
             EngineEvent::TextDelivered { to, id } => Event::TextDelivered { to, id },
             EngineEvent::TextsLost { to, first, last } => Event::TextsLost { to, first, last },
@@ -197,6 +204,12 @@ async fn carry_out<S: Store>(request: StoreRequest, network: [u8; 8], store: &S)
         StoreRequest::Remember { anew, changes } => {
             let result = store.remember(network, anew, changes).await;
             Some(StoreNews::Reply(StoreReply::Remembered { result }))
+        }
+        StoreRequest::SaveDecisions { decisions } => {
+            if let Err(error) = store.save_decisions(network, decisions).await {
+                tracing::error!(%error, "what was decided about peers cannot be saved; it holds until this node stops");
+            }
+            None
         }
         other => {
             tracing::error!(?other, "a store request that this driver does not know");

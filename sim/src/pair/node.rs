@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use p2pnet_engine::{Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Memory, Timestamp};
+use p2pnet_engine::{
+    Decision, Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Memory, Timestamp,
+};
 
 use super::INTERFACE;
 use super::conn::ConnId;
@@ -22,6 +24,7 @@ pub(super) struct Node {
     pub(super) incarnation: u64,
     /// What the next run is to know; durable.
     pub(super) memory: Memory,
+    pub(super) decisions: Vec<Decision>,
     /// How often it was started; tells events of an earlier run apart.
     pub(super) starts: u64,
     /// Which connection each of the engine's links is, and which side of it.
@@ -44,6 +47,7 @@ impl Node {
             engine: None,
             incarnation: 0,
             memory: Memory::default(),
+            decisions: Vec::new(),
             starts: 0,
             links: BTreeMap::new(),
             store: BlockStore::default(),

@@ -169,6 +169,7 @@ impl Pair {
                 node.memory.apply(anew, changes);
                 self.reply(i, StoreReply::Remembered { result: Ok(()) });
             }
+            StoreRequest::SaveDecisions { decisions } => node.decisions = decisions,
             other => panic!("a request that the simulator does not know: {other:?}"),
         }
     }

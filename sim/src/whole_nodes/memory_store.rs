@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2pnet::seam::{Source, Store};
-use p2pnet_engine::{BlockList, BlockRef, ContentId, Manifest, Memory, MemoryChange, StoreFailure};
+use p2pnet_engine::{BlockList, BlockRef, ContentId, Decision, Manifest, Memory, MemoryChange, StoreFailure};
 
 use crate::block_store::BlockStore;
 
@@ -24,6 +24,7 @@ struct Disk {
     identity: Option<[u8; 32]>,
     /// By network.
     memories: BTreeMap<[u8; 8], Memory>,
+    decisions: BTreeMap<[u8; 8], Vec<Decision>>,
     port: Option<u16>,
     /// Blocks that reads give with a wrong first byte, as a failing disk does; each once.
     rotten: Vec<BlockRef>,
@@ -147,6 +148,15 @@ impl Store for MemoryStore {
 
     async fn recall(&self, network: [u8; 8]) -> io::Result<Memory> {
         Ok(self.disk().memories.get(&network).cloned().unwrap_or_default())
+    }
+
+    async fn save_decisions(&self, network: [u8; 8], decisions: Vec<Decision>) -> io::Result<()> {
+        self.disk().decisions.insert(network, decisions);
+        Ok(())
+    }
+
+    async fn decisions(&self, network: [u8; 8]) -> io::Result<Vec<Decision>> {
+        Ok(self.disk().decisions.get(&network).cloned().unwrap_or_default())
     }
 
     async fn remember_port(&self, port: u16) -> io::Result<()> {

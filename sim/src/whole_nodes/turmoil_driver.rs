@@ -209,7 +209,7 @@ fn settings(plan: &Plan) -> Settings {
                 config.suite = CipherSuite::Aes256GcmSha256;
             }
             if badge {
-                config.verification.push(Step::Custom(BADGE.to_owned()));
+                config.trust.steps.push(Step::Custom(BADGE.to_owned()));
             }
         })
         .named(nodes.collect())

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use p2pnet_engine::{BlockRef, ContentId, LinkId, Manifest, Memory, MemoryChange, StoreFailure, StoreReply};
+use p2pnet_engine::{
+    BlockRef, ContentId, Decision, LinkId, Manifest, Memory, MemoryChange, StoreFailure, StoreReply,
+};
 
 use crate::block_store::BlockStore;
 use crate::draws::{comes_true, draw};
@@ -19,6 +21,8 @@ pub(super) struct Disk {
     pub(super) incarnation: u64,
     /// What the next run is to know, durable.
     pub(super) memory: Memory,
+    /// What was decided about peers, durable.
+    pub(super) decisions: Vec<Decision>,
     pub(super) full: bool,
     pub(super) rotten: bool,
     /// It names files before they are durable: a planted bug.
@@ -42,6 +46,7 @@ pub(super) enum Job {
     Abandon(ContentId),
     Save(u64),
     Remember { anew: bool, changes: Vec<MemoryChange> },
+    Decide(Vec<Decision>),
     Read(LinkId, BlockRef),
 }
 
@@ -127,6 +132,12 @@ impl Disk {
                     self.memory.apply(anew, changes);
                 }
                 Done::Reply(StoreReply::Remembered { result: failed })
+            }
+            Job::Decide(decisions) => {
+                if failed.is_ok() {
+                    self.decisions = decisions;
+                }
+                Done::Nothing
             }
             Job::Read(link, block) => match self.store.read(block).filter(|_| failed.is_ok()) {
                 Some(mut data) => {

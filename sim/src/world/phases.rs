@@ -153,12 +153,13 @@ impl World {
         let beacon = (slowest * crowd).min(Duration::from_secs(300)) * 11 / 10;
         // The longest hold-off after a rejection, the longest gap between two dials (engine/redial.rs, links.rs).
         let (hold_off, redial) = (Duration::from_secs(60), Duration::from_secs(33));
+        let steps = u32::try_from(config.trust.steps.len()).unwrap_or(u32::MAX);
         let bytes: u64 = self.plan.content.iter().map(|content| content.bytes as u64).sum();
         let transfer = Duration::from_millis(bytes * self.nodes.len() as u64 / 10_000);
         beacon
             + config.lost_after
             + config.handshake_timeout
-            + config.verification_timeout
+            + config.trust.step_timeout * steps
             + hold_off
             + redial
             + config.source_timeout * 4

@@ -91,7 +91,7 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::EachKeepsItsOwn => (&["links", "quiet"], Lan),
         Bug::EventsDoNotAlternate => (&["alternate"], Lan),
         Bug::UntrustedTextAsTrusted => (&["taint"], Hostile),
-        Bug::EnhancedBeforeTrust => (&["taint"], Hostile),
+        Bug::EnhancedBeforeTrust | Bug::FailedStepPasses => (&["taint"], Hostile),
         // What was forgotten comes back from others, again and again.
         Bug::FloorsForgotten => (&["no-resurrection", "leavers", "traffic"], Hostile),
         Bug::NeverCompares => (&["records"], Hostile),

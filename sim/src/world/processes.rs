@@ -32,7 +32,7 @@ impl World {
             config.suite = CipherSuite::Aes256GcmSha256;
         }
         if self.plan.badge {
-            config.verification.push(Step::Custom(workload::BADGE.to_owned()));
+            config.trust.steps.push(Step::Custom(workload::BADGE.to_owned()));
         }
         if node.small {
             make_small(&mut config);
@@ -42,7 +42,8 @@ impl World {
         let label = |kind: &str| format!("{kind} {} {}", node.name, node.starts);
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
-        let restored = Restored { incarnation: node.incarnation, memory: node.disk.memory.clone() };
+        let (memory, decisions) = (node.disk.memory.clone(), node.disk.decisions.clone());
+        let restored = Restored { incarnation: node.incarnation, memory, decisions };
         let identity = node.crypto.identity(node.identity);
         let incarnation = node.incarnation;
         let local = self.hosts[host].clock.local(now);

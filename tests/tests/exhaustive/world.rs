@@ -319,7 +319,7 @@ impl World {
     /// Begins a run. Its first beacons are lost, so that its next deadlines are those of links and dials.
     fn start(&mut self, i: usize) {
         let mut config = Config::new(Network::cheap("exhaustive").unwrap(), format!("n{i}"), PORT);
-        config.verification = Vec::new();
+        config.trust.steps = Vec::new();
         #[cfg(feature = "planted")]
         {
             config.planted = self.scenario.bug;

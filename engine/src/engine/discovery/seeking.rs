@@ -63,7 +63,9 @@ impl Engine {
                 break;
             }
             let linked = self.peers.get(peer).is_some_and(|known| known.link.is_some());
-            let Some(interface) = interface_of(&self.interfaces, address.ip()).filter(|_| !linked) else {
+            let blocked = self.decisions.blocks_address(address.ip());
+            let interface = interface_of(&self.interfaces, address.ip());
+            let Some(interface) = interface.filter(|_| !linked && !blocked) else {
                 continue;
             };
             let mut at_anchor = *address;

@@ -44,3 +44,15 @@ pub(crate) fn prepare_inbox(inbox: &Path) -> Result<PathBuf, Failure> {
 pub(crate) fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
+
+/// The text of a small file that the user names: at most 1 MiB.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    use std::io::Read;
+
+    const MAX: u64 = 1 << 20;
+    let wrong = |why: String| Failure::BadInput(format!("cannot use {}: {why}", path.display()));
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    file.take(MAX + 1).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
+    if text.len() as u64 > MAX { Err(wrong("it has more than 1 MiB".into())) } else { Ok(text) }
+}

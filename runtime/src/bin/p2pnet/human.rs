@@ -24,7 +24,8 @@ impl Names {
     pub(crate) fn learn(&mut self, event: &Event) {
         if let Event::PeerDiscovered { peer, name, .. }
         | Event::PeerConnected { peer, name, .. }
-        | Event::PeerTrusted { peer, name, .. } = event
+        | Event::PeerTrusted { peer, name, .. }
+        | Event::PeerRejected { peer, name, .. } = event
             && (self.peers.len() < MAX_NAMES || self.peers.contains_key(peer))
         {
             self.peers.insert(*peer, name.clone());
@@ -69,13 +70,23 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
                 LeaveReason::Gone => "said goodbye",
                 LeaveReason::Lost => "was lost",
                 LeaveReason::Closed => "closed the link",
-                LeaveReason::Rejected => "did not pass verification",
+                LeaveReason::Rejected(_) => "has no link any more",
                 LeaveReason::Trimmed => "has links enough",
                 _ => reason.as_str(),
             };
-            let word =
-                if matches!(reason, LeaveReason::Rejected) { Word::Bad("left") } else { Word::Quiet("left") };
-            (word, format!("{} {why}", who(name, peer)))
+            (Word::Quiet("left"), format!("{} {why}", who(name, peer)))
+        }
+        Event::PeerRejected { peer, name, reason, by_us } => {
+            let what = if *by_us { "is not let in" } else { "does not let us in" };
+            (Word::Bad("rejected"), format!("{} {what}: {}", who(name, peer), reason.sentence()))
+        }
+        Event::CodeReady { peer, name, code, confirm } => {
+            let what =
+                if *confirm { "does the other side show it too?" } else { "for the other side to compare" };
+            (Word::Good("code"), format!("{code} with {}: {what}", who(name, peer)))
+        }
+        Event::DecisionWanted { peer, name, addr } => {
+            (Word::Good("asks"), format!("{}{} wants to be let in", who(name, peer), at(*addr)))
         }
         Event::Text { from, text, trusted } => {
             let mark = if *trusted { "" } else { " (not verified)" };

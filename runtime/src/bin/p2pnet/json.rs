@@ -85,6 +85,19 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
             .text("peer", &peer.to_string())
             .text("name", name)
             .text("reason", reason.as_str()),
+        Event::PeerRejected { peer, name, reason, by_us } => new("peer_rejected")
+            .text("peer", &peer.to_string())
+            .text("name", name)
+            .text("reason", reason.as_str())
+            .value("by_us", by_us),
+        Event::CodeReady { peer, name, code, confirm } => new("code_ready")
+            .text("peer", &peer.to_string())
+            .text("name", name)
+            .text("code", code)
+            .value("confirm", confirm),
+        Event::DecisionWanted { peer, name, addr } => {
+            new("decision_wanted").text("peer", &peer.to_string()).text("name", name).maybe("addr", *addr)
+        }
         Event::Text { from, text, .. } => new("text").text("from", &from.to_string()).text("text", text),
         Event::ContentOffered { from, manifest } => new("content_offered")
             .manifest(manifest)

@@ -1,5 +1,8 @@
 //! The `p2pnet` program: the library's node on the command line.
 
+mod asking;
+mod cert;
+mod decide;
 mod demo;
 mod doctor;
 mod duration;
@@ -9,6 +12,7 @@ mod human;
 mod id;
 mod incoming;
 mod json;
+mod letting;
 mod options;
 mod output;
 mod peers;
@@ -28,6 +32,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::time::Instant;
 
+use decide::Verb;
 use failure::Failure;
 use options::{Cli, Command};
 use output::Output;
@@ -61,6 +66,15 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Peers(arguments) => peers::run(&cli.common, arguments, output).await,
         Command::Why(arguments) => why::run(&cli.common, arguments, output).await,
         Command::Doctor(arguments) => doctor::run(&cli.common, arguments, output).await,
+        Command::Trust(arguments) => decide::run(&cli.common, Verb::Trust, &arguments.who, output).await,
+        Command::Distrust(arguments) => {
+            decide::run(&cli.common, Verb::Distrust, &arguments.who, output).await
+        }
+        Command::Block(arguments) => decide::run(&cli.common, Verb::Block, &arguments.who, output).await,
+        Command::Unblock(arguments) => decide::run(&cli.common, Verb::Unblock, &arguments.who, output).await,
+        Command::Forget(arguments) => decide::run(&cli.common, Verb::Forget, &arguments.who, output).await,
+        Command::Decisions => decide::list(&cli.common, output).await,
+        Command::Cert(command) => cert::run(&cli.common, command, output),
         Command::Id => id::run(&cli.common, output).await,
         Command::Secret => secret::run(output),
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::duration;
 use crate::failure::Failure;
+use crate::letting::{self, Letting};
 use crate::output::Output;
 
 /// Peers on the LAN without a server: they find each other, prove who they are, and send each other messages and
@@ -97,6 +98,21 @@ pub(crate) enum Command {
     Why(WhyArguments),
     /// Find out why peers do not meet, and what to do
     Doctor(DoctorArguments),
+    /// Let a peer in for good: nobody is asked about it again
+    Trust(PeerArguments),
+    /// Take trust back
+    Distrust(PeerArguments),
+    /// Have nothing more to do with a peer or an address
+    Block(WhoArguments),
+    /// Take a block back
+    Unblock(WhoArguments),
+    /// Forget a peer: what was decided about it, and where it was met
+    Forget(PeerArguments),
+    /// Show who is trusted for good, and who is blocked
+    Decisions,
+    /// Make an authority and its certificates, for --trust cert:FILE
+    #[command(subcommand)]
+    Cert(CertCommand),
     /// Show this node's identity
     Id,
     /// Make a new secret for a network
@@ -112,6 +128,7 @@ Example:
 Examples:
   p2pnet up --inbox ~/incoming                    take what trusted peers offer
   p2pnet up --share manual.pdf --share photo.jpg  offer files to everyone who comes
+  p2pnet up --trust ask                           decide about each newcomer
   p2pnet up --interface lo --json --for 30s       on this machine only, for a program to read")]
 pub(crate) struct UpArguments {
     /// Leave after so long, such as 30s [default: at Ctrl-C]
@@ -123,6 +140,10 @@ pub(crate) struct UpArguments {
     /// Take everything that trusted peers offer, into this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) inbox: Option<PathBuf>,
+    /// Who is let in: ping (whoever answers), all, ask (whom you say yes to), code (you compare six digits with the other
+    /// person), allow:FILE (ids in a file), cert:FILE (who has a certificate; see `p2pnet cert`)
+    #[arg(long, value_name = "HOW", default_value = "ping", value_parser = letting::parse)]
+    pub(crate) trust: Letting,
 }
 
 #[derive(Args, Debug)]
@@ -145,6 +166,9 @@ pub(crate) struct SendArguments {
     /// Give up when nothing has moved for so long
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub(crate) timeout: Duration,
+    /// Who may get it: as for `p2pnet up`; a node that runs already is not asked then [default: ping]
+    #[arg(long, value_name = "HOW", value_parser = letting::parse)]
+    pub(crate) trust: Option<Letting>,
 }
 
 #[derive(Args, Debug)]
@@ -163,6 +187,9 @@ pub(crate) struct ReceiveArguments {
     /// Give up when nothing has moved for so long [default: never]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) timeout: Option<Duration>,
+    /// Whom to take from: as for `p2pnet up`
+    #[arg(long, value_name = "HOW", default_value = "ping", value_parser = letting::parse)]
+    pub(crate) trust: Letting,
 }
 
 #[derive(Args, Debug)]
@@ -206,6 +233,53 @@ pub(crate) struct DoctorArguments {
     /// How long to listen; less than 4s may not tell a silent host from a closed port
     #[arg(long = "for", value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     pub(crate) duration: Duration,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+If `p2pnet up` runs with this data directory it is told; otherwise its next run finds it in the data directory.")]
+pub(crate) struct PeerArguments {
+    /// The peer: its name, its id, or at least the first 8 characters of it; one that is not known needs the whole id
+    #[arg(value_name = "PEER", value_parser = name)]
+    pub(crate) who: String,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+If `p2pnet up` runs with this data directory it is told; otherwise its next run finds it in the data directory.")]
+pub(crate) struct WhoArguments {
+    /// The peer: its name, its id, or at least the first 8 characters of it; or an IP address
+    #[arg(value_name = "PEER-OR-ADDRESS", value_parser = name)]
+    pub(crate) who: String,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Example:
+  p2pnet cert new > authority.key                            once; keep it where no node runs
+  p2pnet cert issue --authority authority.key PEER > anna.cert
+  p2pnet up --trust cert:anna.cert                           on anna's machine; PEER is what `p2pnet id` shows there")]
+pub(crate) enum CertCommand {
+    /// Make the key of a new authority
+    New,
+    /// Vouch for a peer, on the network that --network and --secret-file say
+    Issue(IssueArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IssueArguments {
+    /// The peer's whole id, as `p2pnet id` shows it on its machine
+    #[arg(value_name = "PEER")]
+    pub(crate) subject: p2pnet::PeerId,
+    /// The authority's key: what `p2pnet cert new` prints
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authority: PathBuf,
+    /// Something that the peer may do, for applications; may be given several times
+    #[arg(long, value_name = "WORD")]
+    pub(crate) can: Vec<String>,
+    /// How long it is good, such as 720h [default: for ever]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) lasts: Option<Duration>,
 }
 
 /// Prints what clap has to say: help as it is, an error as one line.
@@ -256,6 +330,20 @@ mod tests {
         assert_eq!(cli.common.ports, [5, 6]);
         let cli = Cli::try_parse_from(["p2pnet", "--network", "x", "peers"]).unwrap();
         assert_eq!((cli.common.network.as_str(), cli.common.ports), ("x", vec![8001, 8002, 8003]));
+    }
+
+    /// An argument by the name of a common option would be taken for it.
+    #[test]
+    fn no_argument_has_the_name_of_a_common_option() {
+        let cli = Cli::command();
+        let common: Vec<_> = cli.get_arguments().map(|argument| argument.get_id().clone()).collect();
+        let mut commands: Vec<_> = cli.get_subcommands().collect();
+        while let Some(command) = commands.pop() {
+            for argument in command.get_arguments() {
+                assert!(!common.contains(argument.get_id()), "{} {}", command.get_name(), argument.get_id());
+            }
+            commands.extend(command.get_subcommands());
+        }
     }
 
     /// A port that is none, and a `send` of nothing, are refused before anything starts.

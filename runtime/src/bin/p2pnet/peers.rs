@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::running;
 use crate::session::{self, InUse};
 use crate::signals::Signals;
-use crate::text::escaped;
+use crate::text::{escaped, span};
 
 /// Asks the node that runs, or looks around for a while, and prints a table.
 pub(crate) async fn run(
@@ -52,6 +52,8 @@ struct Row {
     short: String,
     level: String,
     addr: Option<String>,
+    since_ms: u64,
+    why: String,
 }
 
 impl Row {
@@ -62,6 +64,8 @@ impl Row {
             short: peer.id.short(),
             level: level_word(peer.level).to_owned(),
             addr: peer.addr.map(|addr| addr.to_string()),
+            since_ms: u64::try_from(peer.since.as_millis()).unwrap_or(u64::MAX),
+            why: escaped(&peer.why),
         }
     }
 
@@ -73,6 +77,8 @@ impl Row {
             id,
             level: escaped(&peer.level),
             addr: peer.addr.as_deref().map(escaped),
+            since_ms: peer.since_ms,
+            why: escaped(&peer.why),
         }
     }
 }
@@ -110,16 +116,18 @@ fn table(mut rows: Vec<Row>, output: &Output) -> Result<(), Failure> {
         return output.line("nobody else is here");
     }
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().clamp(4, 40);
-    let head = format!("{:width$}  {:8}  {:9}  ADDRESS", "NAME", "ID", "STATE");
+    let head = format!("{:width$}  {:8}  {:9}  {:7}  {:21}  WHY", "NAME", "ID", "STATE", "FOR", "ADDRESS");
     output.line(&head.bold().to_string())?;
-    for Row { name, id, short, level, addr } in &rows {
+    for Row { name, id, short, level, addr, since_ms, why } in &rows {
         output.object(|at| {
             let line = Line::new("peer", at).text("peer", id).text("name", name);
-            line.text("level", level).maybe("addr", addr.as_deref())
+            let line = line.text("level", level).maybe("addr", addr.as_deref());
+            line.number("since_ms", *since_ms).text("why", why)
         })?;
         let state = format!("{level:9}");
         let state = if level == "trusted" { state.green().to_string() } else { state };
-        output.line(&format!("{name:width$}  {short}  {state}  {}", addr.as_deref().unwrap_or("-")))?;
+        let (since, addr) = (span(*since_ms), addr.as_deref().unwrap_or("-"));
+        output.line(&format!("{name:width$}  {short}  {state}  {since:7}  {addr:21}  {why}"))?;
     }
     Ok(())
 }

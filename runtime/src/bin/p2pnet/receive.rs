@@ -6,6 +6,7 @@ use std::time::Duration;
 use p2pnet::{ContentFailure, Event, Manifest, Node, NodeHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::asking::Asking;
 use crate::failure::Failure;
 use crate::files;
 use crate::incoming::Incoming;
@@ -25,7 +26,8 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let inbox = files::prepare_inbox(&arguments.inbox)?;
     let mut signals = Signals::new()?;
-    let mut node = session::start(common, Some(&inbox), InUse::BeTemporary, output).await?;
+    let mut node =
+        session::start_letting(common, &arguments.trust, Some(&inbox), InUse::BeTemporary, output).await?;
     let received = receive(&mut node, arguments, &mut signals, output).await;
     let left = session::leave(node, &mut signals, output).await;
     received.and(left).map_err(Failure::in_transfer)
@@ -43,6 +45,7 @@ async fn receive(
         incoming: Incoming::default(),
         waiting: VecDeque::new(),
     };
+    let mut asking = Asking::new(output);
     let mut last_move = Instant::now();
     let mut ticks = interval(Duration::from_millis(100));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -59,10 +62,12 @@ async fn receive(
                     return Err(reception.gave_up(idle));
                 }
             }
+            line = asking.line() => asking.answer(&line, &reception.node, output).await?,
             event = node.next_event() => {
                 let event = event.ok_or_else(session::stopped)?;
                 let ended = reception.incoming.ended(&event);
                 output.event(&event)?;
+                asking.note(&event, output)?;
                 if let Event::ContentReceived { manifest, .. } = &event {
                     output.line(&format!("{:22} hash {}", "", manifest.content))?;
                 }

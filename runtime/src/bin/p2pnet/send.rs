@@ -9,6 +9,7 @@ use p2pnet::engine::{MAX_TEXT, TextError};
 use p2pnet::{CommandError, ContentId, Event, LeaveReason, Node, NodeHandle, PeerId, Source};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::asking::Asking;
 use crate::failure::Failure;
 use crate::files;
 use crate::human::Word;
@@ -36,11 +37,14 @@ pub(crate) async fn run(
         )));
     }
     let mut signals = Signals::new()?;
-    if let Some(mut client) = running::find_for_search(common).await? {
+    if arguments.trust.is_none()
+        && let Some(mut client) = running::find_for_search(common).await?
+    {
         let sent = send_by(&mut client, arguments, &mut signals, output).await;
         return sent.map_err(Failure::in_transfer);
     }
-    let mut node = session::start(common, None, InUse::BeTemporary, output).await?;
+    let letting = arguments.trust.clone().unwrap_or_default();
+    let mut node = session::start_letting(common, &letting, None, InUse::BeTemporary, output).await?;
     let sent = send(&mut node, arguments, &mut signals, output).await;
     let left = session::leave(node, &mut signals, output).await;
     sent.and(left).map_err(Failure::in_transfer)
@@ -109,6 +113,7 @@ async fn send(
         contents = share(&handle, arguments, output) => contents?,
     };
     let mut delivery = Delivery::new(handle, contents, arguments, output);
+    let mut asking = Asking::new(output);
     let mut ticks = interval(Duration::from_millis(100));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -121,9 +126,11 @@ async fn send(
                     return Err(delivery.gave_up(output).await);
                 }
             }
+            line = asking.line() => asking.answer(&line, &delivery.node, output).await?,
             event = node.next_event() => {
                 let event = event.ok_or_else(session::stopped)?;
                 output.event(&event)?;
+                asking.note(&event, output)?;
                 delivery.take(&event, output).await?;
             }
         }
@@ -211,7 +218,7 @@ impl<'a> Delivery<'a> {
                 }
                 return Ok(());
             }
-            Event::PeerLeft { peer, reason: LeaveReason::Gone | LeaveReason::Rejected, .. } => {
+            Event::PeerLeft { peer, reason: LeaveReason::Gone | LeaveReason::Rejected(_), .. } => {
                 if let Some(receiver) = self.receivers.get_mut(peer) {
                     receiver.gone = true;
                 }
@@ -353,7 +360,12 @@ impl<'a> Delivery<'a> {
                 Failure::BadInput(format!("no peer answers to {} ({there}); see `p2pnet peers`", escaped(to)))
             }
             Some(to) => {
-                Failure::NotAchieved(format!("{} is here but no link to it could be verified", escaped(to)))
+                let meant = known.iter().find(|peer| matches(to, &peer.id, &peer.name));
+                let why = meant.map(|peer| format!(" ({})", peer.why)).unwrap_or_default();
+                Failure::NotAchieved(format!(
+                    "{} is here but no link to it could be verified{why}",
+                    escaped(to)
+                ))
             }
             None => Failure::NotAchieved("nobody came to take it".into()),
         }

@@ -10,6 +10,7 @@ use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, Rung, StartError};
 use crate::failure::Failure;
 use crate::human::Word;
 use crate::json::Line;
+use crate::letting::Letting;
 use crate::options::Common;
 use crate::output::Output;
 use crate::secret::{self, Secret};
@@ -62,7 +63,18 @@ pub(crate) async fn start(
     in_use: InUse,
     output: &mut Output,
 ) -> Result<Node, Failure> {
-    Ok(try_start(common, inbox, in_use, output).await?)
+    start_letting(common, &Letting::default(), inbox, in_use, output).await
+}
+
+/// Starts a node that lets in whom `letting` says.
+pub(crate) async fn start_letting(
+    common: &Common,
+    letting: &Letting,
+    inbox: Option<&Path>,
+    in_use: InUse,
+    output: &mut Output,
+) -> Result<Node, Failure> {
+    Ok(try_start_letting(common, letting, inbox, in_use, output).await?)
 }
 
 /// Starts a node, for who is interested in why it cannot.
@@ -72,12 +84,24 @@ pub(crate) async fn try_start(
     in_use: InUse,
     output: &mut Output,
 ) -> Result<Node, NotStarted> {
+    try_start_letting(common, &Letting::default(), inbox, in_use, output).await
+}
+
+async fn try_start_letting(
+    common: &Common,
+    letting: &Letting,
+    inbox: Option<&Path>,
+    in_use: InUse,
+    output: &mut Output,
+) -> Result<Node, NotStarted> {
     output.set_network(&common.network);
     let dir = data_dir(common)?;
     let secret = common.secret_file.as_deref().map(secret::read).transpose()?;
     let peers = resolve(&common.peer).await?;
+    let policy = letting.policy()?;
     let describe = || {
         let mut builder = Node::builder(name(common)).network(&common.network).ports(common.ports.as_slice());
+        builder = builder.trust_policy(policy.clone());
         if !common.interface.is_empty() {
             builder = builder.interfaces(common.interface.iter().cloned());
         }

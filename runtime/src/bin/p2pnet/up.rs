@@ -8,6 +8,7 @@ use p2pnet::{CommandError, ContentId, Event, Node, Source};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::asking::Asking;
 use crate::failure::Failure;
 use crate::files;
 use crate::incoming::Incoming;
@@ -26,7 +27,8 @@ pub(crate) async fn run(
     files::check(&arguments.share)?;
     let inbox = arguments.inbox.as_deref().map(files::prepare_inbox).transpose()?;
     let mut signals = Signals::new()?;
-    let mut node = session::start(common, inbox.as_deref(), InUse::Refuse, output).await?;
+    let mut node =
+        session::start_letting(common, &arguments.trust, inbox.as_deref(), InUse::Refuse, output).await?;
     let control = running::serve(common, &node, output);
     let ended = serve(&mut node, control.as_ref(), arguments, &mut signals, output).await;
     // Nobody can be told anything any more.
@@ -54,6 +56,7 @@ async fn serve(
     let handle = node.handle();
     let end = arguments.duration.map(|duration| Instant::now() + duration);
     let mut incoming = Incoming::default();
+    let mut asking = Asking::new(output);
     let mut ticks = interval(Duration::from_millis(100));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -78,6 +81,7 @@ async fn serve(
             _ = ticks.tick(), if incoming.len() > 0 => {
                 incoming.tick(&handle).await;
             }
+            line = asking.line() => asking.answer(&line, &handle, output).await?,
             event = node.next_event() => {
                 let event = event.ok_or_else(session::stopped)?;
                 incoming.ended(&event);
@@ -85,6 +89,7 @@ async fn serve(
                     control.tell(&event);
                 }
                 output.event(&event)?;
+                asking.note(&event, output)?;
                 if let Event::ContentOffered { manifest, .. } = &event {
                     if arguments.inbox.is_some() {
                         incoming.fetch(manifest, &handle, output).await;

@@ -97,6 +97,12 @@ fn lines(why: &Why) -> Vec<String> {
         (None, Some(left)) => fact("left", format!("{}, {}", escaped(&left.reason), ago(left.ago_ms))),
         (None, None) => fact("linked", "never".to_owned()),
     }
+    if let Some(last) = &why.rejected {
+        let who = if last.by_us { "by us" } else { "by it" };
+        let times =
+            if last.in_a_row > 1 { format!(", {} times in a row", last.in_a_row) } else { String::new() };
+        fact("rejected", format!("{who} {}: {}{times}", ago(last.ago_ms), escaped(&last.sentence)));
+    }
     if why.heard.is_empty() {
         fact("heard", "never: what is known of it came from others".to_owned());
     }

@@ -75,6 +75,7 @@ impl World {
                 StoreRequest::Abandon { content } => self.disk(node, Job::Abandon(content)),
                 StoreRequest::SaveIncarnation { incarnation } => self.disk(node, Job::Save(incarnation)),
                 StoreRequest::Remember { anew, changes } => self.disk(node, Job::Remember { anew, changes }),
+                StoreRequest::SaveDecisions { decisions } => self.disk(node, Job::Decide(decisions)),
                 other => self.violated("no-panic", Some(node), format!("unknown request {other:?}")),
             },
             other => self.violated("no-panic", Some(node), format!("unknown action {other:?}")),

@@ -1,0 +1,256 @@
+//! Who is let in, as users of the `p2pnet` program decide it: processes on loopback, files, the control socket.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// How long anything may take on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A LAN of our own on loopback, and a directory for everybody's data.
+struct Lan {
+    network: String,
+    ports: String,
+    home: TempDir,
+}
+
+/// A running node, whose events are read as they come.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Lan {
+    fn new() -> Lan {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let sockets: Vec<_> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<_> =
+            sockets.iter().map(|socket| socket.local_addr().unwrap().port().to_string()).collect();
+        let network = format!("letting-test-{}-{number}", std::process::id());
+        Lan { network, ports: ports.join(","), home: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// The program as the user of this data directory calls it.
+    fn command(&self, user: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
+        command.args(arguments).args([
+            "--interface",
+            "lo",
+            "--network",
+            &self.network,
+            "--name",
+            user,
+            "--json",
+        ]);
+        command.args(["--ports", &self.ports, "--data-dir"]).arg(self.path(user));
+        command.env("HOME", self.home.path()).env_remove("RUST_LOG").current_dir(self.home.path());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    fn start(&self, user: &str, arguments: &[&str]) -> Running {
+        let mut all = vec!["up"];
+        all.extend(arguments);
+        let mut child =
+            self.command(user, &all).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Running { child, lines }
+    }
+
+    /// Runs a command to its end; gives its exit code and what it printed.
+    async fn run(&self, user: &str, arguments: &[&str]) -> (i32, Vec<Value>) {
+        let output = timeout(PATIENCE, self.command(user, arguments).output()).await.unwrap().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let objects = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (output.status.code().unwrap(), objects)
+    }
+
+    async fn id(&self, user: &str) -> String {
+        let (code, objects) = self.run(user, &["id"]).await;
+        assert_eq!(code, 0);
+        objects[0]["peer"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks the running node of a user over its control socket; gives the last answer.
+    async fn ask(&self, user: &str, request: &str) -> Value {
+        let stream = UnixStream::connect(self.path(user).join("control.sock")).await.unwrap();
+        let mut stream = BufReader::new(stream);
+        stream.write_all(format!("{request}\n").as_bytes()).await.unwrap();
+        let mut lines = stream.lines();
+        loop {
+            let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+            let value: Value = serde_json::from_str(&line).unwrap();
+            if value.get("done").is_some() || value.get("error").is_some() {
+                return value;
+            }
+        }
+    }
+}
+
+impl Running {
+    async fn event(&mut self, kind: &str) -> Value {
+        let found = timeout(PATIENCE, async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                let event: Value = serde_json::from_str(&line).unwrap();
+                if event["event"] == kind {
+                    return event;
+                }
+            }
+            panic!("ended before {kind}");
+        });
+        found.await.unwrap_or_else(|_| panic!("no {kind} in {PATIENCE:?}"))
+    }
+
+    /// Ends it as Ctrl-C does.
+    async fn stop(mut self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_asks_decides_by_another_command_and_once_for_good() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["--trust", "ask"]);
+    let mut ben = lan.start("ben", &[]);
+    let asked = anna.event("decision_wanted").await;
+    assert_eq!(asked["name"], "ben");
+    let id = asked["peer"].as_str().unwrap().to_owned();
+    let (_, peers) = lan.run("anna", &["peers"]).await;
+    assert_eq!((&peers[0]["level"], &peers[0]["why"]), (&"connected".into(), &"waits for a decision".into()));
+    assert!(peers[0]["since_ms"].is_number());
+
+    assert_eq!(lan.run("anna", &["trust", "ben"]).await.0, 0);
+    assert_eq!(anna.event("peer_trusted").await["peer"], *id);
+    ben.event("peer_trusted").await;
+    let (_, peers) = lan.run("anna", &["peers"]).await;
+    assert_eq!((&peers[0]["level"], &peers[0]["why"]), (&"trusted".into(), &"trusted for good".into()));
+
+    // The next run knows it.
+    anna.stop().await;
+    let (_, decisions) = lan.run("anna", &["decisions"]).await;
+    assert_eq!((&decisions[0]["decision"], &decisions[0]["who"]), (&"trust".into(), &Value::from(id)));
+    let mut anna = lan.start("anna", &["--trust", "ask"]);
+    anna.event("peer_trusted").await;
+
+    assert_eq!(lan.run("anna", &["distrust", "ben"]).await.0, 0);
+    let heard = ben.event("peer_rejected").await;
+    assert_eq!((&heard["reason"], &heard["by_us"]), (&"distrusted".into(), &false.into()));
+}
+
+#[tokio::test]
+async fn answers_come_through_the_control_socket() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["--trust", "code"]);
+    let mut ben = lan.start("ben", &[]);
+    let (left, right) = (anna.event("code_ready").await, ben.event("code_ready").await);
+    assert_eq!(left["code"], right["code"]);
+    assert_eq!((&left["confirm"], &right["confirm"]), (&true.into(), &true.into()));
+    let answer = |peer: &Value, matches: bool| {
+        format!(r#"{{"ask":"confirm_code","peer":{peer},"matches":{matches}}}"#)
+    };
+    assert_eq!(lan.ask("anna", &answer(&left["peer"], true)).await["done"], true);
+    assert_eq!(lan.ask("ben", &answer(&right["peer"], true)).await["done"], true);
+    anna.event("peer_trusted").await;
+    let again = lan.ask("anna", &answer(&left["peer"], true)).await;
+    assert_eq!(again["error"]["kind"], "bad_input", "{again}");
+    ben.stop().await;
+
+    let mut carl = lan.start("carl", &[]);
+    let (asked, shown) = (carl.event("code_ready").await, anna.event("code_ready").await);
+    assert_eq!(asked["code"], shown["code"]);
+    assert_eq!(lan.ask("carl", &answer(&asked["peer"], false)).await["done"], true);
+    let heard = anna.event("peer_rejected").await;
+    assert_eq!((&heard["reason"], &heard["by_us"]), (&"code_mismatch".into(), &false.into()));
+}
+
+#[tokio::test]
+async fn an_allow_list_lets_in_who_is_on_it() {
+    let lan = Lan::new();
+    fs::write(lan.path("friends"), format!("# of anna\n{} ben's laptop\n", lan.id("ben").await)).unwrap();
+    let mut anna = lan.start("anna", &["--trust", "allow:friends"]);
+    let _ben = lan.start("ben", &[]);
+    assert_eq!(anna.event("peer_trusted").await["name"], "ben");
+    let mut eve = lan.start("eve", &[]);
+    let heard = loop {
+        let heard = eve.event("peer_rejected").await;
+        if heard["name"] == "anna" {
+            break heard;
+        }
+    };
+    assert_eq!(heard["reason"], "not_allowed");
+    let (_, peers) = lan.run("eve", &["peers"]).await;
+    let anna_there = peers.iter().find(|peer| peer["name"] == "anna").unwrap();
+    assert_eq!(anna_there["why"], "does not let this side in: not on the allow list");
+}
+
+#[tokio::test]
+async fn certificates_of_one_authority_open_the_door() {
+    let lan = Lan::new();
+    let key = lan.command("authority", &["cert", "new"]).output().await.unwrap();
+    let key: Value = serde_json::from_slice(&key.stdout).unwrap();
+    fs::write(lan.path("key"), format!("{}\n", key["key"].as_str().unwrap())).unwrap();
+    for user in ["anna", "ben"] {
+        let id = lan.id(user).await;
+        let (code, issued) =
+            lan.run("authority", &["cert", "issue", "--authority", "key", &id, "--can", "print"]).await;
+        assert_eq!(code, 0);
+        let (authority, certificate) =
+            (issued[0]["authority"].as_str().unwrap(), issued[0]["certificate"].as_str().unwrap());
+        assert_eq!(authority, key["authority"]);
+        fs::write(
+            lan.path(&format!("{user}.cert")),
+            format!("authority {authority}\ncertificate {certificate}\n"),
+        )
+        .unwrap();
+    }
+    let mut anna = lan.start("anna", &["--trust", "cert:anna.cert"]);
+    let _ben = lan.start("ben", &["--trust", "cert:ben.cert"]);
+    assert_eq!(anna.event("peer_trusted").await["name"], "ben");
+    // Somebody who took ben's certificate.
+    let mut eve = lan.start("eve", &["--trust", "cert:ben.cert"]);
+    assert_eq!(eve.event("peer_rejected").await["reason"], "bad_certificate");
+    let (code, _) = lan.run("eve", &["up", "--trust", "cert:key"]).await;
+    assert_eq!(code, 2, "not a file that `cert issue` printed");
+}
+
+#[tokio::test]
+async fn who_is_blocked_stays_out_until_it_is_unblocked() {
+    let lan = Lan::new();
+    let id = lan.id("ben").await;
+    // Nobody runs: it is written into the data directory.
+    assert_eq!(lan.run("anna", &["block", &id]).await.0, 0);
+    assert_eq!(lan.run("anna", &["block", "127.0.0.9"]).await.0, 0);
+    assert_eq!(lan.run("anna", &["trust", &id]).await.0, 2, "blocked");
+    assert_eq!(lan.run("anna", &["unblock", "127.0.0.9"]).await.0, 0);
+    assert_eq!(lan.run("anna", &["unblock", "127.0.0.9"]).await.0, 2, "not blocked any more");
+    let mut anna = lan.start("anna", &[]);
+    anna.event("listening").await;
+    let mut ben = lan.start("ben", &[]);
+    assert_eq!(ben.event("peer_rejected").await["reason"], "blocked");
+    // Somebody runs: it is told.
+    assert_eq!(lan.run("anna", &["unblock", &id]).await.0, 0);
+    assert_eq!(lan.run("anna", &["unblock", &id]).await.0, 2);
+    anna.event("peer_discovered").await;
+    assert_eq!(lan.run("anna", &["forget", "ben"]).await.0, 0);
+    assert_eq!(lan.run("anna", &["forget", "nobody"]).await.0, 2);
+    assert_eq!(lan.run("anna", &["decisions"]).await, (0, vec![]));
+}
