@@ -66,7 +66,6 @@ catalogue! {
     FailedStepPasses = "failed-step-passes": "A peer that does not pass a custom step is let in all the same.",
     EnhancedBeforeTrust = "enhanced-before-trust": "Frames that are for verified peers only pass from any peer.",
     NeverCompares = "never-compares": "Neighbours never compare what they hold: only what is new is told.",
-    EverybodyIntroduced = "everybody-introduced": "A neighbour may tell of any number of peers that nobody has heard.",
     FloorsForgotten = "floors-forgotten": "Nothing is remembered of a peer that said goodbye.",
     FloorsNotKept = "floors-not-kept": "The next run is not told of peers that said goodbye.",
     TextTwice = "text-twice": "A text that comes again is delivered again.",

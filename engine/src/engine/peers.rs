@@ -231,8 +231,7 @@ impl Engine {
         if kind == RecordKind::Gone {
             return self.floors.get(&id).is_some() || self.floors.told_by(&from) < self.config.max_introduced;
         }
-        planted!(self, EverybodyIntroduced)
-            || self.introduction(&from, self.rank_of(&id)) != Introduction::Refused
+        self.introduction(&from, self.rank_of(&id)) != Introduction::Refused
     }
 
     fn rank_of(&self, id: &PeerId) -> u64 {
@@ -356,7 +355,7 @@ impl Engine {
     /// who ranks higher, and never of a peer that proved itself: everybody decides the same. Who speaks for itself gets
     /// in, for a link with it may follow: for the highest that never proved itself, or else for the oldest record.
     fn make_room(&mut self, id: PeerId, introducer: Option<PeerId>) -> bool {
-        if let Some(introducer) = introducer.filter(|_| !planted!(self, EverybodyIntroduced)) {
+        if let Some(introducer) = introducer {
             return match self.introduction(&introducer, self.rank_of(&id)) {
                 Introduction::Room => true,
                 Introduction::InsteadOf(other) => {
