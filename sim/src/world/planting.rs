@@ -96,7 +96,6 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::FloorsForgotten => (&["no-resurrection", "leavers", "traffic"], Hostile),
         Bug::NeverCompares => (&["records"], Hostile),
         Bug::EverybodyIntroduced => (&["bounds"], Hostile),
-        Bug::FloorsNotKept => (&["no-resurrection", "leavers"], Hostile),
         Bug::TextTwice => (&["texts"], Lan),
         Bug::ForgedRecord => (&["provenance"], Hostile),
         Bug::BadBlock => (&["provenance"], Lan),
