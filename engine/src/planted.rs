@@ -67,7 +67,6 @@ catalogue! {
     EnhancedBeforeTrust = "enhanced-before-trust": "Frames that are for verified peers only pass from any peer.",
     NeverCompares = "never-compares": "Neighbours never compare what they hold: only what is new is told.",
     FloorsForgotten = "floors-forgotten": "Nothing is remembered of a peer that said goodbye.",
-    FloorsNotKept = "floors-not-kept": "The next run is not told of peers that said goodbye.",
     TextTwice = "text-twice": "A text that comes again is delivered again.",
     ForgedRecord = "forged-record": "The signature of a record is not checked.",
     BadBlock = "bad-block": "A block of the right length passes whatever is in it.",

@@ -14,7 +14,6 @@ use crate::input::StoreFailure;
 use crate::marks::mark;
 use crate::memory::{Memory, MemoryChange, Remembered, RememberedFloor};
 use crate::output::{Action, StoreRequest};
-use crate::planted::planted;
 use crate::record::{SignedRecord, UnverifiedRecord};
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
@@ -218,7 +217,7 @@ impl Engine {
         if !changes.is_empty() {
             mark!(self, PeersRemembered);
         }
-        let floors = if planted!(self, FloorsNotKept) { Vec::new() } else { self.changed_floors(anew) };
+        let floors = self.changed_floors(anew);
         if !floors.is_empty() {
             mark!(self, FloorsRemembered);
         }

@@ -95,7 +95,6 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         // What was forgotten comes back from others, again and again.
         Bug::FloorsForgotten => (&["no-resurrection", "leavers", "traffic"], Hostile),
         Bug::NeverCompares => (&["records"], Hostile),
-        Bug::FloorsNotKept => (&["no-resurrection", "leavers"], Hostile),
         Bug::TextTwice => (&["texts"], Lan),
         Bug::ForgedRecord => (&["provenance"], Hostile),
         Bug::BadBlock => (&["provenance"], Lan),
