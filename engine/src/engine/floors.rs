@@ -81,6 +81,11 @@ impl Floors {
     }
 
     #[cfg(feature = "marks")]
+    pub(super) fn all(&self) -> impl Iterator<Item = &Floor> {
+        self.floors.values()
+    }
+
+    #[cfg(feature = "marks")]
     pub(super) fn len(&self) -> usize {
         self.floors.len()
     }
