@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use p2pnet_engine::{ContentId, Engine, Level, Manifest, PeerId, Stats, Timestamp};
+use p2pnet_engine::{ContentId, Engine, Evidence, Level, Liveness, Manifest, PeerId, Stats, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::doctor::{self, Names, Survey, Why};
@@ -29,6 +29,8 @@ pub struct PeerInfo {
     pub name: String,
     /// How far things are with it.
     pub level: Level,
+    /// How it is; `None` if it was never connected, or was parted from.
+    pub liveness: Option<Liveness>,
     /// Where it is, as far as known.
     pub addr: Option<SocketAddr>,
 }
@@ -177,11 +179,21 @@ impl NodeHandle {
                 id: peer.id,
                 name: peer.name.to_owned(),
                 level: peer.level,
+                liveness: peer.liveness,
                 addr: peer.addr,
             };
             engine.peers().map(info).collect()
         };
         self.ask(list).await
+    }
+
+    /// What is known of how a peer is: when and how it was heard last, what was asked since, who else hears it. `None` if
+    /// it was never connected, or was parted from.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn evidence(&self, peer: PeerId) -> Result<Option<Evidence>, CommandError> {
+        self.ask(move |engine, now| engine.evidence(now, &peer)).await
     }
 
     /// How far a content has come; `None` if it is not being fetched.

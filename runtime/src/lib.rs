@@ -45,8 +45,9 @@ pub use node::{Node, NodeBuilder};
 pub use os_host::OsHost;
 pub use p2pnet_engine as engine;
 pub use p2pnet_engine::{
-    Cadence, CipherSuite, Config, ContentFailure, ContentId, ContentKind, Interface, InterfaceAddr,
-    InterfaceId, InterfaceKind, Ladder, LeaveReason, Level, Manifest, PeerId, Rung, Stats, Step,
+    Cadence, CipherSuite, Config, ContentFailure, ContentId, ContentKind, Declarer, Evidence, HeardBy,
+    Interface, InterfaceAddr, InterfaceId, InterfaceKind, Ladder, LeaveReason, Level, Liveness, Manifest,
+    Party, PeerId, Rung, Stats, Step,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;

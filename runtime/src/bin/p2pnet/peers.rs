@@ -51,6 +51,7 @@ struct Row {
     id: String,
     short: String,
     level: String,
+    liveness: Option<String>,
     addr: Option<String>,
 }
 
@@ -61,6 +62,7 @@ impl Row {
             id: peer.id.to_string(),
             short: peer.id.short(),
             level: level_word(peer.level).to_owned(),
+            liveness: peer.liveness.map(|liveness| liveness.as_str().to_owned()),
             addr: peer.addr.map(|addr| addr.to_string()),
         }
     }
@@ -72,6 +74,7 @@ impl Row {
             short: id.chars().take(8).collect(),
             id,
             level: escaped(&peer.level),
+            liveness: peer.liveness.as_deref().map(escaped),
             addr: peer.addr.as_deref().map(escaped),
         }
     }
@@ -110,16 +113,18 @@ fn table(mut rows: Vec<Row>, output: &Output) -> Result<(), Failure> {
         return output.line("nobody else is here");
     }
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().clamp(4, 40);
-    let head = format!("{:width$}  {:8}  {:9}  ADDRESS", "NAME", "ID", "STATE");
+    let head = format!("{:width$}  {:8}  {:9}  {:8}  ADDRESS", "NAME", "ID", "STATE", "LIVENESS");
     output.line(&head.bold().to_string())?;
-    for Row { name, id, short, level, addr } in &rows {
+    for Row { name, id, short, level, liveness, addr } in &rows {
         output.object(|at| {
             let line = Line::new("peer", at).text("peer", id).text("name", name);
-            line.text("level", level).maybe("addr", addr.as_deref())
+            line.text("level", level).maybe("liveness", liveness.as_deref()).maybe("addr", addr.as_deref())
         })?;
         let state = format!("{level:9}");
         let state = if level == "trusted" { state.green().to_string() } else { state };
-        output.line(&format!("{name:width$}  {short}  {state}  {}", addr.as_deref().unwrap_or("-")))?;
+        let liveness = liveness.as_deref().unwrap_or("-");
+        let addr = addr.as_deref().unwrap_or("-");
+        output.line(&format!("{name:width$}  {short}  {state}  {liveness:8}  {addr}"))?;
     }
     Ok(())
 }
