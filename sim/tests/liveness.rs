@@ -104,9 +104,9 @@ fn nobody_is_lost_falsely_in_an_hour_at_a_tenth_of_loss() {
     no_false_alarm(1);
 }
 
-/// Minutes of a processor.
+/// The same for a day.
 #[test]
-#[ignore = "takes minutes; `cargo test --release -p p2pnet-sim --test liveness -- --ignored --nocapture`"]
+#[ignore = "takes a minute; `cargo test -p p2pnet-sim --test liveness -- --ignored --nocapture`"]
 fn nobody_is_lost_falsely_in_a_day_at_a_tenth_of_loss() {
     no_false_alarm(24);
 }

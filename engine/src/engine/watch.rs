@@ -1,6 +1,9 @@
 //! Watching a peer that has fallen silent: it is asked by sealed datagrams, then through others, until it is heard again
 //! or lost. The verdict follows from one thing, the last sign of life by whatever way.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
