@@ -131,6 +131,11 @@ pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
     multiply(secret, &bytes_of(GENERATORS))
 }
 
+/// What the owners of `secret` and of the key `public` share.
+pub(crate) fn shared_secret(secret: &[u8; 32], public: &[u8; 32]) -> [u8; 32] {
+    multiply(secret, public)
+}
+
 /// Commutes, as an exchange of keys must.
 fn multiply(a: &[u8], b: &[u8]) -> [u8; 32] {
     let mut product = [0; 4];

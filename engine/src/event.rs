@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 
 use crate::content::{ContentId, Manifest};
 use crate::identity::PeerId;
+use crate::liveness::{Evidence, Liveness};
 use crate::reject::RejectReason;
 
 /// Something the application may want to know.
@@ -50,8 +51,22 @@ pub enum Event {
         peer: PeerId,
         /// The name that it gave itself.
         name: String,
-        /// Why.
+        /// Why. If one side wished it, both are told the same.
         reason: LeaveReason,
+        /// Which side wished it; `None` if nobody did.
+        by: Option<Party>,
+    },
+    /// A peer that is, or was, connected is otherwise than last told. With the first
+    /// [`PeerConnected`](Event::PeerConnected) it is alive.
+    PeerLiveness {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// How it is.
+        liveness: Liveness,
+        /// What that is based on.
+        evidence: Evidence,
     },
     /// One side did not let the other in, or took its trust back. Of several in a row the last one is told.
     PeerRejected {
@@ -191,16 +206,48 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeaveReason {
-    /// It said goodbye for good.
+    /// It, or this node, said goodbye for good.
     Gone,
-    /// It fell silent, or its links broke.
+    /// Nobody heard it for too long.
     Lost,
-    /// One side closed the link on purpose.
+    /// Its link broke. Whether it lives is told by [`Event::PeerLiveness`].
+    Broken,
+    /// Its link carried nothing for too long, though it lives.
+    Timeout,
+    /// A newer run of it has taken its place.
+    Replaced,
+    /// An application closed the link on purpose.
     Closed,
     /// One side did not let the other in, or took its trust back. [`Event::PeerRejected`] says which.
     Rejected(RejectReason),
     /// One side has more links than it needs: both are still connected by way of others.
     Trimmed,
+    /// One side has as many links as it may.
+    Full,
+    /// One side presented a record that is older than one the other knows.
+    Stale,
+    /// One side broke the protocol.
+    Protocol,
+}
+
+/// One of the two sides of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// This node.
+    Us,
+    /// The peer.
+    Them,
+}
+
+impl Party {
+    /// One word for programs and traces.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Party::Us => "us",
+            Party::Them => "them",
+        }
+    }
 }
 
 impl LeaveReason {
@@ -210,9 +257,32 @@ impl LeaveReason {
         match self {
             LeaveReason::Gone => "gone",
             LeaveReason::Lost => "lost",
+            LeaveReason::Broken => "broken",
+            LeaveReason::Timeout => "timeout",
+            LeaveReason::Replaced => "replaced",
             LeaveReason::Closed => "closed",
             LeaveReason::Rejected(_) => "rejected",
             LeaveReason::Trimmed => "trimmed",
+            LeaveReason::Full => "full",
+            LeaveReason::Stale => "stale",
+            LeaveReason::Protocol => "protocol",
+        }
+    }
+
+    /// Whether nobody wished it, so that the peer is expected back.
+    pub(crate) fn is_mishap(self) -> bool {
+        match self {
+            LeaveReason::Lost
+            | LeaveReason::Broken
+            | LeaveReason::Timeout
+            | LeaveReason::Stale
+            | LeaveReason::Protocol => true,
+            LeaveReason::Gone
+            | LeaveReason::Replaced
+            | LeaveReason::Closed
+            | LeaveReason::Rejected(_)
+            | LeaveReason::Full
+            | LeaveReason::Trimmed => false,
         }
     }
 }

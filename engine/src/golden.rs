@@ -90,6 +90,7 @@ fn a_sealed_beacon() {
         flags: BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT),
         way: Way::default(),
         record: signed_record().bytes().to_vec(),
+        pulse: None,
     };
     let datagram = beacon.seal(&Network::open("golden").unwrap());
     assert_eq!(

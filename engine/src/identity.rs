@@ -10,7 +10,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::link::{CipherSuite, public_key};
+use crate::link::{CipherSuite, public_key, shared_secret};
 
 /// Letters in the text form of a [`PeerId`].
 const TEXT_LEN: usize = 52;
@@ -166,6 +166,17 @@ impl Identity {
         }
     }
 
+    /// What this peer and the one with that link key share, and nobody else can compute: the key of their pulses.
+    pub(crate) fn pulse_key(&self, link_public: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+        let secret = Zeroizing::new(self.link_secret());
+        let shared = Zeroizing::new(match &self.0 {
+            Secret::Ed25519(_) => shared_secret(&secret, link_public),
+            #[cfg(feature = "cheap-crypto")]
+            Secret::Cheap { .. } => crate::cheap::shared_secret(&secret, link_public),
+        });
+        Zeroizing::new(blake3::derive_key("p2pnet v1 pulse key of two peers", &*shared))
+    }
+
     /// Whether a record of `peer` means anything to this identity: to a real one a cheap one is nobody.
     pub(crate) fn goes_with(&self, peer: &PeerId) -> bool {
         #[cfg(feature = "cheap-crypto")]
@@ -281,6 +292,14 @@ mod tests {
         assert_ne!(&identity.link_public(), identity.peer_id().as_bytes());
         let text = format!("{identity:?}");
         assert!(!text.contains("171") && !text.contains("abab"), "{text}");
+    }
+
+    #[test]
+    fn two_peers_share_a_key_that_no_third_has() {
+        let [a, b, c] = [3, 4, 5].map(|seed| Identity::from_seed([seed; 32]));
+        assert_eq!(*a.pulse_key(&b.link_public()), *b.pulse_key(&a.link_public()));
+        assert_ne!(*a.pulse_key(&b.link_public()), *c.pulse_key(&b.link_public()));
+        assert_ne!(*a.pulse_key(&b.link_public()), *a.pulse_key(&c.link_public()));
     }
 
     #[test]

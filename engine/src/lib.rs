@@ -39,6 +39,7 @@ mod input;
 mod ladder;
 mod limits;
 mod link;
+mod liveness;
 mod marks;
 mod memory;
 mod network;
@@ -69,7 +70,7 @@ pub use engine::{
     PeerView, Probed, Progress, PublishError, RecordSource, Refusal, Rejection, Restored, RungReport,
     StepError, TextError, Why,
 };
-pub use event::{ContentFailure, Event, LeaveReason};
+pub use event::{ContentFailure, Event, LeaveReason, Party};
 pub use identity::{Identity, PeerId, PeerIdError};
 pub use input::{
     Datagram, DialFailure, Interface, InterfaceAddr, InterfaceId, InterfaceKind, LinkEnd, LinkId, LinkInput,
@@ -79,6 +80,7 @@ pub use ladder::{Ladder, Rung};
 pub use link::{
     Channel, CipherSuite, LinkCodec, MAX_CONTROL_FRAME, OpenError, Opened, Opener, Sealer, block_header,
 };
+pub use liveness::{Declarer, Evidence, HeardBy, Liveness};
 #[cfg(feature = "marks")]
 pub use marks::{Mark, Marks};
 pub use memory::{Memory, MemoryChange, Remembered, RememberedFloor};

@@ -167,6 +167,8 @@ pub enum TimeoutReason {
     Expire,
     /// A link's handshake, ping, silence or drain.
     Link,
+    /// A peer that is silent.
+    Watch,
     /// A dial to a peer or an address given by hand.
     Dial,
     /// Another try to deliver a text.

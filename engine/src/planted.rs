@@ -89,5 +89,7 @@ catalogue! {
     UnmeteredSignatures = "unmetered-signatures": "Strangers' signatures are checked however many come.",
     AimsAnywhere = "aims-anywhere": "Addresses that a record names are dialled wherever they are.",
     FloodCutsLinks = "flood-cuts-links": "When many strangers connect a link that is in use makes room.",
+    NoPulse = "no-pulse": "A silent peer is not asked by datagrams, and asking ones are not answered.",
+    RumourBelieved = "rumour-believed": "Who is asked for a peer that another does not hear takes it for lost.",
     TextsNotResent = "texts-not-resent": "A text is sent once, whether it is acknowledged or not.",
 }

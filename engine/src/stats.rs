@@ -38,6 +38,7 @@ pub struct Stats {
     pub handshakes_replayed: u64,
     pub links_duplicate: u64,
     pub links_lost: u64,
+    pub peers_lost: u64,
     pub frames_received: u64,
     pub frames_refused: u64,
     pub frames_before_trust: u64,

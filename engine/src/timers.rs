@@ -32,6 +32,7 @@ pub(crate) enum TimerKey {
     Transfer(ContentId),
     Verification(PeerId),
     Gone(PeerId),
+    Watch(PeerId),
 }
 
 impl TimerKey {
@@ -45,6 +46,7 @@ impl TimerKey {
             TimerKey::Expire => TimeoutReason::Expire,
             TimerKey::News | TimerKey::Share => TimeoutReason::Share,
             TimerKey::Link(_) | TimerKey::Gone(_) => TimeoutReason::Link,
+            TimerKey::Watch(_) => TimeoutReason::Watch,
             TimerKey::Tend | TimerKey::Dial(_) | TimerKey::Target(_) => TimeoutReason::Dial,
             TimerKey::Text(_) => TimeoutReason::Text,
             TimerKey::Transfer(_) => TimeoutReason::Transfer,

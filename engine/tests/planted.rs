@@ -38,6 +38,8 @@ fn check_for(bug: Bug) -> Option<Check> {
         | Bug::SilentAfterBurst
         | Bug::NewerRecordIgnored
         | Bug::LeaverKept
+        | Bug::NoPulse
+        | Bug::RumourBelieved
         | Bug::TextsNotResent => return None,
         other => panic!("{other:?} has no check"),
     };

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use p2pnet_engine::{ContentFailure, ContentId, LeaveReason, Manifest, PeerId, RejectReason};
+use p2pnet_engine::{
+    ContentFailure, ContentId, Evidence, LeaveReason, Liveness, Manifest, Party, PeerId, RejectReason,
+};
 
 /// Something the application may want to know.
 ///
@@ -54,8 +56,22 @@ pub enum Event {
         peer: PeerId,
         /// The name that it gave itself.
         name: String,
-        /// Why.
+        /// Why. If one side wished it, both are told the same.
         reason: LeaveReason,
+        /// Which side wished it; `None` if nobody did.
+        by: Option<Party>,
+    },
+    /// A peer that is, or was, connected is otherwise than last told. With the first
+    /// [`PeerConnected`](Event::PeerConnected) it is alive.
+    PeerLiveness {
+        /// Who.
+        peer: PeerId,
+        /// The name that it gives itself.
+        name: String,
+        /// How it is.
+        liveness: Liveness,
+        /// What that is based on.
+        evidence: Evidence,
     },
     /// One side did not let the other in, or took its trust back. Of several in a row the last one is told.
     PeerRejected {

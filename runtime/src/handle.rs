@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use p2pnet_engine::{ContentId, Decision, Engine, Level, Manifest, PeerId, Stats, Step, Timestamp, Who};
+use p2pnet_engine::{
+    ContentId, Decision, Engine, Evidence, Level, Liveness, Manifest, PeerId, Stats, Step, Timestamp, Who,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::doctor::{self, Names, Survey, Why};
@@ -31,6 +33,8 @@ pub struct PeerInfo {
     pub name: String,
     /// How far things are with it.
     pub level: Level,
+    /// How it is; `None` if it was never connected, or was parted from.
+    pub liveness: Option<Liveness>,
     /// Where it is, as far as known.
     pub addr: Option<SocketAddr>,
     /// For how long it has been linked or, without a link, since its last one ended or since it is known.
@@ -181,6 +185,15 @@ impl NodeHandle {
     /// If the node has stopped.
     pub async fn peers(&self) -> Result<Vec<PeerInfo>, CommandError> {
         self.ask(|engine, now| engine.peers().map(|peer| standing::of(engine, now, &peer)).collect()).await
+    }
+
+    /// What is known of how a peer is: when and how it was heard last, what was asked since, who else hears it. `None` if
+    /// it was never connected, or was parted from.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn evidence(&self, peer: PeerId) -> Result<Option<Evidence>, CommandError> {
+        self.ask(move |engine, now| engine.evidence(now, &peer)).await
     }
 
     /// How far a content has come; `None` if it is not being fetched.

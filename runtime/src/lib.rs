@@ -47,8 +47,9 @@ pub use os_host::OsHost;
 pub use p2pnet_engine as engine;
 pub use p2pnet_engine::{
     Cadence, Certificate, CertificateError, CipherSuite, Config, ContentFailure, ContentId, ContentKind,
-    Decision, Identity, Interface, InterfaceAddr, InterfaceId, InterfaceKind, Ladder, LeaveReason, Level,
-    Manifest, Network, PeerId, RecordGate, RejectReason, Rung, Stats, Step, TrustPolicy, Who,
+    Decision, Declarer, Evidence, HeardBy, Identity, Interface, InterfaceAddr, InterfaceId, InterfaceKind,
+    Ladder, LeaveReason, Level, Liveness, Manifest, Network, Party, PeerId, RecordGate, RejectReason, Rung,
+    Stats, Step, TrustPolicy, Who,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;

@@ -388,6 +388,41 @@ async fn sigterm_and_ctrl_c_leave_within_two_seconds_with_exit_code_0() {
     }
 }
 
+/// Whoever is impatient presses Ctrl-C twice: the peers hear the goodbye all the same.
+#[tokio::test]
+async fn a_second_signal_does_not_swallow_the_goodbye() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    let mut ben = lan.start("ben", &["up"]);
+    let ben_id = ben.event("listening").await["peer"].clone();
+    anna.event_where("peer_trusted", |event| event["peer"] == ben_id).await;
+    ben.signal("-INT");
+    ben.signal("-TERM");
+    let told = Instant::now();
+    let left = anna.event_where("peer_left", |left| left["peer"] == ben_id).await;
+    assert_eq!((&left["reason"], &left["by"]), (&Value::from("gone"), &Value::from("them")));
+    assert!(told.elapsed() < Duration::from_secs(1), "{:?}", told.elapsed());
+    assert_eq!(ben.code().await, Some(0));
+}
+
+/// A process that is killed ends its links, which says nothing of it; that it answers nobody says that it is lost.
+#[tokio::test]
+async fn a_killed_node_is_lost_within_five_seconds() {
+    let lan = Lan::new();
+    let mut anna = lan.start("anna", &["up"]);
+    let mut ben = lan.start("ben", &["up"]);
+    let ben_id = ben.event("listening").await["peer"].clone();
+    anna.event_where("peer_trusted", |event| event["peer"] == ben_id).await;
+    ben.signal("-KILL");
+    let killed = Instant::now();
+    let left = anna.event_where("peer_left", |left| left["peer"] == ben_id).await;
+    assert_eq!((&left["reason"], &left["by"]), (&Value::from("broken"), &Value::Null));
+    let is_lost = |event: &Value| event["peer"] == ben_id && event["liveness"] == "lost";
+    let lost = anna.event_where("peer_liveness", is_lost).await;
+    assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
+    assert!(lost["silent_s"].as_f64().unwrap() >= 4.0 && lost["unanswered"].as_u64().unwrap() > 2, "{lost}");
+}
+
 /// `--for` ends a node by itself.
 #[tokio::test]
 async fn a_node_leaves_when_its_time_is_over() {
@@ -838,7 +873,9 @@ async fn peers_are_listed_with_name_id_and_state() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).unwrap();
     let row = text.lines().find(|line| line.starts_with("anna")).expect("anna is there");
-    assert!(row.contains(&id[..8]) && row.contains("trusted") && row.contains("127."), "{text}");
+    for word in [&id[..8], "trusted", "alive", "127."] {
+        assert!(row.contains(word), "{word}: {text}");
+    }
     assert!(!text.contains('\u{1b}'), "no colours where nobody looks: {text}");
 }
 

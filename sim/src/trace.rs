@@ -63,6 +63,7 @@ pub enum What {
     PeerConnected { peer: String },
     PeerTrusted { peer: String },
     PeerLeft { peer: String, reason: &'static str },
+    PeerLiveness { peer: String, is: &'static str },
     StepMessage { peer: String, step: String, bytes: Option<usize> },
     Text { from: String, text: String, trusted: bool },
     TextDelivered { to: String, id: u64 },
@@ -279,6 +280,7 @@ impl fmt::Display for What {
             What::PeerConnected { peer } => write!(f, "connected {peer}"),
             What::PeerTrusted { peer } => write!(f, "trusts {peer}"),
             What::PeerLeft { peer, reason } => write!(f, "{peer} left: {reason}"),
+            What::PeerLiveness { peer, is } => write!(f, "{peer} is {is}"),
             What::StepMessage { peer, step, bytes: None } => write!(f, "step {step} with {peer} begins"),
             What::StepMessage { peer, step, bytes: Some(bytes) } => {
                 write!(f, "step {step}: {bytes} B from {peer}")

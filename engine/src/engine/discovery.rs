@@ -20,7 +20,7 @@ use crate::planted::planted;
 use crate::record::Instance;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
-use crate::wire::beacon::{self, Beacon, BeaconError, BeaconFlags, Way};
+use crate::wire::beacon::{self, Beacon, BeaconError, BeaconFlags, Pulse, Way};
 
 use super::Engine;
 use super::outputs::Slot;
@@ -212,6 +212,10 @@ impl Engine {
     }
 
     fn sealed_beacon(&mut self, flags: BeaconFlags, way: Way) -> Vec<u8> {
+        self.sealed_with(flags, way, None)
+    }
+
+    fn sealed_with(&mut self, flags: BeaconFlags, way: Way, pulse: Option<Pulse>) -> Vec<u8> {
         self.discovery.counter += 1;
         Beacon {
             instance: self.own.instance(),
@@ -219,6 +223,7 @@ impl Engine {
             flags,
             way,
             record: self.own.record().bytes().to_vec(),
+            pulse,
         }
         .seal(&self.config.network)
     }
@@ -309,6 +314,7 @@ impl Engine {
             Accepted::Forged | Accepted::No => return,
         };
         self.stats.beacons_accepted += 1;
+        self.heard_anyone = self.now;
         self.remember_instance(header.instance, header.counter);
         self.heard_beacon(peer, datagram, &beacon, last.is_none());
     }
@@ -337,11 +343,18 @@ impl Engine {
         }
         self.note_heard(peer, datagram.source, datagram.interface);
         let flags = beacon.flags;
-        if flags.has(BeaconFlags::PROBE) {
-            self.answer_probe(datagram, beacon.way);
-        }
-        if flags.has(BeaconFlags::ANSWER) {
-            self.probe_answered(peer, datagram.interface, beacon);
+        let (asks, answers) = (flags.has(BeaconFlags::PROBE), flags.has(BeaconFlags::ANSWER));
+        match &beacon.pulse {
+            Some(pulse) if asks => {
+                self.answer_pulse(peer, beacon.instance, pulse, (datagram.interface, datagram.source));
+            }
+            Some(pulse) => {
+                let rung = beacon.way.sent_by.unwrap_or(Rung::Unicast);
+                self.pulse_answered(peer, beacon.instance, pulse, (datagram.interface, rung));
+            }
+            None if asks => self.answer_probe(datagram, beacon.way),
+            None if answers => self.probe_answered(peer, datagram.interface, beacon),
+            None => {}
         }
         if flags.has(BeaconFlags::ANNOUNCE) && !is_new {
             self.discovery.pace.heard_known();

@@ -1,9 +1,11 @@
 //! The event stream: from each entity's slot, the way from what was last told to what is true now.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use crate::event::Event;
 use crate::identity::PeerId;
+use crate::liveness::{Declarer, Liveness};
 use crate::marks::mark;
 use crate::planted::planted;
 
@@ -42,8 +44,12 @@ impl Engine {
 
     /// One step from what the application knows of a peer to what is true.
     fn next_peer_event(&mut self, id: PeerId) -> Option<Event> {
-        if let Some(event) = self.departures.remove(&id) {
-            return Some(event);
+        if let Some(waiting) = self.departures.get_mut(&id) {
+            let event = waiting.pop_front();
+            if waiting.is_empty() {
+                self.departures.remove(&id);
+            }
+            return event;
         }
         let addr = self.peers.get(&id).and_then(|peer| self.peer_address(peer));
         let known = self.peers.get_mut(&id)?;
@@ -52,6 +58,10 @@ impl Engine {
         if !reported.discovered {
             known.reported.discovered = true;
             return Some(Event::PeerDiscovered { peer: id, name, addr });
+        }
+        let news = known.life.state.filter(|state| reported.liveness.is_some_and(|told| told != *state));
+        if let Some(state) = news.filter(|state| *state != Liveness::Alive) {
+            return liveness_event(known, id, state);
         }
         let session = known.link.is_some().then_some(known.session);
         if reported.session.is_some() && reported.session != session {
@@ -63,7 +73,12 @@ impl Engine {
                 return Some(Event::PeerConnected { peer: id, name, addr });
             }
             known.reported.session = None;
-            return Some(Event::PeerLeft { peer: id, name, reason: known.last_leave });
+            let (reason, by) = known.last_leave;
+            return Some(Event::PeerLeft { peer: id, name, reason, by });
+        }
+        if let (true, Some(_)) = (known.life.replaced, reported.liveness) {
+            known.life.replaced = false;
+            return liveness_event(known, id, Liveness::Replaced);
         }
         if let Some(last) = known.rejection.filter(|last| reported.rejected != Some(last.at)) {
             known.reported.rejected = Some(last.at);
@@ -71,24 +86,36 @@ impl Engine {
         }
         if session.is_some() && reported.session.is_none() {
             known.reported.session = session;
+            known.reported.liveness = reported.liveness.or(Some(Liveness::Alive));
+            known.life.replaced = false;
             return Some(Event::PeerConnected { peer: id, name, addr });
         }
         if known.is_trusted() && reported.trust_epoch != known.trust_epoch {
             known.reported.trust_epoch = known.trust_epoch;
             return Some(Event::PeerTrusted { peer: id, name, addr });
         }
-        None
+        news.and_then(|state| liveness_event(known, id, state))
     }
 
-    /// A peer that the application believes to be connected leaves the table: what is left to tell is kept, one
-    /// event for each such peer.
-    pub(super) fn departed(&mut self, id: PeerId, peer: &Peer) {
-        let name = peer.record.record().name.clone();
+    /// A peer that the application believes to be connected, or has news of, leaves the table: what is left to tell is
+    /// kept, two events at most for each such peer.
+    pub(super) fn departed(&mut self, id: PeerId, peer: &mut Peer) {
+        let mut left = VecDeque::new();
+        if let Some(state) = peer.life.state.filter(|state| peer.reported.liveness != Some(*state)) {
+            left.extend(liveness_event(peer, id, state));
+        }
+        if peer.reported.session.is_some() {
+            let (reason, by) = peer.last_leave;
+            left.push_back(Event::PeerLeft { peer: id, name: peer.record.record().name.clone(), reason, by });
+        }
+        if left.is_empty() {
+            return;
+        }
         mark!(self, DepartureKept);
         if self.departures.len() >= self.config.max_peers {
             self.departures.pop_first();
         }
-        self.departures.insert(id, Event::PeerLeft { peer: id, name, reason: peer.last_leave });
+        self.departures.insert(id, left);
         self.outputs.notify(Slot::Peer(id));
     }
 
@@ -128,4 +155,15 @@ impl Engine {
         let (addr, version) = self.incompatible.pop_front()?;
         Some(Event::IncompatiblePeer { addr, version })
     }
+}
+
+/// Tells how a peer is, and remembers that it was told.
+fn liveness_event(known: &mut Peer, peer: PeerId, liveness: Liveness) -> Option<Event> {
+    known.reported.liveness = Some(liveness);
+    let name = known.record.record().name.clone();
+    let mut evidence = known.life.evidence.clone()?;
+    if liveness == Liveness::Replaced {
+        evidence.declared_by = Declarer::Subject;
+    }
+    Some(Event::PeerLiveness { peer, name, liveness, evidence })
 }

@@ -255,6 +255,7 @@ impl Engine {
             link.last_heard = now;
             link.peer
         });
+        self.heard_on_link(id);
         match verdict {
             Verdict::Good => self.stats.blocks_good += 1,
             Verdict::Bad => {

@@ -1,6 +1,6 @@
 //! What a control frame from an authenticated peer does.
 
-use crate::event::LeaveReason;
+use crate::event::{LeaveReason, Party};
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::link::MAX_CONTROL_FRAME;
@@ -22,10 +22,12 @@ impl Engine {
         let Some(link) = self.links.get_mut(&id) else { return };
         let is_first = matches!(link.stage, Stage::Open { confirmed: false, .. });
         link.last_heard = now;
+        self.heard_anyone = now;
         let Some(peer) = link.peer.filter(|_| link.session().is_some()) else {
             self.receive_before_peer(id, body);
             return;
         };
+        self.heard_on_link(id);
         let Ok(frame) = decode::<Frame>(body, MAX_CONTROL_FRAME) else {
             mark!(self, FrameMalformed);
             self.protocol_broken(id);
@@ -61,6 +63,10 @@ impl Engine {
             | Frame::RecordsListed { .. }
             | Frame::RecordsOffered(_)
             | Frame::RecordsWanted(_)) => self.compared(id, peer, exchange),
+            Frame::ProbeFor { peer: subject, nonce } => self.probe_for(peer, subject, nonce),
+            Frame::ProbeResult { peer: subject, nonce, heard_ms } => {
+                self.vouched(peer, subject, nonce, heard_ms);
+            }
         }
     }
 
@@ -112,19 +118,25 @@ impl Engine {
 
     pub(super) fn protocol_broken(&mut self, id: LinkId) {
         self.stats.frames_refused += 1;
-        self.disconnect_link(id, DisconnectReason::Protocol, LeaveReason::Lost);
+        self.disconnect_link(id, DisconnectReason::Protocol, LeaveReason::Protocol);
     }
 
     /// The peer closes the link on purpose.
     fn disconnected(&mut self, id: LinkId, peer: PeerId, reason: DisconnectReason) {
+        if let DisconnectReason::Duplicate { keep } = reason {
+            return self.give_way(id, keep);
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.ended_by = Some(Party::Them);
+        }
         match reason {
-            DisconnectReason::Duplicate { keep } => self.give_way(id, keep),
+            DisconnectReason::Duplicate { .. } => {}
             DisconnectReason::Leaving => self.close_link(id, LeaveReason::Gone),
             DisconnectReason::Rejected(reason) => {
                 self.note_rejection(peer, reason, false);
                 self.close_link(id, LeaveReason::Rejected(reason));
             }
-            DisconnectReason::Closed | DisconnectReason::Full => {
+            DisconnectReason::Closed => {
                 self.hold_off(peer);
                 self.close_link(id, LeaveReason::Closed);
             }
@@ -132,7 +144,13 @@ impl Engine {
                 self.trimmed_by(peer);
                 self.close_link(id, LeaveReason::Trimmed);
             }
-            DisconnectReason::Stale | DisconnectReason::Protocol => self.close_link(id, LeaveReason::Lost),
+            DisconnectReason::Full => {
+                self.hold_off(peer);
+                self.close_link(id, LeaveReason::Full);
+            }
+            DisconnectReason::Stale => self.close_link(id, LeaveReason::Stale),
+            DisconnectReason::Protocol => self.close_link(id, LeaveReason::Protocol),
+            DisconnectReason::Timeout => self.close_link(id, LeaveReason::Timeout),
         }
     }
 

@@ -88,7 +88,7 @@ impl Engine {
                     self.met_other_version(address, version);
                 }
                 // What was answered, our own version at least, still goes out.
-                self.finish_link(id, LeaveReason::Lost, true);
+                self.finish_link(id, LeaveReason::Broken, true);
             }
         }
     }
@@ -150,7 +150,7 @@ impl Engine {
         if believed.newer.is_some() {
             mark!(self, StaleHelloShown);
             self.send_frame(id, &Frame::Confirm { session: 0, verified: false, yours: believed.newer });
-            self.disconnect_link(id, DisconnectReason::Stale, LeaveReason::Closed);
+            self.disconnect_link(id, DisconnectReason::Stale, LeaveReason::Stale);
             return;
         }
         let peer = believed.peer;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::content::BlockRef;
+use crate::event::Party;
 use crate::identity::PeerId;
 use crate::input::InterfaceId;
 use crate::link::Handshake;
@@ -31,6 +32,8 @@ pub(crate) struct Link {
     pub(crate) dial: u64,
     pub(crate) last_heard: Timestamp,
     pub(crate) last_ping: Timestamp,
+    /// Who ends it on purpose.
+    pub(crate) ended_by: Option<Party>,
     pub(crate) queue: LinkQueue,
 }
 

@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::event::LeaveReason;
+use crate::event::{LeaveReason, Party};
 use crate::identity::PeerId;
 use crate::input::{DialFailure, InterfaceId, LinkId};
 use crate::link::Handshake;
+use crate::liveness::HeardBy;
 use crate::marks::mark;
 use crate::output::Action;
 use crate::planted::planted;
@@ -91,6 +92,7 @@ impl Engine {
             dial: 0,
             last_heard: self.now,
             last_ping: self.now,
+            ended_by: None,
             queue: LinkQueue::default(),
         });
         self.half_open.insert(id);
@@ -124,7 +126,7 @@ impl Engine {
         let Some(link) = self.links.get(&id) else { return };
         let (peer, target) = (link.peer, link.target);
         self.dial_ended(peer, id, failure.into());
-        self.forget_link(id, LeaveReason::Lost);
+        self.forget_link(id, LeaveReason::Broken);
         if failure == DialFailure::Refused {
             return;
         }
@@ -199,6 +201,9 @@ impl Engine {
     /// Tells the peer why, then closes the link.
     pub(super) fn disconnect_link(&mut self, id: LinkId, reason: DisconnectReason, leave: LeaveReason) {
         self.send_frame(id, &Frame::Disconnect(reason));
+        if let Some(link) = self.links.get_mut(&id) {
+            link.ended_by = Some(Party::Us);
+        }
         self.finish_link(id, leave, true);
     }
 
@@ -206,7 +211,7 @@ impl Engine {
     pub(super) fn say_goodbye(&mut self, id: LinkId) {
         let gone = AgedRecord { age_secs: 0, bytes: self.own.gone().bytes().to_vec() };
         self.send_frame(id, &Frame::Records(alloc::vec![gone]));
-        self.disconnect_link(id, DisconnectReason::Leaving, LeaveReason::Closed);
+        self.disconnect_link(id, DisconnectReason::Leaving, LeaveReason::Gone);
     }
 
     /// Closes a link without a word; what was decided to be sent still goes out.
@@ -216,7 +221,7 @@ impl Engine {
 
     /// Drops a link without a word.
     pub(super) fn drop_link(&mut self, id: LinkId) {
-        self.finish_link(id, LeaveReason::Lost, false);
+        self.finish_link(id, LeaveReason::Broken, false);
     }
 
     /// Neither side of a pair that was parted on purpose redials at once.
@@ -257,7 +262,10 @@ impl Engine {
         }
         if let Some(peer) = link.peer {
             self.unlist_link(peer, id);
-            self.link_gone(peer, id, leave);
+            if let Some(known) = self.peers.get_mut(&peer).filter(|_| link.session().is_some()) {
+                known.life.note(HeardBy::Link(id), link.last_heard);
+            }
+            self.link_gone(peer, id, leave, link.ended_by);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Silence: when a link is asked for a sign of life, and when it is given up.
+//! Silence: when a link is asked for a sign of life, and when its peer is to be watched.
 
 use alloc::vec::Vec;
 
@@ -7,6 +7,7 @@ use crate::input::{DialFailure, LinkId};
 use crate::marks::mark;
 use crate::output::Action;
 use crate::planted::planted;
+use crate::time::Timestamp;
 use crate::timers::TimerKey;
 use crate::wire::Frame;
 
@@ -48,13 +49,21 @@ impl Engine {
                     self.drop_link(id);
                     return;
                 }
-                if now.since(link.last_heard) >= lost_after {
-                    self.stats.links_lost += 1;
-                    mark!(self, LinkLostToSilence);
-                    self.drop_link(id);
-                    return;
+                let (silence, silent_since) =
+                    (now.since(link.last_heard), link.last_heard.max(link.last_ping));
+                let used =
+                    link.peer.filter(|peer| self.peers.get(peer).is_some_and(|known| known.link == Some(id)));
+                match used {
+                    // Whether the peer lives is not for one link to say.
+                    Some(peer) if self.is_quiet(silence) => self.watch(peer),
+                    None if silence >= lost_after => {
+                        self.stats.links_lost += 1;
+                        mark!(self, LinkLostToSilence);
+                        self.drop_link(id);
+                        return;
+                    }
+                    _ => {}
                 }
-                let silent_since = link.last_heard.max(link.last_ping);
                 if now.since(silent_since) >= ping_after {
                     mark!(self, LinkPinged);
                     self.ping(id);
@@ -81,16 +90,22 @@ impl Engine {
     fn schedule_liveness(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let ping_at = link.last_heard.max(link.last_ping) + self.config.ping_after;
+        let quiet_at = link.last_heard + self.config.lost_after / 2;
         let lost_at = link.last_heard + self.config.lost_after;
-        let delay = ping_at.min(lost_at).since(self.now);
+        let looks = [quiet_at, lost_at].into_iter().filter(|at| *at > self.now);
+        let delay = looks.fold(ping_at, Timestamp::min).since(self.now);
         self.set_timer(TimerKey::Link(id), delay);
     }
 
     /// We were stopped ourselves, so silence proves nothing: every link gets time to be heard again.
     pub(super) fn grant_grace(&mut self) {
-        let heard = crate::Timestamp::from_nanos(
+        self.doubt.grow(self.now, self.config.lost_after);
+        let heard = Timestamp::from_nanos(
             self.now.as_nanos().saturating_sub(self.config.ping_after.as_nanos() as u64),
         );
+        for peer in self.peers.values_mut() {
+            peer.life.forgive_until(heard);
+        }
         for link in self.links.values_mut() {
             link.last_heard = link.last_heard.max(heard);
         }
@@ -101,8 +116,7 @@ impl Engine {
         mark!(self, LinksDoubted);
         let patience = self.config.ping_after * 3 / 2;
         let silence = self.config.lost_after.saturating_sub(patience);
-        let heard =
-            crate::Timestamp::from_nanos(self.now.as_nanos().saturating_sub(silence.as_nanos() as u64));
+        let heard = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(silence.as_nanos() as u64));
         let open: Vec<LinkId> =
             self.links.iter().filter(|(_, link)| link.is_confirmed()).map(|(&id, _)| id).collect();
         for id in open {

@@ -6,6 +6,8 @@ mod collection;
 mod contents;
 mod decisions;
 mod discovery;
+mod doubt;
+mod errands;
 mod events;
 mod fetching;
 mod floors;
@@ -36,6 +38,7 @@ mod texts;
 mod transfer;
 mod trust;
 mod verification;
+mod watch;
 mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,6 +67,8 @@ use self::collection::Collection;
 use self::contents::Published;
 use self::decisions::Decisions;
 use self::discovery::Discovery;
+use self::doubt::Doubt;
+use self::errands::Errands;
 use self::floors::Floors;
 use self::link::{Link, Stage};
 use self::memory::Keeping;
@@ -159,6 +164,12 @@ pub struct Engine {
     collection: Collection,
     share: Share,
     links: BTreeMap<LinkId, Link>,
+    /// Peers that are watched because they are silent.
+    watched: BTreeSet<PeerId>,
+    errands: Errands,
+    doubt: Doubt,
+    /// When anybody was heard, on a link or by a beacon.
+    heard_anyone: Timestamp,
     /// How many peers have a link that is used; how many links are being dialled.
     connected: usize,
     dialling: usize,
@@ -182,7 +193,7 @@ pub struct Engine {
     completed: VecDeque<ContentId>,
     /// What is left to tell of peers that the application believes to be connected and that are not in the table
     /// any more. At most `max_peers`, then the smallest id goes.
-    departures: BTreeMap<PeerId, Event>,
+    departures: BTreeMap<PeerId, VecDeque<Event>>,
     /// Texts that were for peers that are not in the table any more. At most `max_peers`, then the smallest id goes.
     texts_lost: BTreeMap<PeerId, Event>,
     texts_in: VecDeque<Event>,
@@ -195,6 +206,8 @@ pub struct Engine {
     outputs: Outputs,
     behaviour: Stream,
     secrets: Stream,
+    /// The draws of those who watch silent peers.
+    vigilance: Stream,
     stats: Stats,
     #[cfg(feature = "marks")]
     marks: crate::marks::Marks,
@@ -258,6 +271,10 @@ impl Engine {
             decisions: Decisions::restored(&restored.decisions),
             wall: None,
             links: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            errands: Errands::new(),
+            doubt: Doubt::default(),
+            heard_anyone: now,
             connected: 0,
             dialling: 0,
             session_floor: 0,
@@ -284,6 +301,7 @@ impl Engine {
             outputs: Outputs::default(),
             behaviour,
             secrets: Stream::new(&seeds.secrets, "engine"),
+            vigilance: Stream::new(&seeds.secrets, "vigilance"),
             stats: Stats::default(),
             #[cfg(feature = "marks")]
             marks: crate::marks::Marks::new(),
@@ -410,6 +428,7 @@ impl Engine {
                 TimerKey::Transfer(content) => self.transfer_due(content),
                 TimerKey::Verification(peer) => self.verification_due(peer, stalled),
                 TimerKey::Gone(peer) => self.peer_gone(peer),
+                TimerKey::Watch(peer) => self.watch_due(peer),
             }
             if planted!(self, OneDeadlineAtATime) {
                 break;
@@ -549,7 +568,7 @@ impl Engine {
     /// Ends a link that broke or whose stream ended.
     fn link_ended(&mut self, link: LinkId, end: LinkEnd) {
         tracing::debug!(%link, ?end, "link ended");
-        self.forget_link(link, crate::event::LeaveReason::Lost);
+        self.forget_link(link, crate::event::LeaveReason::Broken);
     }
 }
 

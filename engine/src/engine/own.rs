@@ -86,6 +86,7 @@ impl Engine {
             flags: BeaconFlags::LEAVING,
             way: Way::default(),
             record: self.own.gone.bytes().to_vec(),
+            pulse: None,
         }
         .seal(&self.config.network)
     }

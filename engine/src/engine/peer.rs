@@ -8,10 +8,11 @@ use core::time::Duration;
 
 use crate::certificate::Certificate;
 use crate::content::{ContentId, Manifest};
-use crate::event::LeaveReason;
+use crate::event::{LeaveReason, Party};
 use crate::identity::PeerId;
 use crate::input::{InterfaceId, LinkId};
 use crate::limits::TokenBucket;
+use crate::liveness::Liveness;
 use crate::record::SignedRecord;
 use crate::time::Timestamp;
 
@@ -20,6 +21,7 @@ use super::held::Held;
 use super::share::COMPARISONS;
 use super::taken::Taken;
 use super::verification::Verification;
+use super::watch::Life;
 use super::why::{DialNote, RecordSource};
 
 /// Ways by which a peer is heard that are remembered: two families on two interfaces. Beyond it the oldest goes.
@@ -80,7 +82,9 @@ pub(crate) struct Peer {
     /// Whether what follows from mutual trust has been done in this session; how often it was.
     pub(crate) told_trusted: bool,
     pub(crate) trust_epoch: u64,
-    pub(crate) last_leave: LeaveReason,
+    /// Why its last link ended, and who ended it.
+    pub(crate) last_leave: (LeaveReason, Option<Party>),
+    pub(crate) life: Life,
     /// Whether it said goodbye, by a way that may have overtaken what still comes on its link.
     pub(crate) gone: bool,
     pub(crate) texts: Texts,
@@ -151,6 +155,8 @@ pub(crate) struct Reported {
     pub(crate) trust_epoch: u64,
     /// When the rejection was that it was told of last.
     pub(crate) rejected: Option<Timestamp>,
+    /// How it is, since it was first connected.
+    pub(crate) liveness: Option<Liveness>,
 }
 
 /// How much a peer has proven.
@@ -204,7 +210,8 @@ impl Peer {
             theirs: false,
             told_trusted: false,
             trust_epoch: 0,
-            last_leave: LeaveReason::Lost,
+            last_leave: (LeaveReason::Broken, None),
+            life: Life::default(),
             gone: false,
             texts: Texts::default(),
             offers: BTreeMap::new(),

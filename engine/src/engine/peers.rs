@@ -5,9 +5,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::certificate::Certificate;
-use crate::event::LeaveReason;
+use crate::event::{LeaveReason, Party};
 use crate::identity::PeerId;
 use crate::input::LinkId;
+use crate::liveness::{Declarer, Liveness};
 use crate::marks::mark;
 use crate::planted::planted;
 use crate::policy::Step;
@@ -63,6 +64,8 @@ pub struct PeerView<'a> {
     pub name: &'a str,
     /// How much it has proven.
     pub level: Level,
+    /// How it is; `None` if it was never connected, or parted from.
+    pub liveness: Option<Liveness>,
     /// The other end of its link, or where it was last heard.
     pub addr: Option<SocketAddr>,
     /// The link that is used.
@@ -94,6 +97,7 @@ impl Engine {
             id,
             name: &peer.record.record().name,
             level: peer.level(),
+            liveness: peer.life.state,
             addr: self.peer_address(peer),
             link: peer.link,
             record: &peer.record,
@@ -317,9 +321,16 @@ impl Engine {
     /// Parts from a peer that said that this run of it is over.
     pub(super) fn peer_gone(&mut self, id: PeerId) {
         mark!(self, PeerGone);
+        if self.peers.get(&id).is_some_and(|peer| peer.life.state.is_some()) {
+            self.stop_watching(id);
+            self.conclude(id, Liveness::Left, Declarer::Subject);
+        }
         let links: Vec<LinkId> = self.peers.get(&id).map_or_else(Vec::new, |peer| peer.links.clone());
-        for link in links {
-            self.close_link(link, LeaveReason::Gone);
+        for id in links {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.ended_by = Some(Party::Them);
+            }
+            self.close_link(id, LeaveReason::Gone);
         }
         self.drop_offers_of(id, true);
         self.remove_peer(id);
@@ -390,6 +401,8 @@ impl Engine {
         self.timers.cancel(TimerKey::Text(id));
         self.timers.cancel(TimerKey::Verification(id));
         self.timers.cancel(TimerKey::Gone(id));
+        self.timers.cancel(TimerKey::Watch(id));
+        self.watched.remove(&id);
         self.steps_in.remove(&id);
         let Some(mut peer) = self.peers.remove(&id) else { return };
         self.collection.parted(&id, peer.introducer);
@@ -404,8 +417,8 @@ impl Engine {
         self.outputs.forget(Slot::Step(id));
         self.outputs.forget(Slot::Ask(id));
         self.lost_texts_of(id, &peer);
-        if peer.reported.session.is_some() {
-            self.departed(id, &peer);
+        if peer.reported.liveness.is_some() {
+            self.departed(id, &mut peer);
         }
     }
 

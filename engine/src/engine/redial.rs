@@ -216,13 +216,14 @@ impl Engine {
         }
     }
 
-    /// Whether a peer has no link to the incarnation of it that is known.
+    /// Whether a peer has no link to the incarnation of it that is known, or one that carries nothing.
     pub(super) fn wants_link(&self, peer: PeerId) -> bool {
         let Some(known) = self.peers.get(&peer) else { return false };
         let linked = known.link.and_then(|link| self.links.get(&link)?.session());
         let current = linked.is_some_and(|session| session.incarnation >= known.incarnation());
         let able = self.leaving.is_none() && !self.is_superseded() && !self.interfaces.is_empty();
-        able && !current && self.config.trust.allows(&peer) && self.is_sought(peer)
+        let sought = known.life.stalled || (!current && self.is_sought(peer));
+        able && sought && self.config.trust.allows(&peer)
     }
 
     /// A peer is due for a dial.
@@ -246,7 +247,9 @@ impl Engine {
         let most = self.config.max_links.saturating_sub(self.connected).clamp(FEWEST_DIALLING, MAX_DIALLING);
         let turn = known.redial.next_address;
         let few = known.links.len() < max && self.dialling < most;
-        let place = self.has_place_for(peer) || self.could_have_place(peer);
+        // A link that takes the place of another needs no place of its own.
+        let replaces = known.link.is_some();
+        let place = replaces || self.has_place_for(peer) || self.could_have_place(peer);
         if !few || !place || !self.may_dial() {
             mark!(self, DialNoRoom);
             let delay = self.jittered(NO_ROOM_MILLIS);
@@ -339,6 +342,7 @@ impl Engine {
             dial,
             last_heard: self.now,
             last_ping: self.now,
+            ended_by: None,
             queue: LinkQueue::default(),
         });
         self.set_timer(TimerKey::Link(link), DIAL_TIMEOUT);

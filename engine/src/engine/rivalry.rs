@@ -29,6 +29,7 @@ impl Engine {
             self.target_answered(target, peer);
         }
         self.set_timer(TimerKey::Link(id), self.config.ping_after);
+        self.give_up_stalled(peer, id);
         let current = self.peers.get(&peer).and_then(|known| known.link);
         match current {
             None => self.use_first_link(peer, id),
@@ -36,6 +37,40 @@ impl Engine {
             Some(current) => self.compete(peer, current, id),
         }
         self.cancel_dials(peer);
+    }
+
+    /// The link that is used for a peer carries nothing, and another is there now: it is used, whatever the order of the
+    /// two is, and the old one may empty itself. If the other side would keep that one, it learns that it is missing.
+    fn give_up_stalled(&mut self, peer: PeerId, newcomer: LinkId) {
+        let stalled = self.peers.get(&peer).filter(|known| known.life.stalled).and_then(|known| known.link);
+        let Some(stalled) = stalled.filter(|id| *id != newcomer) else { return };
+        let session = |id: LinkId| self.links.get(&id).and_then(|link| link.session());
+        let (Some(old), Some(new)) = (session(stalled).cloned(), session(newcomer)) else { return };
+        if new.incarnation < old.incarnation {
+            return;
+        }
+        mark!(self, StalledGivenUp);
+        if let Some(link) = self.links.get_mut(&stalled) {
+            link.stage = Stage::Draining { session: old };
+        }
+        self.set_timer(TimerKey::Link(stalled), DRAIN);
+        self.move_waiting(stalled, newcomer);
+        self.use_link(peer, newcomer);
+    }
+
+    /// What waits on one link goes out on another.
+    fn move_waiting(&mut self, from: LinkId, to: LinkId) {
+        let mut waiting = match self.links.get_mut(&from) {
+            Some(link) => core::mem::take(&mut link.queue),
+            None => return,
+        };
+        if let Some(link) = self.links.get_mut(&to) {
+            link.queue.adopt(&mut waiting);
+        }
+        if let Some(link) = self.links.get_mut(&from) {
+            link.queue = waiting;
+        }
+        self.touched.insert(to);
     }
 
     /// The peer has no other link in use: this one takes one of the `max_links` places, or is refused.
@@ -46,7 +81,7 @@ impl Engine {
         }
         mark!(self, LinksFull);
         self.hold_off(peer);
-        self.disconnect_link(id, DisconnectReason::Full, LeaveReason::Closed);
+        self.disconnect_link(id, DisconnectReason::Full, LeaveReason::Full);
     }
 
     /// Two confirmed links to one peer: the order is the same on both sides, but only the side with the smaller id
@@ -106,17 +141,7 @@ impl Engine {
             return;
         };
         mark!(self, GaveWay);
-        let mut waiting = match self.links.get_mut(&id) {
-            Some(link) => core::mem::take(&mut link.queue),
-            None => return,
-        };
-        if let Some(link) = self.links.get_mut(&survivor) {
-            link.queue.adopt(&mut waiting);
-        }
-        if let Some(link) = self.links.get_mut(&id) {
-            link.queue = waiting;
-        }
-        self.touched.insert(survivor);
+        self.move_waiting(id, survivor);
         if self.peers.get(&peer).is_some_and(|known| known.link == Some(id)) {
             self.use_link(peer, survivor);
         }

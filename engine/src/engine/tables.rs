@@ -64,6 +64,7 @@ impl Engine {
             ),
         ];
         tables.push(self.table_of_sought());
+        tables.push(self.errands.table());
         tables.extend(self.discovery.tables(config));
         tables.extend(self.memory_tables());
         tables.extend(self.strangers.tables());

@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::event::LeaveReason;
+use crate::event::{LeaveReason, Party};
 use crate::identity::PeerId;
 use crate::input::LinkId;
+use crate::liveness::{Declarer, Liveness};
 use crate::marks::mark;
 use crate::planted::planted;
 use crate::record::{PeerRecord, UnverifiedRecord};
@@ -36,7 +37,7 @@ impl Engine {
                 self.met_own_record(&record);
             }
             // The peer has closed it already; the next dial presents the new incarnation.
-            self.close_link(id, LeaveReason::Lost);
+            self.close_link(id, LeaveReason::Stale);
             return;
         }
         self.note_their_side(id, peer, session, verified);
@@ -60,14 +61,16 @@ impl Engine {
             .is_some_and(|session| session.incarnation < incarnation);
         if replaced_older {
             mark!(self, NewerRunTookOver);
+            known.last_leave = (LeaveReason::Replaced, Some(Party::Them));
         }
+        known.life.replaced |= known.life.run.replace(incarnation).is_some_and(|run| run < incarnation);
+        self.is_well(peer);
         if before.is_none() || replaced_older {
             if before.is_none() {
                 self.connected += 1;
             }
             if let Some(known) = self.peers.get_mut(&peer) {
                 known.session += 1;
-                known.last_leave = LeaveReason::Lost;
                 known.ours = false;
                 known.told_trusted = false;
                 known.verification = None;
@@ -91,7 +94,13 @@ impl Engine {
     }
 
     /// A link of a peer is over: another takes its place, or the peer is not connected any more.
-    pub(super) fn link_gone(&mut self, peer: PeerId, id: LinkId, leave: LeaveReason) {
+    pub(super) fn link_gone(
+        &mut self,
+        peer: PeerId,
+        id: LinkId,
+        leave: LeaveReason,
+        ended_by: Option<Party>,
+    ) {
         let now = self.now;
         let Some(known) = self.peers.get(&peer) else { return };
         if known.link != Some(id) {
@@ -118,7 +127,7 @@ impl Engine {
         }
         let gone = known.gone;
         self.code_abandoned(peer);
-        let leave = if gone { LeaveReason::Gone } else { leave };
+        let (leave, ended_by) = if gone { (LeaveReason::Gone, Some(Party::Them)) } else { (leave, ended_by) };
         self.connected -= 1;
         self.timers.cancel(TimerKey::Verification(peer));
         self.steps_in.remove(&peer);
@@ -128,20 +137,30 @@ impl Engine {
             known.told_trusted = false;
             known.verification = None;
             known.certificate = None;
-            known.last_leave = leave;
+            known.last_leave = (leave, ended_by);
             known.left_at = Some(now);
             known.redial.reset(now);
         }
         self.outputs.notify(Slot::Peer(peer));
         self.drop_offers_of(peer, leave == LeaveReason::Gone);
+        if leave.is_mishap() {
+            // Whether the peer lives is another question than whether its link does.
+            if leave != LeaveReason::Lost {
+                self.conclude(peer, Liveness::Quiet, Declarer::Us);
+                self.watch(peer);
+            }
+            self.snap_back();
+        } else if (leave, ended_by) == (LeaveReason::Gone, Some(Party::Them)) {
+            self.stop_watching(peer);
+            self.conclude(peer, Liveness::Left, Declarer::Subject);
+        } else {
+            self.lose_sight(peer);
+        }
         if gone {
             self.peer_gone(peer);
         } else if leave != LeaveReason::Gone {
             self.consider_dial(peer, Duration::from_millis(250));
             self.tend_soon();
-            if leave == LeaveReason::Lost {
-                self.snap_back();
-            }
         }
     }
 

@@ -180,7 +180,7 @@ impl Engine {
                 })
                 .collect(),
             linked: link.map(|link| (link.address, known.linked_at)),
-            last_leave: known.left_at.map(|at| (known.last_leave, at)),
+            last_leave: known.left_at.map(|at| (known.last_leave.0, at)),
             rejected: known.rejection,
             dials: known.dials.iter().map(|note| note.tried).collect(),
             next_dial: self.timers.deadline(crate::timers::TimerKey::Dial(*peer)),

@@ -11,4 +11,4 @@ pub(crate) use handshake::tests as handshake_tests;
 pub(crate) use handshake::{Completed, Handshake, HandshakeError, HandshakeStep, MAX_HELLO};
 pub use opener::{MAX_CONTROL_FRAME, OpenError, Opened, Opener};
 pub use suite::CipherSuite;
-pub(crate) use suite::public_key;
+pub(crate) use suite::{public_key, shared_secret};

@@ -95,6 +95,15 @@ pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
     public
 }
 
+/// What the owners of `secret` and of the key `public` share (RFC 7748, section 6.1).
+pub(crate) fn shared_secret(secret: &[u8; 32], public: &[u8; 32]) -> [u8; 32] {
+    let mut dh = DefaultResolver.resolve_dh(&DHChoice::Curve25519).expect("X25519 is compiled in");
+    dh.set(secret);
+    let mut shared = [0; 32];
+    dh.dh(public, &mut shared).expect("both keys have 32 bytes");
+    shared
+}
+
 /// Where one handshake gets its primitives: randomness from its own seed and nowhere else, ciphers from `ring` if that
 /// is compiled in, all the rest in pure Rust. What comes out is the same with and without `ring`.
 ///

@@ -24,7 +24,9 @@ const BODY_LEN: usize = BEACON_SIZE - HEADER_LEN - TAG_LEN;
 /// Flags, the way, and the record's length.
 const BODY_HEADER_LEN: usize = 1 + 1 + 2;
 
-const _: () = assert!(BODY_HEADER_LEN + MAX_RECORD <= BODY_LEN);
+const PULSE_LEN: usize = 8 + 16;
+
+const _: () = assert!(BODY_HEADER_LEN + MAX_RECORD + PULSE_LEN <= BODY_LEN);
 
 /// What a beacon is for; a set, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,8 +48,8 @@ impl BeaconFlags {
     pub(crate) const PROBE: BeaconFlags = BeaconFlags(32);
     /// This answers a probe.
     pub(crate) const ANSWER: BeaconFlags = BeaconFlags(64);
-
-    const ALL: u8 = 127;
+    /// A pulse follows the record: of a probe, what is to be answered; of an answer, a sign of life.
+    pub(crate) const PULSE: BeaconFlags = BeaconFlags(128);
 
     /// Both sets together.
     pub(crate) const fn with(self, other: BeaconFlags) -> Self {
@@ -59,8 +61,11 @@ impl BeaconFlags {
         self.0 & other.0 == other.0
     }
 
+    /// A pulse is of a probe or of its answer.
     pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
-        if bits & !Self::ALL == 0 { Some(BeaconFlags(bits)) } else { None }
+        let flags = BeaconFlags(bits);
+        let whose = flags.has(Self::PROBE) != flags.has(Self::ANSWER);
+        if flags.has(Self::PULSE) && !whose { None } else { Some(flags) }
     }
 }
 
@@ -94,6 +99,35 @@ impl Way {
     }
 }
 
+/// What only one peer can have said to one other: a number, and the proof that the sender knows it and the key that the
+/// two share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pulse {
+    pub nonce: u64,
+    pub proof: [u8; 16],
+}
+
+impl Pulse {
+    /// The pulse of a probe, or of its answer, from one run of a node. `key` is what both share and nobody else knows.
+    pub(crate) fn new(key: &[u8; 32], nonce: u64, answers: bool, from: &Instance) -> Self {
+        let mut message = [0; 25];
+        message[0] = answers.into();
+        message[1..9].copy_from_slice(&nonce.to_le_bytes());
+        message[9..].copy_from_slice(from.as_bytes());
+        let mut proof = [0; 16];
+        proof.copy_from_slice(&blake3::keyed_hash(key, &message).as_bytes()[..16]);
+        Pulse { nonce, proof }
+    }
+
+    /// Whether it was made with `key`, for the same.
+    pub(crate) fn is_genuine(&self, key: &[u8; 32], answers: bool, from: &Instance) -> bool {
+        // Compared in constant time, as blake3 compares its hashes.
+        let own = Pulse::new(key, self.nonce, answers, from);
+        let differs = own.proof.iter().zip(self.proof).fold(0, |all, (own, other)| all | (own ^ other));
+        differs == 0
+    }
+}
+
 /// One beacon. Its instance must never seal another one with the same counter: both would share a key and a nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Beacon {
@@ -104,6 +138,8 @@ pub(crate) struct Beacon {
     pub way: Way,
     /// The bytes of a signed record, at most [`MAX_RECORD`].
     pub record: Vec<u8>,
+    /// There is one if the flags say so.
+    pub pulse: Option<Pulse>,
 }
 
 /// What a beacon shows to everyone.
@@ -124,10 +160,15 @@ impl Beacon {
         datagram.push(PROTOCOL_VERSION);
         datagram.extend_from_slice(self.instance.as_bytes());
         datagram.extend_from_slice(&self.counter.to_le_bytes());
-        datagram.push(self.flags.0);
+        let flags = if self.pulse.is_some() { self.flags.with(BeaconFlags::PULSE) } else { self.flags };
+        datagram.push(flags.0);
         datagram.push(self.way.to_byte());
         datagram.extend_from_slice(&(record.len() as u16).to_le_bytes());
         datagram.extend_from_slice(record);
+        if let Some(pulse) = &self.pulse {
+            datagram.extend_from_slice(&pulse.nonce.to_le_bytes());
+            datagram.extend_from_slice(&pulse.proof);
+        }
         datagram.resize(HEADER_LEN + BODY_LEN, 0);
 
         let (header, body) = datagram.split_at_mut(HEADER_LEN);
@@ -153,11 +194,18 @@ impl Beacon {
         let flags = BeaconFlags::from_bits(flags).ok_or(BeaconError::Malformed)?;
         let way = Way::from_byte(way).ok_or(BeaconError::Malformed)?;
         let len = usize::from(u16::from_le_bytes([low, high]));
-        let (record, padding) = rest.split_at_checked(len).ok_or(BeaconError::Malformed)?;
+        let (record, rest) = rest.split_at_checked(len).ok_or(BeaconError::Malformed)?;
+        let (pulse, padding) = if flags.has(BeaconFlags::PULSE) {
+            let (nonce, rest) = rest.split_first_chunk::<8>().ok_or(BeaconError::Malformed)?;
+            let (&proof, rest) = rest.split_first_chunk::<16>().ok_or(BeaconError::Malformed)?;
+            (Some(Pulse { nonce: u64::from_le_bytes(*nonce), proof }), rest)
+        } else {
+            (None, rest)
+        };
         if len > MAX_RECORD || padding.iter().any(|&byte| byte != 0) {
             return Err(BeaconError::Malformed);
         }
-        Ok(Beacon { instance, counter, flags, way, record: record.to_vec() })
+        Ok(Beacon { instance, counter, flags, way, record: record.to_vec(), pulse })
     }
 }
 
@@ -254,6 +302,7 @@ mod tests {
             flags: BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT),
             way: Way { sent_by: Some(Rung::Multicast6), other: Some(Rung::Scan) },
             record: vec![8; 300],
+            pulse: None,
         }
     }
 
@@ -278,6 +327,22 @@ mod tests {
             assert_eq!(peek(&datagram), Ok(BeaconHeader { instance: beacon.instance, counter: 77 }));
             assert_eq!(Beacon::open(&datagram, &network()), Ok(beacon));
         }
+    }
+
+    #[test]
+    fn a_pulse_arrives_as_it_was_and_is_of_one_key_run_and_direction() {
+        let (run, key) = (beacon().instance, [7; 32]);
+        let pulse = Pulse::new(&key, 9, true, &run);
+        let flags = BeaconFlags::REPLY.with(BeaconFlags::ANSWER).with(BeaconFlags::PULSE);
+        for len in [0, MAX_RECORD] {
+            let beacon = Beacon { record: vec![1; len], pulse: Some(pulse), flags, ..beacon() };
+            assert_eq!(Beacon::open(&beacon.seal(&network()), &network()), Ok(beacon));
+        }
+        assert!(pulse.is_genuine(&key, true, &run));
+        assert!(!pulse.is_genuine(&[8; 32], true, &run));
+        assert!(!pulse.is_genuine(&key, false, &run), "a question is no answer");
+        assert!(!pulse.is_genuine(&key, true, &Instance::from_bytes([5; 16])));
+        assert!(!Pulse { nonce: 10, ..pulse }.is_genuine(&key, true, &run));
     }
 
     #[test]
@@ -315,7 +380,7 @@ mod tests {
     fn sealed_nonsense_is_malformed() {
         assert!(Beacon::open(&seal_body(&[1, 0, 2, 0, 7, 7]), &network()).is_ok());
         let malformed: [&[u8]; 6] = [
-            &[0x80, 0, 0, 0],       // a flag that has no meaning
+            &[0x80, 0, 0, 0],       // a pulse of nothing
             &[1, 0x09, 0, 0],       // sent by a rung that there is not
             &[1, 0x90, 0, 0],       // answered by one
             &[1, 0, 0xff, 0xff],    // a record beyond the end

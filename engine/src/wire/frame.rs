@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{BlockRef, ContentId, Manifest};
+use crate::identity::PeerId;
 use crate::reject::RejectReason;
 
 use super::exchange::{DIGEST_LEN, ROOT_LEN, RecordEntry};
@@ -118,6 +119,17 @@ pub(crate) enum Frame {
     RecordsOffered(Vec<RecordEntry>),
     /// Asks for the records at these places.
     RecordsWanted(Vec<u64>),
+    /// Does the receiver hear this peer? The sender does not.
+    ProbeFor {
+        peer: PeerId,
+        nonce: u64,
+    },
+    /// The sender heard the peer that was asked for with this number, so many milliseconds ago.
+    ProbeResult {
+        peer: PeerId,
+        nonce: u64,
+        heard_ms: u32,
+    },
 }
 
 /// A signed record and how long it has been held by those who passed it on.
@@ -148,4 +160,6 @@ pub(crate) enum DisconnectReason {
     Protocol,
     /// The sender has more links than it needs.
     Trimmed,
+    /// The link carried nothing for too long, though the receiver lives.
+    Timeout,
 }

@@ -2,7 +2,7 @@
 //! What a test asks of each engine's streams of output is recorded.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use p2pnet_engine::{
@@ -32,7 +32,7 @@ pub(crate) struct Node {
     pub budget: Option<usize>,
     pub take_events: bool,
     /// Whether its host has lost its power: it does nothing and answers nothing.
-    vanished: bool,
+    pub vanished: bool,
 }
 
 struct Wire {
@@ -57,6 +57,12 @@ pub(crate) struct Lan {
     pub drain: Drain,
     /// Whether datagrams and dials of one node get to another. Streams that are there stay.
     pub reaches: fn(usize, usize) -> bool,
+    /// What the first sends by datagram does not get to the second.
+    pub unheard: BTreeSet<(usize, usize)>,
+    /// What a node writes on this link of its own does not arrive.
+    pub stalled: BTreeSet<(usize, LinkId)>,
+    /// Whether dials get no answer.
+    pub dials_blocked: bool,
     queue: VecDeque<Input>,
 }
 
@@ -101,6 +107,9 @@ impl Lan {
             nodes: Vec::new(),
             drain: Drain::LinksFirst,
             reaches: |_, _| true,
+            unheard: BTreeSet::new(),
+            stalled: BTreeSet::new(),
+            dials_blocked: false,
             queue: VecDeque::new(),
         };
         for i in 0..nodes {
@@ -162,6 +171,19 @@ impl Lan {
     /// Puts another engine in the place of node `i`; the streams of the old one are reset.
     pub(crate) fn replace(&mut self, i: usize, engine: Engine) {
         self.cut();
+        self.nodes[i].engine = engine;
+        self.nodes[i].engine.handle_interfaces(self.now, &[interface(i as u8 + 1)]);
+        self.settle();
+    }
+
+    /// Puts another engine in the place of node `i`, whose host lost power: the others still hold their ends.
+    pub(crate) fn lose_power(&mut self, i: usize, engine: Engine) {
+        self.nodes[i].links.clear();
+        for node in &mut self.nodes {
+            for wire in node.links.values_mut().filter(|wire| wire.far.is_some_and(|(to, _)| to == i)) {
+                wire.far = None;
+            }
+        }
         self.nodes[i].engine = engine;
         self.nodes[i].engine.handle_interfaces(self.now, &[interface(i as u8 + 1)]);
         self.settle();
@@ -280,7 +302,8 @@ impl Lan {
         for to in 0..self.nodes.len() {
             let own = SocketAddr::from((self.nodes[to].ip, PORT));
             let broadcast = transmit.destination.ip() == Ipv4Addr::new(10, 0, 0, 255);
-            if to != i && (self.reaches)(i, to) && (broadcast || transmit.destination == own) {
+            let heard = (self.reaches)(i, to) && !self.unheard.contains(&(i, to));
+            if to != i && heard && (broadcast || transmit.destination == own) {
                 self.queue.push_back(Input::Datagram { to, source, bytes: bytes.clone() });
             }
         }
@@ -316,7 +339,7 @@ impl Lan {
 
     fn send(&mut self, i: usize, link: LinkId, bytes: Vec<u8>) {
         let far = self.nodes[i].links.get(&link).and_then(|wire| wire.far);
-        if let Some((to, link)) = far.filter(|_| !bytes.is_empty()) {
+        if let Some((to, link)) = far.filter(|_| !bytes.is_empty() && !self.stalled.contains(&(i, link))) {
             self.queue.push_back(Input::Stream { to, link, bytes });
         }
     }
@@ -382,7 +405,7 @@ impl Lan {
         let now = self.now;
         let source = SocketAddr::from((self.nodes[i].ip, 50_000));
         let to = self.nodes.iter().position(|node| SocketAddr::from((node.ip, PORT)) == address);
-        if to.is_some_and(|to| self.nodes[to].vanished) {
+        if self.dials_blocked || to.is_some_and(|to| self.nodes[to].vanished) {
             return;
         }
         let far = to.filter(|&to| (self.reaches)(i, to)).and_then(|to| {

@@ -192,6 +192,9 @@ pub struct PeerLine {
     pub name: String,
     /// `known`, `connected` or `trusted`.
     pub level: String,
+    /// `alive`, `quiet`, `suspect` or `lost`; `None` if it was never connected.
+    #[serde(default)]
+    pub liveness: Option<String>,
     /// Where it is, as far as known.
     pub addr: Option<String>,
     /// For how long things have been so.

@@ -145,7 +145,10 @@ impl Contents {
             EngineEvent::PeerDiscovered { peer, name, addr } => Event::PeerDiscovered { peer, name, addr },
             EngineEvent::PeerConnected { peer, name, addr } => Event::PeerConnected { peer, name, addr },
             EngineEvent::PeerTrusted { peer, name, addr } => Event::PeerTrusted { peer, name, addr },
-            EngineEvent::PeerLeft { peer, name, reason } => Event::PeerLeft { peer, name, reason },
+            EngineEvent::PeerLeft { peer, name, reason, by } => Event::PeerLeft { peer, name, reason, by },
+            EngineEvent::PeerLiveness { peer, name, liveness, evidence } => {
+                Event::PeerLiveness { peer, name, liveness, evidence }
+            }
             EngineEvent::StepMessage { peer, step, transcript, message } => {
                 Event::StepMessage { peer, step, transcript, message }
             }

@@ -14,6 +14,9 @@ impl What {
             Event::PeerConnected { peer, .. } => connected(trace, peer),
             Event::PeerTrusted { peer, .. } => trusted(trace, peer),
             Event::PeerLeft { peer, reason, .. } => left(trace, peer, *reason),
+            Event::PeerLiveness { peer, liveness, .. } => {
+                What::PeerLiveness { peer: trace.peer(peer), is: liveness.as_str() }
+            }
             Event::StepMessage { peer, step, message, .. } => {
                 step_message(trace, peer, step, message.as_deref())
             }
@@ -48,6 +51,9 @@ impl What {
             Event::PeerConnected { peer, .. } => connected(trace, peer),
             Event::PeerTrusted { peer, .. } => trusted(trace, peer),
             Event::PeerLeft { peer, reason, .. } => left(trace, peer, *reason),
+            Event::PeerLiveness { peer, liveness, .. } => {
+                What::PeerLiveness { peer: trace.peer(peer), is: liveness.as_str() }
+            }
             Event::StepMessage { peer, step, message, .. } => {
                 step_message(trace, peer, step, message.as_deref())
             }

@@ -6,6 +6,7 @@ mod authentic;
 mod bounds;
 mod discovery;
 mod effort;
+mod false_alarm;
 mod links;
 mod one_link;
 mod provenance;
@@ -120,6 +121,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(quiet::Quiet::default()),
         Box::new(steadfast::Steadfast::default()),
         Box::new(apart::Apart::default()),
+        Box::new(false_alarm::FalseAlarm::default()),
         Box::new(discovery::Discovery),
         Box::new(links::Links),
         Box::new(records::Records),
@@ -129,7 +131,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
 }
 
 /// Every check by its id, with its class and the sentence that it stands for.
-pub const SENTENCES: [(&str, Class, &str); 20] = [
+pub const SENTENCES: [(&str, Class, &str); 21] = [
     (
         "no-panic",
         Class::Panic,
@@ -199,6 +201,11 @@ pub const SENTENCES: [(&str, Class, &str); 20] = [
         "steadfast",
         Class::Safety,
         "Where adversaries are all that is wrong, and no more peers are known than links may be had, honest nodes find and trust each other within seconds while the attack goes on, and no link of theirs ends because of it.",
+    ),
+    (
+        "false-alarm",
+        Class::Safety,
+        "Nobody who runs and can be reached is told to be lost, whatever its streams do and others say.",
     ),
     (
         "apart",

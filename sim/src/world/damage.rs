@@ -93,6 +93,11 @@ impl World {
                     self.reset_streams(a, b);
                 }
             }
+            Fault::Stall { a, b, .. } => {
+                if let (Some(a), Some(b)) = (self.plan.node(a), self.plan.node(b)) {
+                    self.stall_streams(a, b, true);
+                }
+            }
             Fault::Refuse { host, .. } => {
                 if let Some(host) = self.plan.host(host) {
                     self.hosts[host].refuses = true;
@@ -161,6 +166,11 @@ impl World {
             Fault::DiskErrors { node, .. } => self.on_disk(node, |disk| disk.errors = 0.0),
             Fault::DiskSlow { node, .. } => self.on_disk(node, |disk| disk.slowdown = Duration::ZERO),
             Fault::BitRot { node, .. } => self.on_disk(node, |disk| disk.rotten = false),
+            Fault::Stall { a, b, .. } => {
+                if let (Some(a), Some(b)) = (self.plan.node(a), self.plan.node(b)) {
+                    self.stall_streams(a, b, false);
+                }
+            }
             Fault::Refuse { host, .. } => {
                 if let Some(host) = self.plan.host(host) {
                     self.hosts[host].refuses = false;
@@ -200,6 +210,9 @@ impl World {
                 let path = self.path_mut(from, to);
                 (path.link, path.cuts, path.bad) = (None, 0, false);
             }
+        }
+        for &a in &core {
+            core.iter().for_each(|&b| self.stall_streams(a, b, false));
         }
         for lan in &mut self.lans {
             (lan.broadcast_faults, lan.multicast_faults) = (0, 0);

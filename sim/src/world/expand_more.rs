@@ -1,5 +1,5 @@
 //! What is drawn on top of the plan of a seed to reach the rare corners of the engine: small nodes, insiders, crowds,
-//! addresses by hand, partings, withdrawals. Each has draws of its own, so it moves nothing else.
+//! addresses by hand, partings, withdrawals, stalled streams. Each has draws of its own, so it moves nothing else.
 
 use crate::draws::Draws;
 
@@ -18,6 +18,7 @@ pub(super) fn corners(plan: &mut Plan, profile: Profile, seed: u64) {
     part(plan, &mut draws("part"));
     contents(plan, &mut draws("contents"));
     slow_applications(plan, &mut draws("slow applications"));
+    stalls(plan, &mut draws("stalls"));
     slow_disks(plan, &mut draws("slow disks"));
     torn_writes(plan, &mut draws("torn writes"));
     if profile >= Profile::Wifi {
@@ -99,6 +100,18 @@ fn slow_applications(plan: &mut Plan, draws: &mut Draws) {
         plan.fault.push(Fault::SlowApplication { at_ms: draws.below(1_000), for_ms: 60_000, node });
         let (at_ms, for_ms) = (5_000 + draws.below(10_000), 1_500 + draws.below(3_000));
         plan.fault.push(Fault::Pause { at_ms, for_ms, node: plan.core[0].clone() });
+    }
+}
+
+/// Streams that carry nothing while datagrams pass.
+fn stalls(plan: &mut Plan, draws: &mut Draws) {
+    if draws.chance(0.3) {
+        for _ in 0..=draws.below(4) {
+            let ((at_ms, for_ms), a, b) = (time(plan, draws), name(plan, draws), name(plan, draws));
+            if a != b {
+                plan.fault.push(Fault::Stall { at_ms, for_ms: for_ms + draws.below(20_000), a, b });
+            }
+        }
     }
 }
 

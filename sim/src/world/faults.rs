@@ -69,6 +69,8 @@ pub enum Fault {
     BitRot { at_ms: u64, for_ms: u64, node: String },
     /// All streams between two nodes break.
     Reset { at_ms: u64, a: String, b: String },
+    /// The streams between two nodes that there are then carry nothing for a while; datagrams and new streams pass.
+    Stall { at_ms: u64, for_ms: u64, a: String, b: String },
     /// The host refuses connections.
     Refuse { at_ms: u64, for_ms: u64, host: String },
     /// The node's application takes no events.
@@ -184,11 +186,12 @@ pub enum FaultKind {
     AdversaryTwin,
     AdversaryLoris,
     AdversarySlowReader,
+    Stall,
 }
 
 impl FaultKind {
     /// All kinds, in order.
-    pub const ALL: [(FaultKind, &'static str); 61] = [
+    pub const ALL: [(FaultKind, &'static str); 62] = [
         (FaultKind::Loss, "loss"),
         (FaultKind::BurstLoss, "burst-loss"),
         (FaultKind::QueueLoss, "queue-loss"),
@@ -250,6 +253,7 @@ impl FaultKind {
         (FaultKind::AdversaryTwin, "adversary-twin"),
         (FaultKind::AdversaryLoris, "adversary-loris"),
         (FaultKind::AdversarySlowReader, "adversary-slow-reader"),
+        (FaultKind::Stall, "stall"),
     ];
 }
 
@@ -312,6 +316,7 @@ impl Fault {
             | Fault::DiskSlow { at_ms, .. }
             | Fault::BitRot { at_ms, .. }
             | Fault::Reset { at_ms, .. }
+            | Fault::Stall { at_ms, .. }
             | Fault::Refuse { at_ms, .. }
             | Fault::SlowApplication { at_ms, .. }
             | Fault::Insider { at_ms, .. }
@@ -339,6 +344,7 @@ impl Fault {
             | Fault::DiskSlow { for_ms, .. }
             | Fault::BitRot { for_ms, .. }
             | Fault::Refuse { for_ms, .. }
+            | Fault::Stall { for_ms, .. }
             | Fault::SlowApplication { for_ms, .. }
             | Fault::Insider { for_ms, .. }
             | Fault::Stranger { for_ms, .. } => Some(*for_ms),
@@ -412,7 +418,7 @@ impl Fault {
             Fault::ClockJump { host, .. } | Fault::Refuse { host, .. } | Fault::Sleep { host, .. } => {
                 known("host", host, hosts)
             }
-            Fault::Reset { a, b, .. } => {
+            Fault::Reset { a, b, .. } | Fault::Stall { a, b, .. } => {
                 known("node", a, nodes)?;
                 known("node", b, nodes)
             }

@@ -116,6 +116,8 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::UnmeteredSignatures => (&["effort"], Adversary),
         Bug::AimsAnywhere => (&["traffic"], Adversary),
         Bug::FloodCutsLinks => (&["steadfast"], Adversary),
+        Bug::NoPulse => (&["false-alarm"], Lan),
+        Bug::RumourBelieved => (&["false-alarm", "one-link", "quiet"], Lan),
         Bug::TextsNotResent => (&["texts"], Wifi),
         _ => (&[], Hostile),
     }

@@ -132,6 +132,11 @@ impl World {
         (loss < 0.5).then_some(loss)
     }
 
+    /// Whether neither of two nodes keeps out datagrams to its private port.
+    pub(crate) fn takes_datagrams(&self, a: usize, b: usize) -> bool {
+        [a, b].iter().all(|&node| self.hosts[self.nodes[node].host].firewall != Firewall::PrivatePorts)
+    }
+
     /// The hash over everything that happened so far.
     #[must_use]
     pub fn hash(&self) -> String {

@@ -32,6 +32,8 @@ pub(super) struct Conn {
     /// What is under way to each side.
     ways: [Way; 2],
     accepted: bool,
+    /// Whether nothing of it gets through.
+    stalled: bool,
 }
 
 /// One end's place. It stays what it was when the host's address changes, so that nothing arrives any more.
@@ -166,7 +168,7 @@ impl Conn {
 impl World {
     /// How long a packet of a stream takes to `side`; `None` if it is lost.
     fn conn_passes(&mut self, conn: ConnId, side: Side, bytes: usize) -> Option<Duration> {
-        let entry = self.conns.get(&conn)?;
+        let entry = self.conns.get(&conn).filter(|conn| !conn.stalled)?;
         let (from, to, lan) = (entry.party(side.other()), entry.party(side), entry.lan);
         let there = |world: &World, party: Party| {
             world.hosts[party.host].interface(lan).is_some_and(|interface| interface.number == party.number)

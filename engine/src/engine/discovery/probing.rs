@@ -13,7 +13,7 @@ use crate::limits::TokenBucket;
 use crate::marks::mark;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
-use crate::wire::beacon::{Beacon, BeaconFlags, Way};
+use crate::wire::beacon::{Beacon, BeaconFlags, Pulse, Way};
 
 /// Rounds of probes, and the time between two steps of one.
 const ROUNDS: u8 = 3;
@@ -179,6 +179,20 @@ impl Engine {
         let way = Way { sent_by: Some(by), other: way.sent_by };
         let answer = self.sealed_beacon(BeaconFlags::REPLY.with(BeaconFlags::ANSWER), way);
         self.send_by(by, datagram.interface, destination, &answer);
+    }
+
+    /// Sends a probe with a pulse to one address, or its answer; says whether it went.
+    pub(in crate::engine) fn send_sealed_pulse(
+        &mut self,
+        interface: InterfaceId,
+        to: SocketAddr,
+        pulse: Pulse,
+        answers: bool,
+    ) -> bool {
+        let flags = if answers { BeaconFlags::REPLY.with(BeaconFlags::ANSWER) } else { BeaconFlags::PROBE };
+        let way = Way { sent_by: Some(Rung::Unicast), other: Some(Rung::Unicast) };
+        let datagram = self.sealed_with(flags, way, Some(pulse));
+        self.send_by(Rung::Unicast, interface, to, &datagram)
     }
 
     /// An answer to a probe: the peer heard us by one rung, and we it by another.

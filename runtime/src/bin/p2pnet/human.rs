@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use owo_colors::{OwoColorize, Style};
-use p2pnet::{ContentId, Event, LeaveReason, PeerId};
+use p2pnet::{ContentId, Event, LeaveReason, Liveness, Party, PeerId};
 
 use crate::text::{escaped, rate, size, who};
 
@@ -65,13 +65,20 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
         Event::PeerTrusted { peer, name, addr } => {
             (Word::Good("trusted"), format!("{}{}", who(name, peer), at(*addr)))
         }
-        Event::PeerLeft { peer, name, reason } => {
-            let why = match reason {
-                LeaveReason::Gone => "said goodbye",
-                LeaveReason::Lost => "was lost",
-                LeaveReason::Closed => "closed the link",
-                LeaveReason::Rejected(_) => "has no link any more",
-                LeaveReason::Trimmed => "has links enough",
+        Event::PeerLeft { peer, name, reason, by } => {
+            let why = match (reason, by) {
+                (LeaveReason::Gone, Some(Party::Us)) => "was told goodbye",
+                (LeaveReason::Gone, _) => "said goodbye",
+                (LeaveReason::Lost, _) => "was lost",
+                (LeaveReason::Broken, _) => "is not connected: the link broke",
+                (LeaveReason::Timeout, _) => "is not connected: the link carries nothing",
+                (LeaveReason::Replaced, _) => "was started anew",
+                (LeaveReason::Closed, Some(Party::Us)) => "was parted from",
+                (LeaveReason::Closed, _) => "closed the link",
+                (LeaveReason::Rejected(_), _) => "has no link any more",
+                (LeaveReason::Full, Some(Party::Us)) => "is one link too many for us",
+                (LeaveReason::Full, _) => "has as many links as it may",
+                (LeaveReason::Trimmed, _) => "has links enough",
                 _ => reason.as_str(),
             };
             (Word::Quiet("left"), format!("{} {why}", who(name, peer)))
@@ -87,6 +94,25 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
         }
         Event::DecisionWanted { peer, name, addr } => {
             (Word::Good("asks"), format!("{}{} wants to be let in", who(name, peer), at(*addr)))
+        }
+        Event::PeerLiveness { peer, name, liveness, evidence } => {
+            let word = if *liveness == Liveness::Alive {
+                Word::Good("alive")
+            } else {
+                Word::Quiet(liveness.as_str())
+            };
+            let silent = evidence.silent_for.as_secs_f64();
+            let others = match evidence.vouched_by.len() {
+                0 => String::new(),
+                others => format!(", heard by {others} others"),
+            };
+            let since = match liveness {
+                Liveness::Quiet | Liveness::Suspect | Liveness::Lost => {
+                    format!(", silent for {silent:.1} s{others}")
+                }
+                _ => String::new(),
+            };
+            (word, format!("{}{since}", who(name, peer)))
         }
         Event::Text { from, text, trusted } => {
             let mark = if *trusted { "" } else { " (not verified)" };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2pnet::{Event, Manifest};
+use p2pnet::{Event, HeardBy, Manifest, Party};
 
 use crate::text;
 
@@ -81,10 +81,19 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
         Event::PeerTrusted { peer, name, addr } => {
             new("peer_trusted").text("peer", &peer.to_string()).text("name", name).maybe("addr", *addr)
         }
-        Event::PeerLeft { peer, name, reason } => new("peer_left")
+        Event::PeerLeft { peer, name, reason, by } => new("peer_left")
             .text("peer", &peer.to_string())
             .text("name", name)
-            .text("reason", reason.as_str()),
+            .text("reason", reason.as_str())
+            .maybe("by", by.map(Party::as_str)),
+        Event::PeerLiveness { peer, name, liveness, evidence } => new("peer_liveness")
+            .text("peer", &peer.to_string())
+            .text("name", name)
+            .text("liveness", liveness.as_str())
+            .seconds("silent_s", evidence.silent_for.as_secs_f64())
+            .text("heard_by", &heard_by(&evidence.heard_by))
+            .number("unanswered", evidence.unanswered)
+            .number("vouched_by", evidence.vouched_by.len() as u64),
         Event::PeerRejected { peer, name, reason, by_us } => new("peer_rejected")
             .text("peer", &peer.to_string())
             .text("name", name)
@@ -129,6 +138,15 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
     })
 }
 
+/// The way by which a peer was heard last, as one word.
+fn heard_by(heard_by: &HeardBy) -> String {
+    match heard_by {
+        HeardBy::Rung { rung, .. } => rung.as_str().to_owned(),
+        HeardBy::Peer(peer) => peer.to_string(),
+        _ => "link".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +156,12 @@ mod tests {
     #[test]
     fn an_event_is_one_object_with_its_name_and_time_first() {
         let peer = PeerId::from_bytes([7; 32]);
-        let left = Event::PeerLeft { peer, name: "a\u{1b}\"b".into(), reason: LeaveReason::Gone };
+        let left = Event::PeerLeft {
+            peer,
+            name: "a\u{1b}\"b".into(),
+            reason: LeaveReason::Gone,
+            by: Some(Party::Them),
+        };
         let line = event(&left, Duration::from_micros(12_300)).unwrap().end();
         assert!(line.starts_with(r#"{"event":"peer_left","t_ms":12.300,"peer":""#), "{line}");
         assert!(!line.contains(char::is_control));
@@ -146,6 +169,7 @@ mod tests {
         assert_eq!(value["peer"], peer.to_string());
         assert_eq!(value["name"], "a\u{1b}\"b");
         assert_eq!(value["reason"], "gone");
+        assert_eq!(value["by"], "them");
     }
 
     /// An address that is not known is `null`, not missing.

@@ -51,6 +51,7 @@ struct Row {
     id: String,
     short: String,
     level: String,
+    liveness: Option<String>,
     addr: Option<String>,
     since_ms: u64,
     why: String,
@@ -63,6 +64,7 @@ impl Row {
             id: peer.id.to_string(),
             short: peer.id.short(),
             level: level_word(peer.level).to_owned(),
+            liveness: peer.liveness.map(|liveness| liveness.as_str().to_owned()),
             addr: peer.addr.map(|addr| addr.to_string()),
             since_ms: u64::try_from(peer.since.as_millis()).unwrap_or(u64::MAX),
             why: escaped(&peer.why),
@@ -76,6 +78,7 @@ impl Row {
             short: id.chars().take(8).collect(),
             id,
             level: escaped(&peer.level),
+            liveness: peer.liveness.as_deref().map(escaped),
             addr: peer.addr.as_deref().map(escaped),
             since_ms: peer.since_ms,
             why: escaped(&peer.why),
@@ -116,18 +119,24 @@ fn table(mut rows: Vec<Row>, output: &Output) -> Result<(), Failure> {
         return output.line("nobody else is here");
     }
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().clamp(4, 40);
-    let head = format!("{:width$}  {:8}  {:9}  {:7}  {:21}  WHY", "NAME", "ID", "STATE", "FOR", "ADDRESS");
+    let head = format!(
+        "{:width$}  {:8}  {:9}  {:8}  {:7}  {:21}  WHY",
+        "NAME", "ID", "STATE", "LIVENESS", "FOR", "ADDRESS"
+    );
     output.line(&head.bold().to_string())?;
-    for Row { name, id, short, level, addr, since_ms, why } in &rows {
+    for Row { name, id, short, level, liveness, addr, since_ms, why } in &rows {
         output.object(|at| {
-            let line = Line::new("peer", at).text("peer", id).text("name", name);
-            let line = line.text("level", level).maybe("addr", addr.as_deref());
+            let line = Line::new("peer", at).text("peer", id).text("name", name).text("level", level);
+            let line = line.maybe("liveness", liveness.as_deref()).maybe("addr", addr.as_deref());
             line.number("since_ms", *since_ms).text("why", why)
         })?;
         let state = format!("{level:9}");
         let state = if level == "trusted" { state.green().to_string() } else { state };
         let (since, addr) = (span(*since_ms), addr.as_deref().unwrap_or("-"));
-        output.line(&format!("{name:width$}  {short}  {state}  {since:7}  {addr:21}  {why}"))?;
+        let liveness = liveness.as_deref().unwrap_or("-");
+        output.line(&format!(
+            "{name:width$}  {short}  {state}  {liveness:8}  {since:7}  {addr:21}  {why}"
+        ))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, Rung, StartError};
@@ -19,6 +20,9 @@ use crate::text;
 
 /// How long saying goodbye may take: with the rest, the program ends within 2 s.
 const LEAVE_WITHIN: Duration = Duration::from_millis(1600);
+
+/// Farewells by datagram take 80 ms.
+const FAREWELLS: Duration = Duration::from_millis(120);
 
 /// Addresses that `--scan` calls in a second.
 const SCANNED_A_SECOND: u32 = 50;
@@ -136,7 +140,7 @@ async fn try_start_letting(
     Ok(node)
 }
 
-/// Says goodbye to everybody and ends the node. A second signal ends it at once.
+/// Says goodbye to everybody and ends the node. A second signal ends it as soon as the datagrams that say so are out.
 pub(crate) async fn leave(node: Node, signals: &mut Signals, output: &Output) -> Result<(), Failure> {
     // Also when nobody listens any more, the peers should hear it.
     let told = output.tell(|at| Line::new("leaving", at), Word::Quiet("leaving"), "");
@@ -146,10 +150,14 @@ pub(crate) async fn leave(node: Node, signals: &mut Signals, output: &Output) ->
 
 /// The same, where it is nobody's business here.
 pub(crate) async fn leave_quietly(node: Node, signals: &mut Signals) {
+    let mut shutdown = pin!(tokio::time::timeout(LEAVE_WITHIN, node.shutdown()));
+    // The shutdown first: two signals that come together must not keep the node from saying anything.
     tokio::select! {
         biased;
-        () = signals.stop() => {}
-        _ = tokio::time::timeout(LEAVE_WITHIN, node.shutdown()) => {}
+        _ = &mut shutdown => {}
+        () = signals.stop() => {
+            let _ = tokio::time::timeout(FAREWELLS, shutdown).await;
+        }
     }
 }
 

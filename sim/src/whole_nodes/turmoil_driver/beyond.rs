@@ -120,7 +120,7 @@ fn fault_nodes(fault: &Fault) -> Vec<&String> {
         | Fault::Away { node, .. }
         | Fault::BitRot { node, .. } => vec![node],
         Fault::Clone { node, clone, .. } => vec![node, clone],
-        Fault::Reset { a, b, .. } => vec![a, b],
+        Fault::Reset { a, b, .. } | Fault::Stall { a, b, .. } => vec![a, b],
         _ => Vec::new(),
     }
 }
@@ -229,6 +229,7 @@ fn beyond(fault: &Fault) -> Option<(&'static str, &'static str)> {
         Fault::DiskErrors { .. } => ("disk-errors", "disks do not fail"),
         Fault::DiskSlow { .. } => ("disk-slow", "disks take no time"),
         Fault::BitRot { .. } => ("bit-rot", "disks do not rot"),
+        Fault::Stall { .. } => ("stall", "streams and datagrams of two hosts share one way"),
         Fault::Refuse { .. } => ("refuse", "each refused connection would leak a port"),
         Fault::SlowApplication { .. } => ("slow-application", "applications take every event at once"),
         Fault::Insider { .. } => ("insider", "nobody gets into the streams of others"),

@@ -31,9 +31,15 @@ impl Check for Quiet {
                 self.jumps = world.all_fit().then(|| world.jumps());
             }
             Seen::QuietEnds => self.jumps = None,
-            Seen::Event { node, event: Event::PeerLeft { peer, reason: LeaveReason::Lost, .. } }
-                if world.never_breaks() =>
-            {
+            Seen::Event {
+                node,
+                event:
+                    Event::PeerLeft {
+                        peer,
+                        reason: LeaveReason::Lost | LeaveReason::Broken | LeaveReason::Timeout,
+                        ..
+                    },
+            } if world.never_breaks() => {
                 let name =
                     world.node_of(peer).map_or_else(|| peer.short(), |other| world.name(other).to_owned());
                 return Err(Broken::on(node, format!("{name} is lost where nothing breaks")));

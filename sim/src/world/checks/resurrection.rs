@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use p2pnet_engine::{Event, LeaveReason, PeerId, Timestamp};
+use p2pnet_engine::{Event, LeaveReason, Party, PeerId, Timestamp};
 
 use super::{Broken, Check, Seen};
 use crate::world::World;
@@ -33,7 +33,7 @@ impl Check for NoResurrection {
                 }
             }
             Seen::Event { node, event } => match event {
-                Event::PeerLeft { peer, reason: LeaveReason::Gone, .. } => {
+                Event::PeerLeft { peer, reason: LeaveReason::Gone, by: Some(Party::Them), .. } => {
                     // An insider may say another's goodbye on its own link; of clones each says its own.
                     if world.is_insider(peer) || world.is_cloned(peer) {
                         return Ok(());

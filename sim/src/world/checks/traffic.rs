@@ -19,6 +19,8 @@ const CALL: u64 = 2;
 const REMEMBERED: usize = 64;
 /// Peers that are asked to dial, a second (engine/discovery.rs).
 const ASKS: u64 = 4;
+/// Probes of one peer that is silent, a second, and answers to its probes (engine/watch.rs).
+const PULSES: u64 = 8;
 /// Beacons of the burst that begins at every change of the network.
 const BURST: u64 = 3;
 /// What may happen in a second for each node, several times what the busiest healthy run needs: an echo never ends.
@@ -91,7 +93,7 @@ impl Traffic {
             // A burst, and deferred replies of which each is a broadcast; a change of address begins a new burst.
             let networks = world.networks_of(node);
             let met = (world.len() + world.made_up()).min(REMEMBERED.max(world.len()));
-            let calls = BURST * CALL * met as u64;
+            let calls = (BURST * CALL + PULSES) * met as u64;
             let budget = REPLIES + networks * (THOROUGH * BURST * 4 + COPIES * 50) + calls;
             if sent > budget {
                 return Err(Broken::on(node, format!("{sent} datagrams in a second, {budget} at most")));
@@ -116,7 +118,9 @@ impl Traffic {
             let beacons = (window / fastest.as_secs_f64() * 1.25) as u64 + 2 + (now.1 - then.1.min(now.1));
             // Who left without a word is called where it was, and asked to dial while it is still fresh.
             let missing = (0..world.len()).filter(|&other| !world.plan().is_core(other)).count() as u64;
-            let called = if missing > 0 { beacons * CALL } else { 0 } + ASKS * (window as u64 + 1);
+            // Who hears datagrams and no streams is probed as long as it answers.
+            let seconds = window as u64 + 1;
+            let called = if missing > 0 { beacons * CALL } else { 0 } + (ASKS + PULSES * missing) * seconds;
             let budget = beacons * COPIES * world.networks_of(node) + called;
             let sent = now.0.saturating_sub(then.0);
             if sent > budget {

@@ -58,7 +58,8 @@ impl World {
         let acceptor = Party { node: process, host: target.unwrap_or(host), number };
         let ends = [Some(End::new(link, false)), None];
         let ways = [Way::default(), Way::default()];
-        self.conns.insert(conn, Conn { lan, dialler, acceptor, six, ends, ways, accepted: false });
+        self.conns
+            .insert(conn, Conn { lan, dialler, acceptor, six, ends, ways, accepted: false, stalled: false });
         self.nodes[node].links.insert(link, (conn, Side::Dialler));
         let timed_out = StreamEvent::DialFailed { conn, failure: DialFailure::TimedOut };
         self.after(DIAL_TIMEOUT, Happening::Stream(timed_out));
@@ -156,7 +157,16 @@ impl World {
         ways[Side::Acceptor as usize].unread.push_back(bytes);
         self.conns.insert(
             conn,
-            Conn { lan, dialler: stranger, acceptor, six: false, ends: [None, None], ways, accepted: true },
+            Conn {
+                lan,
+                dialler: stranger,
+                acceptor,
+                six: false,
+                ends: [None, None],
+                ways,
+                accepted: true,
+                stalled: false,
+            },
         );
         self.tally.count(FaultKind::StrangerStream);
         let starts = self.nodes[node].starts;

@@ -54,6 +54,19 @@ impl World {
         }
     }
 
+    /// The streams that there are between two nodes carry nothing from now on, or do again.
+    pub(in crate::world) fn stall_streams(&mut self, a: usize, b: usize, stalled: bool) {
+        for conn in self.conns.values_mut() {
+            let nodes = (conn.dialler.node, conn.acceptor.node);
+            if (nodes == (Some(a), Some(b)) || nodes == (Some(b), Some(a))) && conn.stalled != stalled {
+                conn.stalled = stalled;
+                if stalled {
+                    self.tally.count(FaultKind::Stall);
+                }
+            }
+        }
+    }
+
     /// A process is gone. Its kernel ends its streams, or, without power, nobody hears of them again.
     pub(in crate::world) fn end_streams_of(&mut self, node: usize, silently: bool) {
         for (conn, side) in std::mem::take(&mut self.nodes[node].links).into_values() {
