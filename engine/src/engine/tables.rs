@@ -13,7 +13,7 @@ pub type Table = (&'static str, usize, usize);
 impl Engine {
     /// What is kept of those who left or expired: their last records.
     pub fn floors(&self) -> impl Iterator<Item = &SignedRecord> {
-        self.floors.values().map(|floor| &floor.record)
+        self.floors.iter().map(|(_, floor)| floor.record())
     }
 
     /// Every table and queue of this engine. Of those that there are once for each peer or link, the fullest.
