@@ -82,7 +82,8 @@ pub fn peek(datagram: &[u8]) -> Option<(Instance, u64)> {
 #[must_use]
 pub fn seal(network: &Network, instance: Instance, counter: u64, bits: u8, record: &[u8]) -> Vec<u8> {
     let flags = BeaconFlags::from_bits(bits).unwrap_or_default();
-    Beacon { instance, counter, flags, way: Way::default(), record: record.to_vec() }.seal(network)
+    Beacon { instance, counter, flags, way: Way::default(), record: record.to_vec(), pulse: None }
+        .seal(network)
 }
 
 /// One side of a handshake by hand: it proves the link key of one identity and presents any record and any steps.
