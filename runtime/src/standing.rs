@@ -16,6 +16,7 @@ pub(crate) fn of(engine: &Engine, now: Timestamp, peer: &PeerView<'_>) -> PeerIn
         id: peer.id,
         name: peer.name.to_owned(),
         level: peer.level,
+        liveness: peer.liveness,
         addr: peer.addr,
         since: now.since(since),
         why: words(engine, peer, why.as_ref()),

@@ -134,9 +134,8 @@ fn table(mut rows: Vec<Row>, output: &Output) -> Result<(), Failure> {
         let state = if level == "trusted" { state.green().to_string() } else { state };
         let (since, addr) = (span(*since_ms), addr.as_deref().unwrap_or("-"));
         let liveness = liveness.as_deref().unwrap_or("-");
-        output.line(&format!(
-            "{name:width$}  {short}  {state}  {liveness:8}  {since:7}  {addr:21}  {why}"
-        ))?;
+        output
+            .line(&format!("{name:width$}  {short}  {state}  {liveness:8}  {since:7}  {addr:21}  {why}"))?;
     }
     Ok(())
 }
