@@ -37,7 +37,10 @@ impl World {
             said.unread.push_back(first);
         }
         let ends = [Some(End::new(LinkId(0), true)), None];
-        self.conns.insert(conn, Conn { lan, dialler, acceptor, six: false, ends, ways, accepted: true });
+        self.conns.insert(
+            conn,
+            Conn { lan, dialler, acceptor, six: false, ends, ways, accepted: true, stalled: false },
+        );
         let starts = self.nodes[node].starts;
         let latency = Duration::from_micros(self.link_between(from, to).latency_us * 3);
         self.after(latency, Happening::Stream(StreamEvent::Accept { conn, node, starts }));
