@@ -38,6 +38,14 @@ fn check_for(bug: Bug) -> Option<Check> {
         | Bug::SilentAfterBurst
         | Bug::NewerRecordIgnored
         | Bug::LeaverKept
+        | Bug::NeverCompares
+        | Bug::RecordsBeforeTrust
+        | Bug::AnyLinkKey
+        | Bug::TheirStepsOnly
+        | Bug::UnsignedGoodbye
+        | Bug::UnmeteredSignatures
+        | Bug::AimsAnywhere
+        | Bug::FloodCutsLinks
         | Bug::NoPulse
         | Bug::RumourBelieved
         | Bug::TextsNotResent => return None,

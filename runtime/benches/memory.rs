@@ -81,7 +81,7 @@ async fn start(dir: &Path, network: &Network) -> Result<Duration, Box<dyn Error>
     let store = DiskStore::open(dir, None)?;
     let incarnation = store.next_incarnation().await?;
     let memory = store.recall(network.tag()).await?;
-    let restored = Restored { incarnation, memory };
+    let restored = Restored { incarnation, memory, ..Restored::default() };
     let (config, seeds) = (Config::new(network.clone(), "bench", 8051), Seeds::new([1; 32], [2; 32]));
     let _engine = Engine::new(config, Identity::from_seed([3; 32]), restored, seeds, Timestamp::ZERO)?;
     Ok(began.elapsed())
