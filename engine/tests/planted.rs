@@ -38,6 +38,7 @@ fn check_for(bug: Bug) -> Option<Check> {
         | Bug::NewerRecordIgnored
         | Bug::LeaverKept
         | Bug::NeverCompares
+        | Bug::EverybodyIntroduced
         | Bug::TextsNotResent => return None,
         other => panic!("{other:?} has no check"),
     };
