@@ -15,9 +15,9 @@ use crate::limits::TokenBucket;
 use crate::record::SignedRecord;
 use crate::time::Timestamp;
 
+use super::decisions::Rejection;
 use super::held::Held;
 use super::share::COMPARISONS;
-use super::decisions::Rejection;
 use super::taken::Taken;
 use super::verification::Verification;
 use super::why::{DialNote, RecordSource};
