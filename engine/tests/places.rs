@@ -56,7 +56,7 @@ fn link(engine: &mut Engine, host: u8, seed: u8, millis: u64) -> Stranger {
     engine.handle_link(now, link, LinkInput::Writable { budget: 1 << 16 });
     engine.handle_link(now, link, LinkInput::Handshake(&said));
     let (mut answered, mut third) = (Vec::new(), Vec::new());
-    engine.poll_link(link, &mut answered);
+    assert!(engine.poll_link(link, &mut answered).is_some(), "message 2");
     assert!(hand.receive(&answered, &mut third).unwrap().is_some(), "the handshake ends with message 3");
     engine.handle_link(now, link, LinkInput::Handshake(&third));
     while engine.poll_action().is_some() {}
