@@ -46,7 +46,7 @@ fn asked(engine: &mut Engine) -> Vec<(bool, Vec<MemoryChange>)> {
 }
 
 fn with(memory: Memory) -> Restored {
-    Restored { incarnation: 2, memory }
+    Restored { incarnation: 2, memory, ..Restored::default() }
 }
 
 fn known(engine: &Engine) -> usize {
@@ -164,8 +164,8 @@ fn strangers_do_not_push_out_who_was_trusted() {
     let mut lan = Lan::configured(6, |_| {});
     let mut config = lan::config("careful");
     config.max_peers = 3;
-    config.supported_steps = vec!["badge".into()];
-    config.verification = vec![Step::Custom("badge".into())];
+    config.trust.supported = vec![Step::Custom("badge".into())];
+    config.trust.steps = vec![Step::Custom("badge".into())];
     let seeds = Seeds::new([40; 32], [41; 32]);
     let careful = Engine::new(config, Identity::from_seed([1; 32]), with(memory), seeds, lan.now).unwrap();
     lan.nodes[0].memory = Memory::default();
