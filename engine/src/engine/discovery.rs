@@ -248,7 +248,7 @@ impl Engine {
 
     /// Asks whoever is at an address of our own subnets to dial us; says whether it was asked.
     pub(super) fn ask_there(&mut self, address: SocketAddr) -> bool {
-        let Some(interface) = interface_of(&self.interfaces, address.ip()) else { return false };
+        let Some(interface) = interface_of(&self.interfaces, address) else { return false };
         if !self.discovery.asks.take(self.now, 1) {
             return false;
         }

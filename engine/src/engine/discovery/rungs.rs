@@ -211,12 +211,20 @@ pub(in crate::engine) fn at_port(
 
 /// Whether `ip` is on the subnet of one of these interfaces.
 pub(in crate::engine) fn is_near(interfaces: &[Interface], ip: IpAddr) -> bool {
-    interface_of(interfaces, ip).is_some()
+    interface_of(interfaces, SocketAddr::new(ip, 0)).is_some()
 }
 
-/// The first interface on whose subnet `ip` is, real networks before virtual ones.
-pub(in crate::engine) fn interface_of(interfaces: &[Interface], ip: IpAddr) -> Option<InterfaceId> {
-    let near = interfaces.iter().filter(|interface| interface.addrs.iter().any(|addr| in_subnet(addr, ip)));
+/// The first interface on whose subnet `address` is, real networks before virtual ones. A link-local address is on the
+/// interface that it is scoped to, and on no other, though all have its subnet.
+pub(in crate::engine) fn interface_of(interfaces: &[Interface], address: SocketAddr) -> Option<InterfaceId> {
+    let scope = match address {
+        SocketAddr::V6(six) if six.ip().is_unicast_link_local() => Some(InterfaceId(six.scope_id())),
+        _ => None,
+    };
+    let near = interfaces.iter().filter(|interface| {
+        scope.is_none_or(|scope| scope == interface.id)
+            && interface.addrs.iter().any(|addr| in_subnet(addr, address.ip()))
+    });
     near.min_by_key(|interface| (interface.kind, interface.id)).map(|interface| interface.id)
 }
 

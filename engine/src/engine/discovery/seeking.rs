@@ -64,7 +64,7 @@ impl Engine {
             }
             let linked = self.peers.get(peer).is_some_and(|known| known.link.is_some());
             let blocked = self.decisions.blocks_address(address.ip());
-            let interface = interface_of(&self.interfaces, address.ip());
+            let interface = interface_of(&self.interfaces, *address);
             let Some(interface) = interface.filter(|_| !linked && !blocked) else {
                 continue;
             };
