@@ -112,11 +112,11 @@ impl Engine {
         from: (InterfaceId, SocketAddr),
     ) {
         let now = self.now;
-        let Some(known) = self.peers.get(&peer).filter(|known| known.proven) else { return };
-        if !self.errands.checks_left.take(now, 1) {
+        let proven = self.peers.get(&peer).is_some_and(|known| known.proven);
+        if !proven || !self.errands.checks_left.take(now, 1) {
             return;
         }
-        let key = self.identity.pulse_key(&known.record.record().link_key);
+        let Some(key) = self.pulse_key(peer) else { return };
         if !pulse.is_genuine(&key, false, &instance) {
             mark!(self, PulseForged);
             return;

@@ -6,9 +6,12 @@ mod tests;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::event::LeaveReason;
+use zeroize::Zeroizing;
+
 use crate::identity::PeerId;
 use crate::input::{InterfaceId, LinkId};
 use crate::ladder::Rung;
@@ -22,6 +25,7 @@ use crate::wire::beacon::Pulse;
 use crate::wire::{DisconnectReason, Frame};
 
 use super::Engine;
+use super::discovery::interface_of;
 use super::outputs::Slot;
 use super::peer::Peer;
 
@@ -45,6 +49,8 @@ pub(crate) struct Life {
     watched: bool,
     /// Whether its link carries nothing though it lives: another is dialled.
     pub(super) stalled: bool,
+    /// The key of pulses between it and us, made when it is first needed, and its link key then.
+    key: Option<([u8; 32], Zeroizing<[u8; 32]>)>,
     probes: VecDeque<(u64, Timestamp)>,
     unanswered: u32,
     asks: VecDeque<(u64, Timestamp)>,
@@ -272,25 +278,37 @@ impl Engine {
 
     // ---- Probes ----
 
+    /// The key of pulses between a peer and us.
+    pub(super) fn pulse_key(&mut self, peer: PeerId) -> Option<Zeroizing<[u8; 32]>> {
+        let known = self.peers.get_mut(&peer)?;
+        let link_key = known.record.record().link_key;
+        if known.life.key.as_ref().is_none_or(|(of, _)| *of != link_key) {
+            known.life.key = Some((link_key, self.identity.pulse_key(&link_key)));
+        }
+        known.life.key.as_ref().map(|(_, key)| key.clone())
+    }
+
     /// Asks a peer for a pulse by a datagram to where it was heard, or, with a number, answers it there.
-    pub(super) fn send_pulse(
-        &mut self,
-        peer: PeerId,
-        answer: Option<(u64, InterfaceId, core::net::SocketAddr)>,
-    ) {
+    pub(super) fn send_pulse(&mut self, peer: PeerId, answer: Option<(u64, InterfaceId, SocketAddr)>) {
         if planted!(self, NoPulse) {
             return;
         }
+        let Some(key) = self.pulse_key(peer) else { return };
         let Some(known) = self.peers.get(&peer) else { return };
-        let key = self.identity.pulse_key(&known.record.record().link_key);
         if let Some((nonce, interface, to)) = answer {
             let pulse = Pulse::new(&key, nonce, true, &self.own.instance());
             self.send_sealed_pulse(interface, to, pulse, true);
             return;
         }
-        // By each way in turn by which it was heard: one of two networks may be the one that fails.
-        let ways: Vec<_> = known.heard.iter().filter_map(|way| Some((way.interface?, way.address))).collect();
-        let Some(&(interface, to)) = ways.get(known.life.unanswered as usize % ways.len().max(1)) else {
+        // To each place in turn where it may be: one of two networks may be the one that fails, and where it was heard last
+        // may be where somebody repeats what it said.
+        let unanswered = known.life.unanswered as usize;
+        let there = self.addresses_to_dial(peer).into_iter();
+        let way = |(address, by): (SocketAddr, Option<InterfaceId>)| {
+            Some((by.or_else(|| interface_of(&self.interfaces, address))?, address))
+        };
+        let ways: Vec<_> = there.filter_map(way).collect();
+        let Some(&(interface, to)) = ways.get(unanswered % ways.len().max(1)) else {
             return;
         };
         let nonce = self.vigilance.next_u64();
@@ -319,11 +337,11 @@ impl Engine {
         by: (InterfaceId, Rung),
     ) {
         let run = self.session_of(peer).map(|session| session.instance);
+        let Some(key) = self.pulse_key(peer) else { return };
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let Some(place) = known.life.probes.iter().position(|(nonce, _)| *nonce == pulse.nonce) else {
             return;
         };
-        let key = self.identity.pulse_key(&known.record.record().link_key);
         if run.is_some_and(|run| run != instance) || !pulse.is_genuine(&key, true, &instance) {
             mark!(self, PulseForged);
             return;

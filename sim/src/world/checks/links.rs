@@ -1,6 +1,6 @@
 //! Everybody in one network trusts everybody.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use p2pnet_engine::Level;
 
@@ -29,25 +29,27 @@ impl Check for Links {
     }
 }
 
-/// Whom the first of the core does not reach over links that both sides trust.
+/// A neighbour that is not reached over links that both sides trust. Networks that no host joins are nets of their own.
 fn in_one_net(world: &World) -> Option<Broken> {
     let pairs: Vec<(usize, usize)> = core_pairs(world).collect();
-    let &(first, _) = pairs.first()?;
     let trusts = |a: usize, b: usize| {
         let peer = world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b)));
         peer.is_some_and(|peer| peer.level == Level::Trusted)
     };
     let linked: Vec<(usize, usize)> =
         pairs.iter().copied().filter(|&(a, b)| trusts(a, b) && trusts(b, a)).collect();
-    let mut reached = BTreeSet::from([first]);
-    let mut next = vec![first];
-    while let Some(node) = next.pop() {
-        for &(_, other) in linked.iter().filter(|(a, _)| *a == node) {
-            if reached.insert(other) {
-                next.push(other);
+    let mut nets: BTreeMap<usize, usize> = BTreeMap::new();
+    for &(first, _) in &pairs {
+        if nets.contains_key(&first) {
+            continue;
+        }
+        let mut next = vec![first];
+        while let Some(node) = next.pop() {
+            if nets.insert(node, first).is_none() {
+                next.extend(linked.iter().filter(|(a, _)| *a == node).map(|(_, b)| *b));
             }
         }
     }
-    let &(lost, _) = pairs.iter().find(|(a, _)| !reached.contains(a))?;
-    Some(Broken::on(lost, format!("no way leads to it from {}", world.name(first))))
+    let &(a, b) = pairs.iter().find(|(a, b)| nets.get(a) != nets.get(b))?;
+    Some(Broken::on(b, format!("no way leads to it from {}", world.name(a))))
 }
