@@ -113,6 +113,7 @@ catalogue! {
     DialUnneeded: "A dial was dropped because its peer is linked by another way.",
     TargetLinked: "An address by hand was left alone because its peer is linked.",
     TargetLost: "A confirmed link to an address by hand was lost and the address is dialled again.",
+    AnotherLinkedAlready: "Where one peer was hoped for another answered that has a link, so the new one was dropped.",
     AnotherAnswered: "A dial to a peer was answered by another one.",
     RedialLate: "A dial was repeated after the first minute, at growing intervals.",
     NetworkChanged: "Peers without a link are dialled anew because the network may be another.",

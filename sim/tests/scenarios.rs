@@ -28,9 +28,8 @@ fn bite(name: &str) -> &'static [FaultKind] {
         "s17-interface-down" | "s18-roaming" => &[FaultKind::InterfaceDown],
         "s19-sleep" => &[FaultKind::Sleep],
         "s20-swapped-addresses" => &[FaultKind::AddressSwap],
-        "partition-heal" | "s21-long-partition" | "s22-each-says-the-other-is-down" => {
-            &[FaultKind::Partition]
-        }
+        "partition-heal" | "s21-long-partition" => &[FaultKind::Partition],
+        "s22-each-says-the-other-is-down" => &[FaultKind::BridgePartition],
         "s25-stalled-node" => &[FaultKind::Pause],
         "s30-clocks-a-day-apart" => &[FaultKind::PowerLoss],
         "lossy-lan" => &[FaultKind::Loss],

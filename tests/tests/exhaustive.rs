@@ -39,14 +39,14 @@ fn contest(name: &str, scenario: Scenario, depth: usize, states: usize) -> Figur
 
 #[test]
 fn two_that_dial_each_other_in_every_order() {
-    let figures = contest("from the start", Scenario::pair(Begin::Apart), ALL, 750_000);
+    let figures = contest("from the start", Scenario::pair(Begin::Apart), ALL, 350_000);
     assert!(figures.settled > 0, "no contest ended: {figures:?}");
 }
 
 #[test]
 fn two_links_of_one_pair_in_every_order() {
     for begin in [Begin::Dialled, Begin::Heard] {
-        let figures = contest(&format!("{begin:?}"), Scenario::pair(begin), ALL, 7_000);
+        let figures = contest(&format!("{begin:?}"), Scenario::pair(begin), ALL, 5_000);
         // Nothing is lost, so whoever had two has one in the end.
         assert!(figures.settled == figures.contested, "a contest did not end: {figures:?}");
     }
@@ -56,7 +56,7 @@ fn two_links_of_one_pair_in_every_order() {
 fn two_whose_streams_break_in_every_order() {
     for begin in [Begin::Dialled, Begin::Heard] {
         let scenario = Scenario { cuts: 1, ..Scenario::pair(begin) };
-        let figures = contest(&format!("{begin:?}, a cut"), scenario, ALL, 90_000);
+        let figures = contest(&format!("{begin:?}, a cut"), scenario, ALL, 67_000);
         assert!(figures.settled > 0, "no contest ended: {figures:?}");
     }
 }
@@ -65,19 +65,19 @@ fn two_whose_streams_break_in_every_order() {
 fn two_that_part_on_purpose_in_every_order() {
     for begin in [Begin::Dialled, Begin::Heard] {
         let scenario = Scenario { parts: 1, ..Scenario::pair(begin) };
-        contest(&format!("{begin:?}, a parting"), scenario, ALL, 40_000);
+        contest(&format!("{begin:?}, a parting"), scenario, ALL, 30_000);
     }
 }
 
 #[test]
 fn two_that_crash_and_restart_in_every_order() {
-    contest("Heard, a crash", Scenario { crashes: 1, ..Scenario::pair(Begin::Heard) }, ALL, 340_000);
+    contest("Heard, a crash", Scenario { crashes: 1, ..Scenario::pair(Begin::Heard) }, ALL, 177_000);
     contest("Dialled, a crash", Scenario { crashes: 1, ..Scenario::pair(Begin::Dialled) }, 12, 24_000);
 }
 
 #[test]
 fn two_whose_deadlines_come_in_every_order() {
-    contest("Dialled, a deadline", Scenario { timers: 1, ..Scenario::pair(Begin::Dialled) }, 12, 44_000);
+    contest("Dialled, a deadline", Scenario { timers: 1, ..Scenario::pair(Begin::Dialled) }, 12, 30_000);
     contest("Heard, two deadlines", Scenario { timers: 2, ..Scenario::pair(Begin::Heard) }, 10, 16_000);
 }
 

@@ -156,6 +156,12 @@ impl Engine {
         let peer = believed.peer;
         if let Some(hoped_for) = hoped_for {
             self.found_another(hoped_for, address, peer);
+            if hoped_for != peer && self.is_linked_well(peer, &believed) {
+                // It was not looked for. Without our Confirm the link counts for nobody.
+                mark!(self, AnotherLinkedAlready);
+                self.drop_link(id);
+                return;
+            }
         }
         // A peer that restarted does not profit from what its earlier run has proven.
         let goes_on =
@@ -185,6 +191,17 @@ impl Engine {
         }
         self.send_frame(id, &Frame::Confirm { session, verified, yours: None });
         self.set_timer(TimerKey::Link(id), self.config.handshake_timeout);
+    }
+
+    /// Whether this run of a peer has a link that was heard not long ago.
+    fn is_linked_well(&self, peer: PeerId, believed: &Believed) -> bool {
+        let link = self.peers.get(&peer).and_then(|known| self.links.get(&known.link?));
+        link.is_some_and(|link| {
+            let same = link.session().is_some_and(|session| {
+                (session.incarnation, session.instance) == (believed.incarnation, believed.instance)
+            });
+            same && self.now.since(link.last_heard) < self.config.ping_after * 2
+        })
     }
 
     pub(super) fn refuse_handshake(&mut self, id: LinkId) {

@@ -168,7 +168,9 @@ impl World {
         let plan = &self.plan;
         let loses = plan.link.iter().any(|link| link.loss > 0.0 && link.name != "awful");
         // Beyond `max_links` somebody is turned away.
-        let crowded = !self.all_fit();
+        let room =
+            (0..self.len()).filter_map(|node| self.engine(node)).map(|engine| engine.config().max_links);
+        let crowded = !self.all_fit() || plan.node.len() > room.min().unwrap_or(usize::MAX).saturating_add(1);
         let nobody = plan.fault.is_empty() && plan.part.is_empty() && plan.adversary.is_empty();
         nobody && plan.path.is_empty() && !loses && !crowded
     }
