@@ -48,14 +48,6 @@ fn check_for(bug: Bug) -> Option<Check> {
         | Bug::FloodCutsLinks
         | Bug::NoPulse
         | Bug::RumourBelieved
-        | Bug::NeverCompares
-        | Bug::RecordsBeforeTrust
-        | Bug::AnyLinkKey
-        | Bug::TheirStepsOnly
-        | Bug::UnsignedGoodbye
-        | Bug::UnmeteredSignatures
-        | Bug::AimsAnywhere
-        | Bug::FloodCutsLinks
         | Bug::TextsNotResent => return None,
         other => panic!("{other:?} has no check"),
     };
