@@ -8,12 +8,12 @@ use p2pnet_sim::world::sweep::run_plan;
 use p2pnet_sim::{Crypto, Profile, expand};
 
 const GOLDEN: [(&str, u64, Crypto, &str); 6] = [
-    ("calm", 1, Crypto::Real, "1d7b985a34e23712ddb9b63e4ac876af8371a4cfae9803a7453d34de2ad3594d"),
-    ("lan", 2, Crypto::Real, "f4df39cd4bf4fcbb054f08387c13420f9f8308c86e6df4e5279bb4084c27bd1a"),
-    ("wifi", 3, Crypto::Real, "40b7776da7c668e87bdbd0e40e203d24e4f62477673f17a8b2673781193802f3"),
-    ("hostile", 4, Crypto::Real, "7c15429756fda46a48e98c5db68c396cabfad3a5b5160fda09e824f54ab04006"),
-    ("hostile", 5, Crypto::Real, "3ceeca9b5488cd75242458055e2177b6f11467d66d8c28bb4b28136d31c7271c"),
-    ("hostile", 4, Crypto::Cheap, "1381108bfe41b4eeed41f6c0d658f9c0ccae6d8fdd565e453c6eced7e07ed461"),
+    ("calm", 1, Crypto::Real, "20949031e7f20f75adc802ac86d2d0812b0a73ab9fcd2e4c8feafdc3541199e5"),
+    ("lan", 2, Crypto::Real, "c81f58f9c55c8504c274e1724cdc2e574f95f7755b91936981702274bf485198"),
+    ("wifi", 3, Crypto::Real, "84dd7bd99dba7f828a17c3cd82e72c668f93c92cbafb2c0b071b9b7d33d338a8"),
+    ("hostile", 4, Crypto::Real, "df7438da6bbeb4fbe92e6b618c085723a430e62f9bc6cf90e2a98b0c651269a7"),
+    ("hostile", 5, Crypto::Real, "c0d8d7f8e4332cf329419784619d3b10fe4dbc3371714502f75bfdca7079df84"),
+    ("hostile", 4, Crypto::Cheap, "507ada11b17b0b656264a04981fb425f81d26e8c41ccb98c209ea639e84be337"),
 ];
 
 #[test]

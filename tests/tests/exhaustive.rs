@@ -46,7 +46,7 @@ fn two_that_dial_each_other_in_every_order() {
 #[test]
 fn two_links_of_one_pair_in_every_order() {
     for begin in [Begin::Dialled, Begin::Heard] {
-        let figures = contest(&format!("{begin:?}"), Scenario::pair(begin), ALL, 5_000);
+        let figures = contest(&format!("{begin:?}"), Scenario::pair(begin), ALL, 3_600);
         // Nothing is lost, so whoever had two has one in the end.
         assert!(figures.settled == figures.contested, "a contest did not end: {figures:?}");
     }
@@ -56,7 +56,7 @@ fn two_links_of_one_pair_in_every_order() {
 fn two_whose_streams_break_in_every_order() {
     for begin in [Begin::Dialled, Begin::Heard] {
         let scenario = Scenario { cuts: 1, ..Scenario::pair(begin) };
-        let figures = contest(&format!("{begin:?}, a cut"), scenario, ALL, 67_000);
+        let figures = contest(&format!("{begin:?}, a cut"), scenario, ALL, 46_000);
         assert!(figures.settled > 0, "no contest ended: {figures:?}");
     }
 }
@@ -65,14 +65,14 @@ fn two_whose_streams_break_in_every_order() {
 fn two_that_part_on_purpose_in_every_order() {
     for begin in [Begin::Dialled, Begin::Heard] {
         let scenario = Scenario { parts: 1, ..Scenario::pair(begin) };
-        contest(&format!("{begin:?}, a parting"), scenario, ALL, 30_000);
+        contest(&format!("{begin:?}, a parting"), scenario, ALL, 21_000);
     }
 }
 
 #[test]
 fn two_that_crash_and_restart_in_every_order() {
     contest("Heard, a crash", Scenario { crashes: 1, ..Scenario::pair(Begin::Heard) }, ALL, 177_000);
-    contest("Dialled, a crash", Scenario { crashes: 1, ..Scenario::pair(Begin::Dialled) }, 12, 24_000);
+    contest("Dialled, a crash", Scenario { crashes: 1, ..Scenario::pair(Begin::Dialled) }, 12, 21_000);
 }
 
 #[test]
@@ -100,10 +100,10 @@ fn three_in_every_order() {
         "a third",
         Scenario { nodes: 3, dials: both.clone(), ..Scenario::pair(Begin::Heard) },
         11,
-        22_000,
+        21_000,
     );
     let cut = Scenario { nodes: 3, dials: both, cuts: 1, ..Scenario::pair(Begin::Heard) };
-    contest("a third, a cut", cut, 8, 16_000);
+    contest("a third, a cut", cut, 8, 12_000);
 }
 
 /// A million states and seventy million orders, in which nothing was found; not quite two minutes:

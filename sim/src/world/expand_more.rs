@@ -29,7 +29,7 @@ pub(super) fn corners(plan: &mut Plan, profile: Profile, seed: u64) {
         insiders(plan, &mut draws("insiders"));
         strangers(plan, &mut draws("strangers"));
         let draws = &mut draws("partitions");
-        if draws.chance(0.4) {
+        if draws.chance(0.6) {
             partitions(plan, draws);
         }
     }
