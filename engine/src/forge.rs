@@ -7,9 +7,11 @@ use alloc::vec::Vec;
 
 use crate::content::Manifest;
 use crate::engine::Engine;
-use crate::identity::Identity;
+use crate::engine::code::{Between, CodeExchange};
+use crate::identity::{Identity, PeerId};
 use crate::link::{CipherSuite, Handshake, HandshakeStep, LinkCodec};
 use crate::network::Network;
+use crate::policy::Step;
 use crate::record::{self, Instance, PeerRecord};
 use crate::wire::beacon::{self, Beacon, BeaconFlags, Way};
 use crate::wire::codec::{decode, encode};
@@ -91,6 +93,7 @@ pub fn seal(network: &Network, instance: Instance, counter: u64, bits: u8, recor
 pub struct HandshakeByHand {
     handshake: Handshake,
     hello: Vec<u8>,
+    transcript: Option<[u8; 32]>,
 }
 
 impl HandshakeByHand {
@@ -106,7 +109,7 @@ impl HandshakeByHand {
         let suite = prover.suite(CipherSuite::ChaChaPolyBlake2s);
         let (psk, secret) = (network.link_psk(), prover.link_secret());
         let handshake = Handshake::dial(suite, &psk, &secret, ephemeral_seed, out);
-        HandshakeByHand { handshake, hello: hello(record, steps, 1) }
+        HandshakeByHand { handshake, hello: hello(record, steps, 1), transcript: None }
     }
 
     /// Begins as the acceptor.
@@ -121,7 +124,7 @@ impl HandshakeByHand {
         let suite = prover.suite(CipherSuite::ChaChaPolyBlake2s);
         let (psk, secret) = (network.link_psk(), prover.link_secret());
         let handshake = Handshake::accept(suite, &psk, &secret, ephemeral_seed);
-        HandshakeByHand { handshake, hello: hello(record, steps, 0) }
+        HandshakeByHand { handshake, hello: hello(record, steps, 0), transcript: None }
     }
 
     /// Takes what arrived, and appends what is to be sent to `out`: the codec of the link once it is done.
@@ -131,9 +134,42 @@ impl HandshakeByHand {
     pub fn receive(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<LinkCodec>, Failed> {
         match self.handshake.receive(bytes, &self.hello, out) {
             Ok(HandshakeStep::Pending) => Ok(None),
-            Ok(HandshakeStep::Done(completed)) => Ok(Some(completed.codec)),
+            Ok(HandshakeStep::Done(completed)) => {
+                self.transcript = Some(completed.transcript);
+                Ok(Some(completed.codec))
+            }
             Err(_) => Err(Failed),
         }
+    }
+
+    /// The hash of the handshake, once it is done.
+    #[must_use]
+    pub fn transcript(&self) -> Option<[u8; 32]> {
+        self.transcript
+    }
+}
+
+/// One side of the exchange behind the short code, by hand.
+#[derive(Debug)]
+pub struct CodeByHand(CodeExchange);
+
+impl CodeByHand {
+    /// Begins on a link of `own` with `peer`: what to say first, if it is this side that commits.
+    #[must_use]
+    pub fn begin(
+        own: PeerId,
+        peer: PeerId,
+        transcript: [u8; 32],
+        nonce: [u8; 32],
+    ) -> (Self, Option<Vec<u8>>) {
+        let between = Between { transcript, first: own.min(peer), second: own.max(peer) };
+        let (exchange, commitment) = CodeExchange::begin(between, own < peer, nonce);
+        (CodeByHand(exchange), commitment)
+    }
+
+    /// Takes what the peer says: the answer, if there is one to give.
+    pub fn receive(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        self.0.receive(message).ok().flatten()
     }
 }
 
@@ -190,6 +226,21 @@ pub fn offer(manifest: Manifest) -> Vec<u8> {
 #[must_use]
 pub fn leaving() -> Vec<u8> {
     framed(&Frame::Disconnect(DisconnectReason::Leaving))
+}
+
+/// What one side says in the exchange behind the short code.
+#[must_use]
+pub fn code_message(message: Vec<u8>) -> Vec<u8> {
+    framed(&Frame::Step { name: Step::Code.name().to_string(), message })
+}
+
+/// The message of a frame of that exchange; `None` for any other.
+#[must_use]
+pub fn read_code_message(frame: &[u8]) -> Option<Vec<u8>> {
+    match decode::<Frame>(frame, frame.len()).ok()? {
+        Frame::Step { name, message } if name == Step::Code.name() => Some(message),
+        _ => None,
+    }
 }
 
 /// What an honest peer would answer to a frame at once; `None` for nothing.

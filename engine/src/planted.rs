@@ -91,5 +91,7 @@ catalogue! {
     FloodCutsLinks = "flood-cuts-links": "When many strangers connect a link that is in use makes room.",
     NoPulse = "no-pulse": "A silent peer is not asked by datagrams, and asking ones are not answered.",
     RumourBelieved = "rumour-believed": "Who is asked for a peer that another does not hear takes it for lost.",
+    CodeOfNoncesOnly = "code-of-nonces-only": "The short code is the same on every link on which the same is said.",
+    AnyCode = "any-code": "Whoever has compared the short code lets the peer in, the same or not.",
     TextsNotResent = "texts-not-resent": "A text is sent once, whether it is acknowledged or not.",
 }

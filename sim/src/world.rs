@@ -17,6 +17,7 @@ pub mod faults;
 mod intruders;
 mod network;
 mod node;
+mod persons;
 mod phases;
 pub mod plan;
 #[cfg(feature = "planted")]

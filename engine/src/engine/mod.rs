@@ -1,7 +1,7 @@
 //! The engine: one object that takes what happened and gives what to do.
 
 mod clones;
-mod code;
+pub(crate) mod code;
 mod collection;
 mod contents;
 mod decisions;

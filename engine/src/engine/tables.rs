@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::identity::PeerId;
 use crate::record::SignedRecord;
 
 use super::Engine;
@@ -14,6 +15,13 @@ impl Engine {
     /// What is kept of those who left or expired: their last records.
     pub fn floors(&self) -> impl Iterator<Item = &SignedRecord> {
         self.floors.iter().map(|(_, floor)| floor.record())
+    }
+
+    /// Whether a peer has told of as many others as one may ([`Config::max_introduced`](crate::Config::max_introduced)).
+    #[must_use]
+    pub fn has_told_enough(&self, peer: &PeerId) -> bool {
+        let told = self.collection.introduced_by(peer).map_or(0, alloc::collections::BTreeSet::len);
+        told >= self.config.max_introduced
     }
 
     /// Every table and queue of this engine. Of those that there are once for each peer or link, the fullest.

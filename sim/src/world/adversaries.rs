@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod loot;
+mod middle;
 mod puppets;
 mod streams;
 
@@ -43,6 +44,8 @@ pub(super) struct Adversaries {
     unverified: BTreeSet<PeerId>,
     /// Those that only such a one has ever told of.
     whispered: BTreeSet<PeerId>,
+    /// Those that are made up to be taken for a node.
+    masks: BTreeSet<PeerId>,
     /// How many identities were made up.
     made: u64,
 }
@@ -103,6 +106,7 @@ impl Adversaries {
             issued: BTreeMap::new(),
             unverified: BTreeSet::new(),
             whispered: BTreeSet::new(),
+            masks: BTreeSet::new(),
             made: 0,
         }
     }
@@ -151,6 +155,11 @@ impl World {
     /// Whether only peers that nobody has verified ever told of this identity.
     pub(crate) fn was_whispered(&self, peer: &PeerId) -> bool {
         self.adversaries.whispered.contains(peer)
+    }
+
+    /// Whether this identity was made up to be taken for a node, by somebody in the middle.
+    pub(crate) fn is_mask(&self, peer: &PeerId) -> bool {
+        self.adversaries.masks.contains(peer)
     }
 
     /// Whether an adversary has passed on what these two say to each other.
@@ -280,9 +289,7 @@ impl World {
 
     /// A new identity, with a record that it has signed.
     fn make_up(&mut self, place: Place, dice: &mut Dice) -> (Identity, Instance, Vec<u8>) {
-        self.adversaries.made += 1;
-        let seed = seed_bytes(self.plan.seed, &format!("made up {} {}", place.index, self.adversaries.made));
-        let identity = self.plan.crypto.identity(seed);
+        let identity = self.new_identity(place);
         let record = self.record_of(place, &identity, 1, dice);
         let bytes = forge::sign(&identity, &record);
         // What somebody who does not know the network says of itself is nothing that anybody may take.
@@ -290,6 +297,12 @@ impl World {
             self.note_issued(record.peer, &bytes);
         }
         (identity, record.instance, bytes)
+    }
+
+    fn new_identity(&mut self, place: Place) -> Identity {
+        self.adversaries.made += 1;
+        let seed = seed_bytes(self.plan.seed, &format!("made up {} {}", place.index, self.adversaries.made));
+        self.plan.crypto.identity(seed)
     }
 
     /// Notes a record that an adversary has signed with a key that it has.

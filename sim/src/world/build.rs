@@ -120,6 +120,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             wants: BTreeSet::new(),
             texts: BTreeSet::new(),
             shown: BTreeSet::new(),
+            screen: BTreeMap::new(),
             left: false,
             given: BTreeSet::new(),
             strays: 0,

@@ -74,6 +74,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         leaver: None,
         crypto: Crypto::Real,
         badge: false,
+        code: false,
         link: Vec::new(),
         lan: Vec::new(),
         host: Vec::new(),

@@ -39,6 +39,17 @@ pub(super) fn fill(plan: &mut Plan, seed: u64) {
         faults(plan, draws);
     }
     plan.fault.sort_by_key(Fault::at_ms);
+    compare_codes(plan, seed);
+}
+
+/// In some plans people compare codes; somebody in the middle is what they do it for. The draws are apart from the
+/// others, so that all else in a plan is as it would be without.
+fn compare_codes(plan: &mut Plan, seed: u64) {
+    let draws = &mut Draws::new(seed, "plan adversary codes");
+    plan.code = !plan.badge && draws.chance(0.4);
+    if plan.code && draws.chance(0.6) {
+        plan.adversary[0].tricks.insert(Trick::Middle, 3);
+    }
 }
 
 fn add(plan: &mut Plan, name: &str, draws: &mut Draws) {

@@ -12,6 +12,7 @@ use crate::stream_end::Side;
 use super::Happening;
 use super::clock::Clock;
 use super::disk::Disk;
+use super::persons::Screen;
 use super::plan::{Crypto, Firewall};
 use super::streams::ConnId;
 
@@ -92,6 +93,8 @@ pub(super) struct Node {
     pub(super) wants: BTreeSet<ContentId>,
     /// Texts of the plan that it got, in any of its runs.
     pub(super) texts: BTreeSet<usize>,
+    /// The short codes that its person sees in this run.
+    pub(super) screen: BTreeMap<PeerId, Screen>,
     /// To whom, and on which link, it has shown its badge in this run.
     pub(super) shown: BTreeSet<(PeerId, [u8; 32])>,
     /// It said goodbye for good.

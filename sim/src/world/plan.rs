@@ -50,6 +50,9 @@ pub struct Plan {
     /// Whether peers must show a badge (a custom step) on top of the ping.
     #[serde(default)]
     pub badge: bool,
+    /// Whether peers must have the same short code, which the people at both compare.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub code: bool,
     /// How links can be.
     #[serde(default)]
     pub link: Vec<LinkPlan>,

@@ -110,7 +110,9 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::SilentAfterBurst => (&["discovery", "apart"], Wifi),
         Bug::NewerRecordIgnored => (&["records"], Lan),
         Bug::LeaverKept => (&["leavers"], Calm),
-        Bug::RecordsBeforeTrust | Bug::TheirStepsOnly => (&["taint"], Adversary),
+        Bug::RecordsBeforeTrust | Bug::TheirStepsOnly | Bug::CodeOfNoncesOnly | Bug::AnyCode => {
+            (&["taint"], Adversary)
+        }
         Bug::AnyLinkKey => (&["authentic"], Adversary),
         Bug::UnsignedGoodbye => (&["provenance", "no-resurrection"], Adversary),
         Bug::UnmeteredSignatures => (&["effort"], Adversary),

@@ -34,6 +34,9 @@ impl World {
         if self.plan.badge {
             config.trust.steps.push(Step::Custom(workload::BADGE.to_owned()));
         }
+        if self.plan.code {
+            config.trust.steps.push(Step::Code);
+        }
         if node.small {
             make_small(&mut config);
         }
@@ -75,6 +78,7 @@ impl World {
         self.nodes[i].backlog_datagrams = 0;
         self.nodes[i].wants.clear();
         self.nodes[i].shown.clear();
+        self.nodes[i].screen.clear();
         self.nodes[i].disk.stop();
         self.end_streams_of(i, silently);
         self.note(Mark::Stopped, Some(i), &[], |_| What::Stopped);

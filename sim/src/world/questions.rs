@@ -201,6 +201,11 @@ impl World {
         self.nodes[node].starts
     }
 
+    /// Whether one node has told another of as many as it may.
+    pub(crate) fn tells_of_no_more(&self, node: usize, to: usize) -> bool {
+        self.engine(to).is_some_and(|engine| engine.has_told_enough(&self.peer_id(node)))
+    }
+
     pub(crate) fn is_impostor(&self, node: usize) -> bool {
         self.nodes[node].impostor && self.plan.badge
     }

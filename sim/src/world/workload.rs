@@ -10,6 +10,7 @@ use crate::trace::What;
 
 use super::checks::Seen;
 use super::node::NetworkInterface;
+use super::persons::Screen;
 use super::plan::Plan;
 use super::record::Mark;
 use super::{Happening, World};
@@ -32,6 +33,7 @@ pub(super) enum Work {
     Part { node: usize, from: usize },
     Leave { node: usize },
     Fetch { node: usize, starts: u64, content: ContentId },
+    Compare { node: usize, starts: u64, peer: PeerId, looks: u32 },
 }
 
 /// A content that a node published.
@@ -51,7 +53,8 @@ impl Work {
             | Work::Dial { node, .. }
             | Work::Part { node, .. }
             | Work::Leave { node }
-            | Work::Fetch { node, .. } => Some(*node),
+            | Work::Fetch { node, .. }
+            | Work::Compare { node, .. } => Some(*node),
         }
     }
 }
@@ -134,6 +137,11 @@ impl World {
                 if let Some(engine) = &mut self.nodes[node].engine {
                     engine.disconnect(now, peer);
                     self.drain(node);
+                }
+            }
+            Work::Compare { node, starts, peer, looks } => {
+                if self.nodes[node].starts == starts {
+                    self.compare(node, peer, looks);
                 }
             }
             Work::Fetch { node, starts, content } => {
@@ -301,6 +309,9 @@ impl World {
                 {
                     let _ = engine.step_send(now, peer, &step, &badge);
                 }
+            }
+            Event::CodeReady { peer, name, code, confirm } => {
+                self.show(node, peer, Screen { name, code }, confirm)
             }
             Event::Left => self.stop(node, false),
             _ => {}

@@ -89,6 +89,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     none(!plan.dial.is_empty(), "addresses given by hand");
     none(!plan.part.is_empty(), "partings");
     none(!plan.adversary.is_empty(), "adversaries");
+    none(plan.code, "people who compare codes");
     #[cfg(feature = "planted")]
     none(plan.bug.is_some(), "a planted bug");
     none(plan.node.iter().any(|node| node.declines), "nodes that decline");
@@ -98,6 +99,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     plan.dial.clear();
     plan.part.clear();
     plan.adversary.clear();
+    plan.code = false;
     #[cfg(feature = "planted")]
     {
         (plan.bug, plan.bug_in) = (None, Vec::new());

@@ -10,6 +10,7 @@ use crate::stream_end::Side;
 use crate::world::streams::{ConnId, Holder};
 use crate::world::{Happening, World};
 
+use super::middle::{Mask, Said};
 use super::{Place, Trick};
 
 /// Streams that one adversary holds; beyond it lets the oldest go.
@@ -39,6 +40,19 @@ pub(super) enum Play {
     Deaf,
     /// It passes on what comes to another stream, with a flipped bit now and then.
     Relay { to: ConnId, spoils: bool },
+    /// It shakes hands with each of two people, and stands between them when they compare a code.
+    Between(Box<Mask>),
+}
+
+impl Play {
+    /// The stream that ends with its own.
+    fn other_stream(&self) -> Option<ConnId> {
+        match self {
+            Play::Relay { to, .. } => Some(*to),
+            Play::Between(mask) => Some(mask.to),
+            _ => None,
+        }
+    }
 }
 
 impl Puppet {
@@ -84,8 +98,8 @@ impl World {
     pub(super) fn let_go(&mut self, conn: ConnId) {
         let Some(puppet) = self.adversaries.puppets.remove(&conn) else { return };
         self.end_by_hand(conn, puppet.side);
-        if let Play::Relay { to, .. } = puppet.play {
-            self.let_go(to);
+        if let Some(other) = puppet.play.other_stream() {
+            self.let_go(other);
         }
     }
 
@@ -114,13 +128,15 @@ impl World {
             match handshake.receive(bytes, &mut out) {
                 Ok(None) => {}
                 Ok(Some(codec)) => {
+                    let transcript = handshake.transcript().unwrap_or_default();
                     puppet.handshake = None;
                     let (mut sealer, opener) = codec.split();
-                    if let Play::Talk { frames, .. } = &puppet.play {
-                        sealer.seal(Channel::Control, &frames.concat(), &mut out);
-                    } else {
-                        sealer.seal(Channel::Control, &forge::confirm(), &mut out);
-                    }
+                    let first = match &mut puppet.play {
+                        Play::Talk { frames, .. } => frames.concat(),
+                        Play::Between(mask) => mask.begin(transcript),
+                        _ => forge::confirm(),
+                    };
+                    sealer.seal(Channel::Control, &first, &mut out);
                     puppet.keys = Some((sealer, opener));
                 }
                 Err(_) => {
@@ -138,13 +154,23 @@ impl World {
     fn answer_all(&mut self, conn: ConnId) {
         let Some(puppet) = self.adversaries.puppets.get_mut(&conn) else { return };
         let side = puppet.side;
-        let answers = matches!(puppet.play, Play::Talk { answers: true, .. });
+        let answers = matches!(puppet.play, Play::Talk { answers: true, .. } | Play::Between(_));
         let Some((sealer, opener)) = &mut puppet.keys else { return };
-        let mut out = Vec::new();
+        let (mut out, mut for_other) = (Vec::new(), Vec::new());
         loop {
             match opener.next() {
                 Ok(Some(Opened::Control(frame))) => {
-                    if let Some(answer) = forge::answer(&frame).filter(|_| answers) {
+                    let mut answer = forge::answer(&frame).filter(|_| answers);
+                    if let (Play::Between(mask), Some(said)) =
+                        (&mut puppet.play, forge::read_code_message(&frame))
+                    {
+                        match mask.hear(said) {
+                            Some(Said::Here(frame)) => answer = Some(frame),
+                            Some(Said::There(message)) => for_other.push((mask.to, message)),
+                            None => {}
+                        }
+                    }
+                    if let Some(answer) = answer {
                         sealer.seal(Channel::Control, &answer, &mut out);
                     }
                 }
@@ -153,6 +179,19 @@ impl World {
                 Err(_) => return self.let_go(conn),
             }
         }
+        self.say_by_hand(conn, side, out);
+        for (other, message) in for_other {
+            self.say_of_code(other, message);
+        }
+    }
+
+    /// Says on one link what was said on the other.
+    fn say_of_code(&mut self, conn: ConnId, message: Vec<u8>) {
+        let Some(puppet) = self.adversaries.puppets.get_mut(&conn) else { return };
+        let Play::Between(mask) = &mut puppet.play else { return };
+        let (Some(frame), Some((sealer, _))) = (mask.pass_on(message), &mut puppet.keys) else { return };
+        let (side, mut out) = (puppet.side, Vec::new());
+        sealer.seal(Channel::Control, &frame, &mut out);
         self.say_by_hand(conn, side, out);
     }
 

@@ -8,7 +8,7 @@ use crate::world::World;
 use crate::world::streams::ConnId;
 
 use super::puppets::{Play, Puppet};
-use super::{Dice, Place, Trick};
+use super::{Dice, Place};
 
 /// Silent streams of a flood.
 const FLOOD: u64 = 30;
@@ -160,55 +160,5 @@ impl World {
     pub(super) fn ask_and_not_read(&mut self, place: Place, dice: &mut Dice) -> Option<()> {
         let (identity, _, record) = self.make_up(place, dice);
         self.shake_hands(place, dice, &identity, &record, Play::Deaf).map(drop)
-    }
-
-    /// A stream that somebody dialled at an adversary's address, hoping for somebody else: it goes on to that one, or
-    /// finds a key that is not theirs. Says whether it is dealt with.
-    pub(in crate::world) fn intercept(&mut self, conn: ConnId, node: usize) -> bool {
-        let host = self.nodes[node].host;
-        if self.lies_in_wait(host) != Some(node) {
-            return false;
-        }
-        let adversary = self.plan.adversary.iter().position(|plan| plan.node == self.nodes[node].name);
-        let Some(index) = adversary else { return false };
-        let mut dice =
-            Dice { seed: self.plan.seed, entity: index as u64, round: u64::MAX - conn.0, drawn: 0 };
-        let Some(place) = self.place_of(index, &mut dice) else { return false };
-        let Some(&victim) = self.adversaries.lured.get(&index) else { return false };
-        match dice.below(4) {
-            0 => false,
-            1 => self.answer_as(conn, place, &mut dice).is_some(),
-            how => self.relay(conn, place, victim, how == 3).is_some(),
-        }
-    }
-
-    fn answer_as(&mut self, conn: ConnId, place: Place, dice: &mut Dice) -> Option<()> {
-        let (_, record) = self.adversaries.loot.record(dice)?;
-        let own = self.identity_of(place.node);
-        let network = self.network_of(place.index);
-        let handshake = HandshakeByHand::accept(network, &own, &record, &[], dice.array());
-        self.take_over(conn)?;
-        let play = Play::Talk { frames: vec![forge::confirm()], answers: true };
-        let puppet = Puppet { handshake: Some(handshake), ..Puppet::new(place, Side::Acceptor, play) };
-        self.hold(conn, puppet);
-        self.tally.count(Trick::Middle.kind());
-        Some(())
-    }
-
-    fn relay(
-        &mut self,
-        conn: ConnId,
-        place: Place,
-        victim: p2pnet_engine::PeerId,
-        spoils: bool,
-    ) -> Option<()> {
-        let node = self.node_of(&victim).filter(|&node| node != place.node)?;
-        let onward = self.dial_by_hand_of(place.lan, place.host, node, Vec::new())?;
-        if let Some(dialler) = self.take_over(conn) {
-            self.adversaries.relayed.insert((dialler.min(node), dialler.max(node)));
-        }
-        self.hold(onward, Puppet::new(place, Side::Dialler, Play::Relay { to: conn, spoils: false }));
-        self.hold(conn, Puppet::new(place, Side::Acceptor, Play::Relay { to: onward, spoils }));
-        Some(())
     }
 }

@@ -1,11 +1,12 @@
-//! Nothing of an impostor, nor of an adversary that nobody verified, passes but its own record and texts that are marked.
+//! Nothing of an impostor, of who stands in the middle, nor of an adversary that nobody verified, passes but its own
+//! record and texts that are marked.
 
 use p2pnet_engine::Event;
 
 use super::{Broken, Check, Seen};
 use crate::world::World;
 
-/// Impostors show a wrong badge, and some identities of adversaries answer no question at all, so no honest node may
+/// Impostors show a wrong badge, who stands between two people has another code with each, and some identities of adversaries answer no question at all, so no honest node may
 /// ever trust one, nor hold a record that only such a one has told of.
 #[derive(Debug)]
 pub(super) struct Taint;
@@ -27,6 +28,10 @@ impl Check for Taint {
             Event::ContentReceived { from, .. } => (from, "was the source of content"),
             _ => return Ok(()),
         };
+        // Even with the best of luck, once in a million.
+        if world.plan().code && world.is_mask(peer) {
+            return Err(Broken::on(node, format!("{} stands in the middle and {what}", peer.short())));
+        }
         if world.is_unverified(peer) {
             return Err(Broken::on(node, format!("{} was never verified and {what}", peer.short())));
         }

@@ -47,6 +47,11 @@ impl World {
         Some(conn)
     }
 
+    /// The node that dialled a stream.
+    pub(in crate::world) fn dialler_of(&self, conn: ConnId) -> Option<usize> {
+        self.conns.get(&conn)?.dialler.node
+    }
+
     /// Takes a stream that is for a node out of its hands. Says whom its dialler is.
     pub(in crate::world) fn take_over(&mut self, conn: ConnId) -> Option<usize> {
         let entry = self.conns.get_mut(&conn)?;
