@@ -97,6 +97,8 @@ catalogue! {
     IntroductionRefused: "A neighbour told of somebody for whom neither the table nor its own share had room.",
     FarewellOfAnEarlierRun: "A farewell ended records of an earlier run, and the peer is there in a newer one.",
     NewsGathered: "Several news went out in one frame.",
+    NewsInTheAir: "In a crowd a neighbour need not be told of a beacon that it must have heard.",
+    ComparesLater: "Who starts in a crowd compares what it holds when its burst is over.",
     NewsCrossed: "A neighbour told what was about to be told to it.",
     CollectionsEqual: "A neighbour compared what it holds, and both hold the same.",
     CollectionsDiffer: "A neighbour compared what it holds, and it is not what we hold.",

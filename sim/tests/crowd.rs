@@ -57,8 +57,25 @@ fn seconds(world: &mut World, count: u64) -> (u64, u64, f64) {
         world.run_for(Duration::from_secs(1));
         most_datagrams = most_datagrams.max(sent(world).saturating_sub(before.0));
         most_dials = most_dials.max(dialled(world).saturating_sub(before.1));
+        if world.len() >= 1000 {
+            progress(world);
+        }
     }
     (most_datagrams, most_dials, (sent(world) - begin) as f64 / count as f64)
+}
+
+/// For whoever waits.
+fn progress(world: &World) {
+    let known: usize =
+        (0..world.len()).filter_map(|node| world.engine(node)).map(|e| e.peers().count()).sum();
+    eprintln!(
+        "  {:?}: {} datagrams, {} dials, {} peers known in all, {} MiB",
+        world.elapsed(),
+        sent(world),
+        dialled(world),
+        known,
+        resident_kib() / 1024
+    );
 }
 
 /// Nodes that run and have been there for this long.

@@ -24,7 +24,7 @@ use crate::wire::beacon::{self, Beacon, BeaconError, BeaconFlags, Pulse, Way};
 
 use super::Engine;
 use super::outputs::Slot;
-use super::peer::Heard;
+use super::peer::{Heard, Peer};
 use super::peers::{Accepted, Origin};
 use super::why::Cause;
 
@@ -73,6 +73,8 @@ pub(crate) struct Discovery {
     /// Everyone who was heard, and the counter of their last beacon. At most twice `max_peers`, then the one heard
     /// longest ago makes room.
     heard: BTreeMap<Instance, (u64, Timestamp)>,
+    /// How many peers of the table were heard.
+    speakers: u64,
     rungs: Rungs,
     scan: Scan,
     probing: Probing,
@@ -88,10 +90,23 @@ impl Discovery {
             replies: TokenBucket::new(REPLIES, REPLIES * 10),
             asks: TokenBucket::new(ASKS, ASKS),
             heard: BTreeMap::new(),
+            speakers: 0,
             rungs: Rungs::default(),
             scan: Scan::default(),
             probing: Probing::new(),
         }
+    }
+}
+
+impl Discovery {
+    /// A peer is about to be heard.
+    pub(super) fn note_speaker(&mut self, peer: &Peer) {
+        self.speakers += u64::from(peer.heard.is_empty());
+    }
+
+    /// A peer left the table.
+    pub(super) fn note_unheard(&mut self, peer: &Peer) {
+        self.speakers -= u64::from(!peer.heard.is_empty());
     }
 }
 
@@ -115,6 +130,11 @@ impl Engine {
         self.forget_rungs_of_gone_interfaces();
         self.plan_scan();
         self.redial_everyone();
+    }
+
+    /// Whether the burst is not over.
+    pub(super) fn is_starting(&self) -> bool {
+        self.discovery.burst_left > 0
     }
 
     /// A beacon of the burst or of the cadence is due.
@@ -173,7 +193,7 @@ impl Engine {
     /// How many speak here: who was heard, and we. Whoever others only told of takes no time on the air, and need not
     /// exist.
     fn population(&self) -> u64 {
-        self.peers.values().filter(|peer| !peer.heard.is_empty()).count() as u64 + 1
+        self.discovery.speakers + 1
     }
 
     pub(super) fn rotate_due(&mut self) {
@@ -376,6 +396,7 @@ impl Engine {
     fn note_heard(&mut self, peer: PeerId, source: SocketAddr, interface: InterfaceId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let address = at_port(source, known.record.record().port, Some(interface));
+        self.discovery.note_speaker(known);
         known.note_heard(Heard { address, interface: Some(interface), at: self.now, beacons: 1 });
     }
 

@@ -172,6 +172,7 @@ impl Engine {
         self.collection.proved(&peer, known.introducer.take());
         let port = known.record.record().port;
         let address = if dialled { address } else { at_port(address, port, interface) };
+        self.discovery.note_speaker(known);
         known.note_heard(Heard { address, interface, at: now, beacons: 0 });
         let session = if goes_on { known.session } else { known.session + 1 };
         let verified = goes_on && known.ours;

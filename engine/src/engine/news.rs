@@ -1,5 +1,8 @@
 //! News of `CollectionShare`: what is new goes to every trusted neighbour within milliseconds, gathered, so that a crowd
 //! that starts at once costs a frame for each link and not one for each record.
+//!
+//! In a crowd a beacon is heard by hundreds, and each of them telling all its neighbours would cost a thousand times what
+//! the beacon did. So only a few of the neighbours that hear the same network are told of it, for those who missed it.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -16,6 +19,12 @@ use super::Engine;
 
 /// How long news waits for more.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// In a crowd so many neighbours, about, are told of a beacon that they must have heard themselves.
+const TOLD_ALL_THE_SAME: u64 = 2;
+
+/// A beacon of this age may be what the news is.
+const JUST_HEARD: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// A record of this class is news of somebody, and `from` has it already.
@@ -48,11 +57,35 @@ impl Engine {
         if records.len() > 1 {
             mark!(self, NewsGathered);
         }
-        for (peer, link) in self.trusted_links() {
-            let for_it = records.iter().filter(|(subject, has, _)| *subject != peer && !has.contains(&peer));
-            let for_it: Vec<AgedRecord> = for_it.map(|(.., record)| record.clone()).collect();
+        let neighbours = self.trusted_links();
+        for &(peer, link) in &neighbours {
+            let mut for_it = Vec::new();
+            for (subject, has, record) in &records {
+                if *subject == peer || has.contains(&peer) {
+                    continue;
+                }
+                if self.is_crowd() && self.must_have_heard(&peer, subject) {
+                    mark!(self, NewsInTheAir);
+                    if self.share.draws.below(neighbours.len() as u64) >= TOLD_ALL_THE_SAME {
+                        continue;
+                    }
+                }
+                for_it.push(record.clone());
+            }
             self.send_records(link, &for_it);
         }
+    }
+
+    /// Whether a beacon of `subject` has just come on a network on which `peer` is as well.
+    fn must_have_heard(&self, peer: &PeerId, subject: &PeerId) -> bool {
+        let beacons_of = |id| {
+            let known = self.peers.get(id).into_iter();
+            known.flat_map(|known| &known.heard).filter(|heard| heard.beacons > 0)
+        };
+        let just_heard = beacons_of(subject).filter(|heard| self.now.since(heard.at) < JUST_HEARD);
+        just_heard
+            .into_iter()
+            .any(|heard| beacons_of(peer).any(|of_peer| of_peer.interface == heard.interface))
     }
 
     /// What is to be said of somebody: the goodbye if it is gone, else what we hold of this class.

@@ -405,6 +405,7 @@ impl Engine {
         self.watched.remove(&id);
         self.steps_in.remove(&id);
         let Some(mut peer) = self.peers.remove(&id) else { return };
+        self.discovery.note_unheard(&peer);
         self.collection.parted(&id, peer.introducer);
         // Nor may a text be taken twice.
         self.taken.keep(id, core::mem::take(&mut peer.texts.taken), self.config.max_peers);

@@ -29,6 +29,9 @@ use super::peers::{Accepted, Origin};
 const SOONEST: Duration = Duration::from_secs(10);
 const LATEST: Duration = Duration::from_secs(600);
 
+/// Who starts in a crowd compares after this, or twice as long.
+const AFTER_BURST: Duration = Duration::from_secs(1);
+
 /// Up to so many records a list of all is not longer than the digests, and one round trip shorter.
 const FEW: usize = 128;
 
@@ -46,7 +49,7 @@ pub(crate) struct Share {
     /// The time between rounds now, and whether anything was news since the last one.
     interval: Duration,
     fresh: bool,
-    draws: Stream,
+    pub(super) draws: Stream,
 }
 
 impl Share {
@@ -64,8 +67,15 @@ impl Engine {
     // ---- Rounds ----
 
     /// A peer has just become trusted, or has another link. What follows is news; what was before is compared, at the
-    /// word of the one with the smaller id.
+    /// word of the one with the smaller id. In a crowd whoever starts hears most of it by beacons: it compares once when
+    /// its burst is over.
     pub(super) fn share_with(&mut self, peer: PeerId) {
+        if self.is_crowd() && self.is_starting() {
+            mark!(self, ComparesLater);
+            let delay = self.share.draws.between(AFTER_BURST, AFTER_BURST * 2);
+            self.timers.set_earlier(TimerKey::Share, self.now + delay);
+            return;
+        }
         if !self.timers.is_set(TimerKey::Share) {
             self.schedule_round();
         }

@@ -38,10 +38,9 @@ pub(super) struct Scan {
 }
 
 impl Engine {
-    /// Whether anybody is remembered who may have to be called with a usual beacon. Who has all the links that it may have
-    /// calls nobody.
+    /// Whether anybody is remembered who may have to be called with a usual beacon. Who has enough links calls nobody.
     pub(super) fn has_someone_to_call(&self) -> bool {
-        let sated = self.connected >= self.config.max_links;
+        let sated = self.connected >= self.enough_links();
         self.config.ladder[Rung::Remembered] > 0 && !sated && self.keeping.met().len() > self.connected
     }
 
