@@ -22,6 +22,8 @@ const MAX_ADDRS: usize = 8;
 /// Seconds for which a record may claim to hold.
 const MAX_TTL: u32 = 7 * 24 * 3600;
 const SIGNATURE_LEN: usize = 64;
+/// Where the subject begins: behind the tag of the network.
+const PEER_AT: usize = 8;
 pub(crate) const DOMAIN: &str = "p2pnet v1 peer record";
 
 /// One run of one node: 16 random bytes, drawn at its start.
@@ -117,6 +119,11 @@ impl PeerRecord {
         }
         Ok(())
     }
+}
+
+/// Whose record these bytes would be, without a look at the rest.
+pub(crate) fn peek_peer(bytes: &[u8]) -> Option<PeerId> {
+    bytes.get(PEER_AT..).and_then(<[u8]>::first_chunk).map(|&peer| PeerId::from_bytes(peer))
 }
 
 /// A record whose signature was verified, or made here. Cloning is cheap.
@@ -345,6 +352,8 @@ pub(crate) mod tests {
         let verified = parsed.verify().unwrap();
         assert_eq!(verified, signed);
         assert_eq!(verified.record(), &sample(&identity()));
+        assert_eq!(peek_peer(signed.bytes()), Some(signed.record().peer));
+        assert_eq!(peek_peer(&signed.bytes()[..PEER_AT + 31]), None);
     }
 
     #[test]

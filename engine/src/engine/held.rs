@@ -57,9 +57,12 @@ impl Peer {
         core::iter::once(self.leading()).chain(self.beside.clone())
     }
 
-    /// What is held of one class.
-    pub(crate) fn held_of(&self, class: RecordClass) -> Option<Held> {
-        self.held().find(|held| held.record.record().class == class)
+    /// What is held as these very bytes.
+    pub(crate) fn held_as(&self, bytes: &[u8]) -> Option<Held> {
+        if self.record.bytes() == bytes {
+            return Some(self.leading());
+        }
+        self.beside.clone().filter(|held| held.record.bytes() == bytes)
     }
 
     /// Takes a record in the place of the one of its class.

@@ -12,7 +12,7 @@ use crate::liveness::{Declarer, Liveness};
 use crate::marks::mark;
 use crate::planted::planted;
 use crate::policy::Step;
-use crate::record::{Instance, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
+use crate::record::{self, Instance, PeerRecord, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
 use crate::timers::TimerKey;
 
 use super::Engine;
@@ -113,14 +113,22 @@ impl Engine {
 
     pub(super) fn peer_address(&self, peer: &Peer) -> Option<SocketAddr> {
         let linked = peer.link.and_then(|link| self.links.get(&link)).map(|link| link.address);
-        linked.or_else(|| peer.addresses().first().map(|&(address, _)| address))
+        linked.or_else(|| peer.best_address())
     }
 
     /// Takes a record from anywhere: believes its signature and nothing else. The instance of a beacon must be the
     /// record's.
     ///
-    /// The cheap checks come first; a signature is checked only of a record that would be news.
+    /// The cheap checks come first: most records are known, byte for byte, and a signature is checked only of one that
+    /// would be news.
     pub(super) fn accept_record(&mut self, bytes: &[u8], age: Duration, origin: Origin) -> Accepted {
+        if let Some((id, held)) = self.holds(bytes)
+            && !self.decisions.blocks_peer(&id)
+            && is_fit(held.record.record(), age, origin)
+        {
+            self.known_again(id, held, age, origin);
+            return Accepted::Known(id);
+        }
         let Ok(unverified) = UnverifiedRecord::parse(bytes) else {
             self.stats.records_refused += 1;
             return Accepted::No;
@@ -132,24 +140,18 @@ impl Engine {
             mark!(self, BlockedRecordRefused);
             return Accepted::No;
         }
-        let expired = age >= Duration::from_secs(u64::from(record.ttl_secs));
-        let of_other = matches!(origin, Origin::Beacon(instance) if instance != record.instance);
-        if expired {
+        if is_expired(record, age) {
             mark!(self, RecordExpiredOnArrival);
         }
-        if of_other {
+        if is_of_other(record, origin) {
             mark!(self, RecordOfOtherInstance);
         }
-        if record.network != self.config.network.tag() || of_other || expired || !self.identity.goes_with(&id)
+        if record.network != self.config.network.tag()
+            || !is_fit(record, age, origin)
+            || !self.identity.goes_with(&id)
         {
             self.stats.records_refused += 1;
             return Accepted::No;
-        }
-        if let Some(held) = self.peers.get(&id).and_then(|peer| peer.held_of(record.class))
-            && held.record.bytes() == bytes
-        {
-            self.known_again(id, held, age, origin);
-            return Accepted::Known(id);
         }
         if planted!(self, NewerRecordIgnored)
             && record.kind == RecordKind::Alive
@@ -203,6 +205,12 @@ impl Engine {
             return Ok(record.believe());
         }
         record.verify()
+    }
+
+    /// Whose record these bytes are, if they are held.
+    fn holds(&self, bytes: &[u8]) -> Option<(PeerId, Held)> {
+        let id = record::peek_peer(bytes)?;
+        Some((id, self.peers.get(&id)?.held_as(bytes)?))
     }
 
     /// A record that is held came again: it may be younger by this way.
@@ -447,6 +455,21 @@ impl Engine {
         }
         self.set_timer(TimerKey::Expire, EXPIRE_EVERY);
     }
+}
+
+/// Whether a record that is so old means nothing any more.
+fn is_expired(record: &PeerRecord, age: Duration) -> bool {
+    age >= Duration::from_secs(u64::from(record.ttl_secs))
+}
+
+/// Whether a beacon carries the record of another run than the one that sent it.
+fn is_of_other(record: &PeerRecord, origin: Origin) -> bool {
+    matches!(origin, Origin::Beacon(instance) if instance != record.instance)
+}
+
+/// Whether a record of this age may come this way.
+fn is_fit(record: &PeerRecord, age: Duration, origin: Origin) -> bool {
+    !is_expired(record, age) && !is_of_other(record, origin)
 }
 
 /// Whether a record of a peer that is known is no news: it replaces nothing of its class or, if it is a farewell,

@@ -224,6 +224,11 @@ impl Engine {
         if on_link.is_some_and(|silence| !self.is_quiet(silence)) {
             return self.is_well(peer);
         }
+        if on_link.is_none() && !self.is_quiet(silence) && !self.is_sought(peer) {
+            // It lives, and nobody wants a link with it.
+            mark!(self, UnsoughtLives);
+            return self.lose_sight(peer);
+        }
         let lost_after = self.config.lost_after;
         if silence >= lost_after && self.is_deaf() {
             mark!(self, DoubtedOurselves);

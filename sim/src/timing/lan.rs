@@ -19,8 +19,6 @@ const INTERFACE: InterfaceId = InterfaceId(1);
 /// as if it had all the links that it may have. What a thousand nodes dial again and again, to no avail, would cost more
 /// than all their beacons.
 const DIALS_FOR: Duration = Duration::from_millis(300);
-/// Whoever parted dials again after 30 s at the earliest (engine/links.rs).
-const PARTS_EVERY: Duration = Duration::from_secs(29);
 /// What a datagram takes to all who hear it: a switch sends the copies out at the same time.
 const LATENCY: Duration = Duration::from_micros(100);
 const JITTER_NANOS: u64 = 200_000;
@@ -207,6 +205,8 @@ impl Lan {
         let mut config = Config::new(network, format!("n{i}"), PORT);
         config.cadence = self.case.cadence;
         config.max_peers = config.max_peers.max(self.case.nodes);
+        // No link ever comes up, and nothing here is about which are sought.
+        config.active_links = 1;
         let label = |what: &str| seed_bytes(self.seed, &format!("timing {what} {i}"));
         let identity = Identity::cheap(label("identity"));
         let seeds = Seeds::new(label("behaviour"), label("secrets"));
@@ -236,7 +236,6 @@ impl Lan {
         for peer in peers {
             engine.disconnect(self.now, peer);
         }
-        self.schedule.push(self.now + PARTS_EVERY, CLASS_OTHER, 0, Happening::Part(i));
         self.drain(i);
     }
 

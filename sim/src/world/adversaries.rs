@@ -152,6 +152,11 @@ impl World {
         self.adversaries.unverified.contains(peer)
     }
 
+    /// Whether there is anybody of whom only peers that nobody has verified ever told.
+    pub(crate) fn anybody_whispered(&self) -> bool {
+        !self.adversaries.whispered.is_empty()
+    }
+
     /// Whether only peers that nobody has verified ever told of this identity.
     pub(crate) fn was_whispered(&self, peer: &PeerId) -> bool {
         self.adversaries.whispered.contains(peer)

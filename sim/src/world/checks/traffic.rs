@@ -25,6 +25,8 @@ const PULSES: u64 = 8;
 const BURST: u64 = 3;
 /// What may happen in a second for each node, several times what the busiest healthy run needs: an echo never ends.
 const HAPPENINGS: u64 = 10_000;
+/// And what each may hear of every other in the second in which all start: three beacons by every rung, and replies.
+const HEARD_OF_EACH: u64 = 50;
 
 /// What each node has sent, and how often it jumped above a record of its own.
 type Totals = BTreeMap<usize, (u64, u64)>;
@@ -73,7 +75,8 @@ impl Traffic {
         let happened = world.happenings() - self.happened;
         // What an adversary makes up is told to everybody whom it has made up before.
         let attacked = 1 + 2 * world.plan().adversary.len() as u64;
-        let most = HAPPENINGS * world.len() as u64 * attacked;
+        let nodes = world.len() as u64;
+        let most = nodes * (HAPPENINGS + HEARD_OF_EACH * nodes) * attacked;
         if happened > most {
             let message = format!("more than {most} things happened in a second");
             return Err(Broken { node: None, message });
