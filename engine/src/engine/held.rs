@@ -57,6 +57,13 @@ impl Peer {
         core::iter::once(self.leading()).chain(self.beside.clone())
     }
 
+    /// Whether any of it has expired. Asked of all peers every second, so nothing is cloned for it.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        let ttl = Duration::from_secs(u64::from(self.record.record().ttl_secs));
+        self.age + now.since(self.received) >= ttl
+            || self.beside.as_ref().is_some_and(|held| held.is_expired(now))
+    }
+
     /// What is held as these very bytes.
     pub(crate) fn held_as(&self, bytes: &[u8]) -> Option<Held> {
         if self.record.bytes() == bytes {

@@ -438,7 +438,7 @@ impl Engine {
         }
         let mut expired = Vec::new();
         for (&id, peer) in &mut self.peers {
-            if !peer.held().any(|held| held.is_expired(now)) {
+            if !peer.has_expired(now) {
                 continue;
             }
             if !peer.give_up(|held| held.is_expired(now)) {

@@ -14,6 +14,9 @@ use super::plan::{Carriage, Firewall, Plan};
 /// A node has its disk keep news within a second, and the disk has other things to do.
 const KEPT_WITHIN: Duration = Duration::from_secs(5);
 
+/// As many nodes are looked at each second, about, as one that is not large has.
+const LOOKED_AT: usize = 200;
+
 impl World {
     /// The plan that it runs.
     #[must_use]
@@ -199,6 +202,14 @@ impl World {
 
     pub(crate) fn starts(&self, node: usize) -> u64 {
         self.nodes[node].starts
+    }
+
+    /// The nodes that this second's checks look at: all, in a large world each of them every few seconds, since what they
+    /// look through grows with the square.
+    pub(crate) fn looked_at(&self) -> impl Iterator<Item = usize> + use<> {
+        let every = 1 + self.len() / LOOKED_AT;
+        let turn = usize::try_from(self.elapsed().as_secs()).unwrap_or(0);
+        (0..self.len()).filter(move |node| (node + turn).is_multiple_of(every))
     }
 
     /// Whether one node has told another of as many as it may.

@@ -35,7 +35,7 @@ impl Check for Apart {
         if !matches!(seen, Seen::Second) {
             return Ok(());
         }
-        for a in 0..world.len() {
+        for a in world.looked_at() {
             for b in (0..world.len()).filter(|&b| b != a) {
                 let loss = match (world.hearing(b, a), world.hearing(a, b)) {
                     (Some(one), Some(other)) => one.max(other),

@@ -15,7 +15,7 @@ impl Check for Authentic {
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         let Seen::Second = seen else { return Ok(()) };
-        for node in 0..world.len() {
+        for node in world.looked_at() {
             // In its own network an adversary believes itself.
             let Some(engine) = world.engine(node).filter(|_| !world.is_outsider(node)) else { continue };
             for peer in engine.peers() {

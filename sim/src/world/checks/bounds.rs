@@ -23,7 +23,7 @@ impl Check for Bounds {
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         let Seen::Second = seen else { return Ok(()) };
-        for node in 0..world.len() {
+        for node in world.looked_at() {
             let Some(engine) = world.engine(node) else { continue };
             if let Some((name, size, most)) = engine.tables().into_iter().find(|(_, size, most)| size > most)
             {

@@ -44,7 +44,7 @@ impl Check for Provenance {
                 self.farewells.extend(world.engine(node).map(forge::farewell_record));
                 Ok(())
             }
-            Seen::Second => (0..world.len()).try_for_each(|node| self.look_at(world, node)),
+            Seen::Second => world.looked_at().try_for_each(|node| self.look_at(world, node)),
             Seen::Event { node, event: Event::ContentReceived { manifest, .. } } => {
                 match world.received_rightly(node, &manifest.content) {
                     true => Ok(()),

@@ -21,7 +21,7 @@ impl Check for Taint {
             if !world.anybody_whispered() {
                 return Ok(());
             }
-            return (0..world.len()).try_for_each(|node| whispers(world, node));
+            return world.looked_at().try_for_each(|node| whispers(world, node));
         }
         let Seen::Event { node, event } = *seen else { return Ok(()) };
         let (peer, what) = match event {
