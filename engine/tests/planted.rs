@@ -48,6 +48,8 @@ fn check_for(bug: Bug) -> Option<Check> {
         | Bug::FloodCutsLinks
         | Bug::NoPulse
         | Bug::RumourBelieved
+        | Bug::CodeOfNoncesOnly
+        | Bug::AnyCode
         | Bug::TextsNotResent => return None,
         other => panic!("{other:?} has no check"),
     };

@@ -136,10 +136,12 @@ pub struct Search {
 
 impl Plant {
     /// Gives the bug to nodes of a plan: to all of them in even seeds, to those of every other in odd ones, so that
-    /// it is seen among nodes that do not have it.
+    /// it is seen among nodes that do not have it. Two nodes that make a code in different ways just reject each other, so
+    /// that bug all have.
     pub fn plant(&self, plan: &mut Plan) {
         plan.bug = Some(self.id.to_owned());
-        if !plan.seed.is_multiple_of(2) {
+        let of_all = self.kind == Kind::Engine(Bug::CodeOfNoncesOnly);
+        if !of_all && !plan.seed.is_multiple_of(2) {
             plan.bug_in = plan.node.iter().step_by(2).map(|node| node.name.clone()).collect();
         }
     }
