@@ -149,7 +149,7 @@ catalogue! {
     StalledGivenUp: "Another link took the place of one that carried nothing.",
     LinkTimedOut: "A link carried nothing for so long that it was given up, though its peer lives.",
     // Life.
-    UnsoughtLives: "A peer whose link broke lives, and no other link to it is wanted.",
+    UnsoughtLives: "A peer whose link broke was heard since, and no other link to it is wanted.",
     PeerQuiet: "A peer became quiet: its link was silent in spite of pings, or broke.",
     PeerSuspect: "A peer became suspect: it answered no probe.",
     PeerLost: "A peer was lost: nobody heard it for too long.",

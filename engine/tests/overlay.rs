@@ -4,7 +4,7 @@ mod lan;
 
 use std::collections::BTreeSet;
 
-use p2pnet_engine::{Engine, Event, LeaveReason, PeerId};
+use p2pnet_engine::{Engine, Event, LeaveReason, Liveness, PeerId};
 
 use lan::Lan;
 
@@ -112,5 +112,36 @@ fn a_third_of_a_crowd_may_vanish_at_once() {
     for &node in &stay {
         let linked = neighbours(&lan.nodes[node].engine);
         assert!(linked.is_disjoint(&ids) && linked.len() >= ACTIVE, "{} links", linked.len());
+    }
+}
+
+/// A link that breaks says nothing of its peer: who merely had a link that nobody needs is watched like a neighbour.
+#[test]
+fn who_crashes_in_a_crowd_is_lost_to_all_who_had_a_link() {
+    let mut lan = crowd();
+    lan.run_for_millis(30_000);
+    let victim = lan.nodes[0].engine.peer_id();
+    let had_a_link: Vec<usize> =
+        (1..NODES).filter(|&i| neighbours(&lan.nodes[i].engine).contains(&victim)).collect();
+    lan.vanish(0);
+    lan.cut();
+    lan.run_for_millis(10_000);
+    for node in had_a_link {
+        let is_loss = |event: &Event| matches!(event, Event::PeerLiveness { peer, liveness: Liveness::Lost, .. } if *peer == victim);
+        assert!(lan.nodes[node].events.iter().any(is_loss), "node {node}");
+    }
+}
+
+/// Among a thousand nodes thirteen pairs asked each other for a pulse every second, for ever.
+#[test]
+fn whose_link_broke_and_who_is_not_sought_is_asked_until_it_answers() {
+    let mut lan = crowd();
+    lan.run_for_millis(30_000);
+    lan.cut();
+    lan.run_for_millis(30_000);
+    for (i, node) in lan.nodes.iter().enumerate() {
+        let mut without_link = node.engine.peers().filter(|peer| peer.link.is_none());
+        let doubted = without_link.find(|peer| peer.liveness.is_some());
+        assert!(doubted.is_none(), "node {i}: {doubted:?}");
     }
 }

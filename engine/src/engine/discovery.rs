@@ -112,9 +112,13 @@ impl Discovery {
 
 #[cfg(feature = "marks")]
 impl Discovery {
-    /// How full its tables are.
-    pub(super) fn tables(&self, config: &Config) -> [super::Table; 1] {
-        [("instances heard", self.heard.len(), 2 * config.max_peers)]
+    /// How full its tables are, and by how much the count of speakers is off, `heard` of the peers having been heard.
+    pub(super) fn tables(&self, config: &Config, heard: usize) -> [super::Table; 2] {
+        let counted = usize::try_from(self.speakers).unwrap_or(usize::MAX);
+        [
+            ("instances heard", self.heard.len(), 2 * config.max_peers),
+            ("peers counted as heard", counted.abs_diff(heard), 0),
+        ]
     }
 }
 

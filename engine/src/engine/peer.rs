@@ -249,15 +249,10 @@ impl Peer {
         self.heard.truncate(MAX_HEARD);
     }
 
-    /// The best address that is known of it.
+    /// The first of [`addresses`](Self::addresses), without the others if it was heard.
     pub(crate) fn best_address(&self) -> Option<SocketAddr> {
-        let record = self.record.record();
-        let announced = record.addrs.first().map(|&ip| SocketAddr::new(ip, record.port));
-        self.heard
-            .first()
-            .map(|heard| heard.address)
-            .or(announced)
-            .or_else(|| self.addresses().first().map(|&(address, _)| address))
+        let heard = self.heard.first().map(|heard| heard.address);
+        heard.or_else(|| self.addresses().first().map(|&(address, _)| address))
     }
 
     /// Where it can be dialled, the best first: where it was heard, then what it announces in each class.

@@ -73,7 +73,8 @@ impl Engine {
         ];
         tables.push(self.table_of_sought());
         tables.push(self.errands.table());
-        tables.extend(self.discovery.tables(config));
+        let heard = self.peers.values().filter(|peer| !peer.heard.is_empty()).count();
+        tables.extend(self.discovery.tables(config, heard));
         tables.extend(self.memory_tables());
         tables.extend(self.strangers.tables());
         tables

@@ -224,8 +224,9 @@ impl Engine {
         if on_link.is_some_and(|silence| !self.is_quiet(silence)) {
             return self.is_well(peer);
         }
-        if on_link.is_none() && !self.is_quiet(silence) && !self.is_sought(peer) {
-            // It lives, and nobody wants a link with it.
+        let lives = known.left_at.is_some_and(|left| self.last_sign(known).1 > left);
+        if on_link.is_none() && lives && !self.is_sought(peer) {
+            // Its link broke, it was heard since, and nobody wants another.
             mark!(self, UnsoughtLives);
             return self.lose_sight(peer);
         }

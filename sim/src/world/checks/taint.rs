@@ -6,8 +6,9 @@ use p2pnet_engine::Event;
 use super::{Broken, Check, Seen};
 use crate::world::World;
 
-/// Impostors show a wrong badge, who stands between two people has another code with each, and some identities of adversaries answer no question at all, so no honest node may
-/// ever trust one, nor hold a record that only such a one has told of.
+/// Impostors show a wrong badge, who stands between two people has another code with each, and some identities of
+/// adversaries answer no question at all, so no honest node may ever trust one, nor hold a record that only such a one has
+/// told of. The two codes of somebody in the middle agree once in a million by chance.
 #[derive(Debug)]
 pub(super) struct Taint;
 
@@ -31,7 +32,6 @@ impl Check for Taint {
             Event::ContentReceived { from, .. } => (from, "was the source of content"),
             _ => return Ok(()),
         };
-        // Even with the best of luck, once in a million.
         if world.plan().code && world.is_mask(peer) {
             return Err(Broken::on(node, format!("{} stands in the middle and {what}", peer.short())));
         }
