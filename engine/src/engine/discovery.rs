@@ -159,8 +159,7 @@ impl Engine {
     /// The cadence begins.
     fn plan_beat(&mut self) {
         let air = self.air();
-        let within = self.discovery.pace.snap_back(&self.config.cadence, air);
-        let delay = self.behaviour.between(within / 2, within);
+        let delay = self.discovery.pace.begin(&self.config.cadence, air, &mut self.behaviour);
         self.set_timer(TimerKey::Beacon, delay);
     }
 

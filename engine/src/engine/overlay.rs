@@ -165,8 +165,11 @@ impl Engine {
     /// Dials the neighbours on the ring, and as many others as links are missing.
     fn seek(&mut self) {
         let (peers, now) = (&self.peers, self.now);
-        let goes_on =
-            |peer: &Peer| peer.link.is_none() && peer.redial.tries < TRIES && peer.rejected_until <= now;
+        // Who is full or parted from us on purpose is of no use for now, and others are.
+        let goes_on = |peer: &Peer| {
+            let parted = peer.redial.hold_until > now || peer.rejected_until > now;
+            peer.link.is_none() && peer.redial.tries < TRIES && !parted
+        };
         self.overlay.sought.retain(|id| peers.get(id).is_some_and(goes_on));
         for peer in self.ring() {
             self.consider_dial(peer, Duration::ZERO);

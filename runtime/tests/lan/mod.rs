@@ -25,6 +25,8 @@ pub(crate) struct Lan {
 pub(crate) enum Protocols {
     /// As most hosts: IPv4, and the IPv6 address that every interface gives itself.
     Both,
+    /// Only the former.
+    Ipv4,
     /// Only the latter.
     Ipv6,
 }
@@ -92,6 +94,11 @@ impl Lan {
         Lan::with(0, hosts, Protocols::Ipv6)
     }
 
+    /// A LAN whose hosts have only IPv4.
+    pub(crate) fn ipv4(hosts: u8) -> Lan {
+        Lan::with(0, hosts, Protocols::Ipv4)
+    }
+
     /// A LAN with another subnet than that of [`new`](Lan::new), and hosts `first` to `last` of their own.
     pub(crate) fn second(hosts: std::ops::RangeInclusive<u8>) -> Lan {
         Lan::try_new(1, hosts, Protocols::Both).unwrap_or_else(|error| panic!("cannot make a LAN: {error}"))
@@ -138,7 +145,10 @@ impl Lan {
         // Made where it belongs: no end of it is ever anywhere else.
         ip(&format!("-n {b} link add port{number} type veth peer name {interface} netns {h}"))?;
         ip(&format!("-n {b} link set port{number} master br0 up"))?;
-        if self.protocols == Protocols::Both {
+        if self.protocols == Protocols::Ipv4 {
+            ip(&format!("-n {h} link set {interface} addrgenmode none"))?;
+        }
+        if self.protocols != Protocols::Ipv6 {
             ip(&format!("-n {h} address add 10.77.{}.{number}/24 broadcast + dev {interface}", self.subnet))?;
         }
         // Nobody here has the same address by chance: ready at once, and not after a second or two of asking.

@@ -85,13 +85,18 @@ impl Pace {
         self.trickle.heard = self.trickle.heard.saturating_add(1);
     }
 
+    /// When the first beat comes. Those who began together soon speak again, but where there are so many that they
+    /// must take turns, they spread over a whole interval: in half of it the air would carry twice its budget.
+    pub(super) fn begin(&mut self, cadence: &Cadence, air: Air, behaviour: &mut Stream) -> Duration {
+        let interval = self.snap_back(cadence, air);
+        let latest = if interval > fastest(cadence) { interval * 3 / 2 } else { interval };
+        behaviour.between(interval / 2, latest)
+    }
+
     /// Something is new. After that the longest that one should wait before speaking again, if sooner than planned.
     pub(super) fn snap_back(&mut self, cadence: &Cadence, air: Air) -> Duration {
         self.trickle = Trickle { interval: Duration::ZERO, rest: None, heard: 0 };
-        let (Cadence::Constant { interval: fastest }
-        | Cadence::Sine { fastest, .. }
-        | Cadence::Trickle { fastest, .. }) = *cadence;
-        air.fit(fastest, air.population)
+        air.fit(fastest(cadence), air.population)
     }
 
     /// The next beat, the timer having fired at `now`.
@@ -141,6 +146,15 @@ impl Trickle {
         let wait = behaviour.between(self.interval / 2, self.interval);
         self.rest = Some(self.interval.saturating_sub(wait));
         Beat { speak: false, next: wait }
+    }
+}
+
+/// The shortest interval of a cadence where there is room for it.
+fn fastest(cadence: &Cadence) -> Duration {
+    match *cadence {
+        Cadence::Constant { interval: fastest }
+        | Cadence::Sine { fastest, .. }
+        | Cadence::Trickle { fastest, .. } => fastest,
     }
 }
 
@@ -202,6 +216,29 @@ mod tests {
         }
         let (mut pace, mut beat) = beats(constant, Air { sated: true, ..air(2) });
         assert!(beat(&mut pace, 0).next >= Duration::from_secs(18));
+    }
+
+    #[test]
+    fn a_crowd_that_began_together_spreads_over_a_whole_interval() {
+        let cadence = Cadence::Constant { interval: Duration::from_secs(5) };
+        let mut pace = Pace::new(&cadence, &PeerId::from_bytes([0; 32]));
+        let mut behaviour = Stream::new(&[1; 32], "test");
+        let mut seconds_of = |population| {
+            (0..1000).map(|_| pace.begin(&cadence, air(population), &mut behaviour).as_secs()).collect()
+        };
+        let few: alloc::vec::Vec<_> = seconds_of(2);
+        assert!(few.iter().all(|seconds| (2..5).contains(seconds)));
+        let many = seconds_of(1000);
+        assert!(many.iter().all(|seconds| (150..450).contains(seconds)));
+        let busiest = (150..450)
+            .step_by(30)
+            .map(|from| many.iter().filter(|&&seconds| (from..from + 30).contains(&seconds)).count());
+        // A tenth of them in a tenth of the time, about.
+        assert!(
+            busiest.clone().all(|count| (60..140).contains(&count)),
+            "{:?}",
+            busiest.collect::<alloc::vec::Vec<_>>()
+        );
     }
 
     #[test]
