@@ -4,8 +4,10 @@
 //! Most searches begin when both nodes of a pair have dialled and the answers that prove keys are under way, so that
 //! the contest of two links is at their heart; what comes before is taken apart by the search from the start. Most go
 //! on until nothing more can happen. `cargo test -p p2pnet-tests --test exhaustive -- --nocapture` prints what each
-//! visited; `exhaustive_planted` proves that the search finds what it looks for.
+//! visited; `planted` proves that the search finds what it looks for.
 
+#[path = "exhaustive/planted.rs"]
+mod planted;
 #[path = "exhaustive/search.rs"]
 mod search;
 #[path = "exhaustive/world.rs"]

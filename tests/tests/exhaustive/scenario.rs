@@ -1,6 +1,5 @@
 //! Where a search begins, what may happen, and how often.
 
-#[cfg(feature = "planted")]
 use p2pnet_engine::Bug;
 
 /// Where a search begins. Unless nothing has happened, the first steps of later dials take no time either: orders in
@@ -30,7 +29,6 @@ pub(crate) struct Scenario {
     /// If not zero, applications take events only so often, and when all is well again.
     pub looks: usize,
     /// What is wrong with every engine.
-    #[cfg(feature = "planted")]
     pub bug: Option<Bug>,
 }
 
@@ -46,7 +44,6 @@ impl Scenario {
             crashes: 0,
             timers: 0,
             looks: 0,
-            #[cfg(feature = "planted")]
             bug: None,
         }
     }

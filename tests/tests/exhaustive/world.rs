@@ -320,10 +320,7 @@ impl World {
     fn start(&mut self, i: usize) {
         let mut config = Config::new(Network::cheap("exhaustive").unwrap(), format!("n{i}"), PORT);
         config.trust.steps = Vec::new();
-        #[cfg(feature = "planted")]
-        {
-            config.planted = self.scenario.bug;
-        }
+        config.planted = self.scenario.bug;
         config.cadence = Cadence::Constant { interval: Duration::from_secs(20) };
         let host = &mut self.hosts[i];
         host.run += 1;

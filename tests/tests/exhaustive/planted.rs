@@ -1,13 +1,9 @@
 //! The exhaustive search finds what it is there for: with each bug that concerns links it complains, and rightly.
 
-#[path = "exhaustive/search.rs"]
-mod search;
-#[path = "exhaustive/world.rs"]
-mod world;
-
 use p2pnet_engine::Bug;
-use search::Search;
-use world::{Begin, Scenario};
+
+use crate::search::Search;
+use crate::world::{Begin, Scenario};
 
 /// Searches with and without the bug.
 fn finds(bug: Bug, scenario: &Scenario, depth: usize, complaint: &str) {
