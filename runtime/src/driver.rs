@@ -216,6 +216,8 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         self.tell_time();
         self.engine.handle_interfaces(self.clock.now(), &self.sockets.interfaces());
         self.settle();
+        // Nobody waits for it: the first beacons are out.
+        self.contents.keep_port(self.sockets.private_port(), &self.store);
         while !self.left && self.leaving.is_none_or(|deadline| Instant::now() < deadline) {
             let deadline = self.deadline();
             tokio::select! {

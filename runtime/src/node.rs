@@ -228,15 +228,15 @@ impl NodeBuilder {
             private_ports,
             &inbox.arrivals,
             &inbox.datagrams,
-        )
-        .await?;
+        );
+        // Durable before the first packet, or a restart could be taken for the past.
+        let incarnation = async { store.next_incarnation().await.map_err(StartError::Store) };
+        let (incarnation, sockets) =
+            tokio::try_join!(incarnation, async { sockets.await.map_err(StartError::from) })?;
         let port = sockets.private_port();
         config.private_port = port;
         let name = config.name.clone();
 
-        // Durable before the first packet, or a restart could be taken for the past.
-        let incarnation = store.next_incarnation().await.map_err(StartError::Store)?;
-        or_without(store.remember_port(port).await, "the private port");
         let network = config.network.tag();
         let memory = or_without(store.recall(network).await, "what earlier runs remembered");
         // Without knowing who is blocked nobody is let in.

@@ -121,7 +121,7 @@ impl Contestant {
     fn run(&mut self, loss: u8) -> Result<(), String> {
         let lan = Lan::new(2);
         if loss > 0 {
-            lan.hosts().iter().for_each(|host| host.drop_incoming(Fault::Loss(loss)));
+            lan.hosts().iter().for_each(|host| host.drop_packets(Fault::Loss(loss)));
         }
         let dir = TempDir::new().map_err(|error| format!("no room for temporary files: {error}"))?;
         let mut programs: Vec<Program> = HOSTS

@@ -8,9 +8,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::backends::FileBackend;
 use redb::{
     Builder, ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition, TableError, WriteTransaction,
 };
@@ -137,31 +136,24 @@ impl Database {
             None => {}
         }
         self.create(begin)?;
-        open_file(&path)
+        contained(|| Ok(Builder::new().set_cache_size(CACHE).open(&path)?))
     }
 
-    /// Makes a new database under another name first: a file of ours is never half made.
+    /// Makes a new database: in memory, for redb waits for the disk eight times before a file of its own is usable.
     fn create(
         &self,
         begin: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Trouble> {
-        let new = self.directory.join(format!("{FILE}.new"));
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Trouble::Unusable(error)),
-            _ => {}
-        }
-        let file = durable::private_options().create_new(true).open(&new).map_err(Trouble::Unusable)?;
+        let new = InMemory::default();
         contained(|| {
-            let backend = FileBackend::new(file)?;
-            let open = Builder::new().set_cache_size(CACHE).create_with_backend(backend)?;
+            let open = Builder::new().set_cache_size(CACHE).create_with_backend(new.clone())?;
             let transaction = open.begin_write()?;
             transaction.open_table(NUMBERS)?.insert(SCHEMA_KEY, seal(SCHEMA))?;
             begin(&transaction)?;
             transaction.commit()?;
             Ok(open.close()?)
         })?;
-        fs::rename(&new, self.path()).map_err(Trouble::Unusable)?;
-        durable::sync_directory(&self.directory).map_err(Trouble::Unusable)
+        durable::replace(&self.path(), &new.bytes()).map_err(Trouble::Unusable)
     }
 
     /// Gives a file that cannot be used another name.
@@ -201,7 +193,7 @@ fn open_file(path: &Path) -> Result<redb::Database, Trouble> {
     if bytes.is_empty() || bytes.len() as u64 > MAX_FILE {
         return Err(Trouble::Damaged(format!("it has {} bytes", bytes.len())));
     }
-    let copy = InMemory(Mutex::new(bytes));
+    let copy = InMemory(Arc::new(Mutex::new(bytes)));
     let version = contained(|| version_of(&checking().create_with_backend(copy)?))?;
     match version {
         SCHEMA => contained(|| Ok(checking().open(path)?)),
@@ -218,13 +210,17 @@ fn checking() -> Builder {
 }
 
 /// A file's bytes. Unlike redb's own this never grows beyond what is plausible, whatever a damaged header says.
-#[derive(Debug)]
-struct InMemory(Mutex<Vec<u8>>);
+#[derive(Clone, Debug, Default)]
+struct InMemory(Arc<Mutex<Vec<u8>>>);
 
 impl InMemory {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does something with so many bytes from `offset` on.
     fn at(&self, offset: u64, length: usize, job: impl FnOnce(&mut [u8])) -> io::Result<()> {
-        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let range = bytes.get_mut(start..start.saturating_add(length));
         range.map(job).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
@@ -233,7 +229,7 @@ impl InMemory {
 
 impl StorageBackend for InMemory {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).len() as u64)
+        Ok(self.bytes().len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -243,7 +239,7 @@ impl StorageBackend for InMemory {
     fn set_len(&self, length: u64) -> io::Result<()> {
         let plausible = usize::try_from(length).ok().filter(|_| length <= MAX_FILE);
         let length = plausible.ok_or(io::ErrorKind::InvalidData)?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).resize(length, 0);
+        self.bytes().resize(length, 0);
         Ok(())
     }
 

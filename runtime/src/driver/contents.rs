@@ -71,16 +71,33 @@ impl Contents {
             StoreRequest::Finish { content } | StoreRequest::Abandon { content } => Some(*content),
             _ => None,
         };
+        let (store, news) = (Arc::clone(store), news.clone());
+        self.queue(key, async move {
+            if let Some(done) = carry_out(request, network, &*store).await {
+                let _ = news.send(done).await;
+            }
+        });
+    }
+
+    /// Has the store keep the private port for the next run.
+    pub(super) fn keep_port<S: Store>(&mut self, port: u16, store: &Arc<S>) {
+        let store = Arc::clone(store);
+        self.queue(None, async move {
+            if let Err(error) = store.remember_port(port).await {
+                tracing::warn!(%error, "the next run cannot know the private port");
+            }
+        });
+    }
+
+    /// Does a job after the one before with the same key.
+    fn queue(&mut self, key: Option<ContentId>, job: impl Future<Output = ()> + Send + 'static) {
         self.requests.retain(|_, task| !task.is_finished());
         let before = self.requests.remove(&key);
-        let (store, news) = (Arc::clone(store), news.clone());
         let task = async move {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            if let Some(done) = carry_out(request, network, &*store).await {
-                let _ = news.send(done).await;
-            }
+            job.await;
         };
         self.requests.insert(key, tokio::spawn(task));
     }
