@@ -231,8 +231,7 @@ impl NodeBuilder {
         );
         // Durable before the first packet, or a restart could be taken for the past.
         let incarnation = async { store.next_incarnation().await.map_err(StartError::Store) };
-        let (incarnation, sockets) =
-            tokio::try_join!(incarnation, async { sockets.await.map_err(StartError::from) })?;
+        let (incarnation, sockets) = tokio::try_join!(incarnation, sockets)?;
         let port = sockets.private_port();
         config.private_port = port;
         let name = config.name.clone();
