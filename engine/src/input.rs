@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::content::{BlockRef, ContentId, Verdict};
+use crate::content::{BlockList, BlockRef, ContentId, Verdict};
 
 /// A network interface, numbered by the driver (the operating system's index is a good choice).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,15 +135,15 @@ pub enum LinkEnd {
 }
 
 /// What a store did. Replies may come in any order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StoreReply {
     /// Answer to [`StoreRequest::Open`](crate::StoreRequest::Open): ready for blocks, or why not.
     Opened {
         /// Which content.
         content: ContentId,
-        /// Whether the store can take its blocks.
-        result: Result<(), StoreFailure>,
+        /// What the store has of it already, if it can take the rest.
+        result: Result<Leftovers, StoreFailure>,
     },
     /// A good block was written (not yet made durable), or could not be.
     Written {
@@ -171,6 +171,17 @@ pub enum StoreReply {
         /// Whether it is kept; if not, nothing of the request is.
         result: Result<(), StoreFailure>,
     },
+}
+
+/// What a store still has of a content that was not finished. Nothing is no mistake: then all of it is fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// What [`StoreRequest::KeepList`](crate::StoreRequest::KeepList) gave. If it does not prove the content, the
+    /// leftovers are worth nothing.
+    pub list: BlockList,
+    /// Blocks that are there, and that this list was found to [check](BlockList::check) when the store was opened. Those
+    /// that the content does not have are ignored.
+    pub blocks: Vec<u32>,
 }
 
 /// Why a store could not do what was asked.

@@ -73,8 +73,8 @@ pub use engine::{
 pub use event::{ContentFailure, Event, LeaveReason, Party};
 pub use identity::{Identity, PeerId, PeerIdError};
 pub use input::{
-    Datagram, DialFailure, Interface, InterfaceAddr, InterfaceId, InterfaceKind, LinkEnd, LinkId, LinkInput,
-    StoreFailure, StoreReply,
+    Datagram, DialFailure, Interface, InterfaceAddr, InterfaceId, InterfaceKind, Leftovers, LinkEnd, LinkId,
+    LinkInput, StoreFailure, StoreReply,
 };
 pub use ladder::{Ladder, Rung};
 pub use link::{

@@ -220,6 +220,7 @@ catalogue! {
     SourceGivenUp: "A source is not asked for a content any more.",
     SourceSwitched: "A transfer that had lost its source goes on with one.",
     SourceAbsent: "A transfer has no source now but hopes for one.",
+    TransferResumed: "A content was opened of which an earlier try had left something.",
     SourceForgiven: "A transfer that waits for a source in vain asks again those whom it had given up.",
     NoSourceLeft: "A transfer failed because nobody is left to serve it.",
     WindowRefilled: "A block was written and more were asked for.",

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::Timestamp;
-use crate::content::{BlockCheck, BlockRef, ContentId, Manifest};
+use crate::content::{BlockCheck, BlockList, BlockRef, ContentId, Manifest};
 use crate::decision::Decision;
 use crate::input::{InterfaceId, LinkId};
 use crate::link::LinkCodec;
@@ -101,7 +101,8 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreRequest {
-    /// Get ready for the blocks of this content. Answered by [`StoreReply::Opened`](crate::StoreReply::Opened).
+    /// Get ready for the blocks of this content, and find what there is of it. Answered by
+    /// [`StoreReply::Opened`](crate::StoreReply::Opened).
     Open {
         /// What will come. Its name is the peer's and must be made safe.
         manifest: Manifest,
@@ -109,6 +110,19 @@ pub enum StoreRequest {
     /// Every block was written: make them durable, then give the content its final name. Answered by
     /// [`StoreReply::Finished`](crate::StoreReply::Finished).
     Finish {
+        /// Which content.
+        content: ContentId,
+    },
+    /// Keep this beside the blocks of a content that was opened: it is proven, and tells blocks that are whole from
+    /// those that a crash has torn. Not answered. A store that drops what it has not finished need not.
+    KeepList {
+        /// Which content.
+        content: ContentId,
+        /// Its list.
+        list: BlockList,
+    },
+    /// Stop receiving this content for now. What was written is worth keeping until it is opened again. Not answered.
+    Close {
         /// Which content.
         content: ContentId,
     },

@@ -200,9 +200,10 @@ impl Net {
                 Action::Store(request) => {
                     if let StoreRequest::Open { manifest } = &request {
                         let content = manifest.content;
-                        self.nodes[n]
-                            .engine
-                            .handle_store(now, StoreReply::Opened { content, result: Ok(()) });
+                        self.nodes[n].engine.handle_store(
+                            now,
+                            StoreReply::Opened { content, result: Ok(Leftovers::default()) },
+                        );
                     }
                     if let StoreRequest::Finish { content } = &request {
                         let content = *content;

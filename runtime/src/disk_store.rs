@@ -13,10 +13,11 @@ mod stored_memory;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use p2pnet_engine::{
-    BLOCK_SIZE, BlockList, BlockRef, ContentId, Decision, Manifest, Memory, MemoryChange, StoreFailure,
+    BLOCK_SIZE, BlockList, BlockRef, ContentId, Decision, Leftovers, Manifest, Memory, MemoryChange,
+    StoreFailure,
 };
 
 use crate::seam::{Source, Store};
@@ -28,10 +29,11 @@ pub use stored_memory::{KnownPeer, StoredMemory};
 
 /// A [`Store`] on disk.
 ///
-/// What is being received lies in the inbox as `.p2pnet-<hash>.part` and gets its name, made safe, when it is
-/// complete and durable; what is not complete when the store is dropped is removed. The data directory is used
-/// by one store at a time, which a lock of the operating system ensures: it ends with the process, however that
-/// ends.
+/// What is being received lies in the inbox as `.p2pnet-<hash>.part`, with the list of its chaining values beside it
+/// as `.p2pnet-<hash>.list`, and gets its name, made safe, when it is complete and durable. What is not complete when
+/// the process ends, however that ends, is gone on with when the content is fetched again; what was given up is removed,
+/// and so is, by the first transfer of a run, what nobody touched for a week. The data directory is used by one store at a
+/// time, which a lock of the operating system ensures: it ends with the process.
 #[derive(Clone, Debug)]
 pub struct DiskStore {
     shared: Arc<Shared>,
@@ -42,6 +44,8 @@ struct Shared {
     // Before the directory, which may be temporary and hold the inbox: what is unfinished goes first.
     contents: Mutex<Contents>,
     inbox: PathBuf,
+    /// Whether what nobody came back for was removed from the inbox.
+    swept: Once,
     // One writer at a time: an incarnation is read, raised and written.
     dir: Mutex<DataDir>,
 }
@@ -143,7 +147,14 @@ impl DiskStore {
 
     fn on(dir: DataDir, inbox: Option<PathBuf>) -> DiskStore {
         let inbox = inbox.unwrap_or_else(|| dir.path().join("inbox"));
-        DiskStore { shared: Arc::new(Shared { contents: Mutex::default(), inbox, dir: Mutex::new(dir) }) }
+        DiskStore {
+            shared: Arc::new(Shared {
+                contents: Mutex::default(),
+                inbox,
+                swept: Once::new(),
+                dir: Mutex::new(dir),
+            }),
+        }
     }
 
     /// Runs file work on a thread that may block.
@@ -160,16 +171,36 @@ impl DiskStore {
 }
 
 impl Store for DiskStore {
-    async fn open(&self, manifest: Manifest) -> Result<(), StoreFailure> {
+    async fn open(&self, manifest: Manifest) -> Result<Leftovers, StoreFailure> {
         let opened = self.blocking(move |shared| {
+            shared.swept.call_once(|| partial::remove_forgotten(&shared.inbox));
             // An earlier try gives up its file before the same name is claimed again.
             drop(lock(&shared.contents).receiving.remove(&manifest.content));
-            let partial = Arc::new(Partial::create(&shared.inbox, &manifest.content)?);
-            let receiving = Receiving { partial, name: manifest.name };
+            let (partial, leftovers) = Partial::open(&shared.inbox, &manifest.content)?;
+            let receiving = Receiving { partial: Arc::new(partial), name: manifest.name };
             lock(&shared.contents).receiving.insert(manifest.content, receiving);
-            Ok(())
+            Ok(leftovers)
         });
         opened.await.map_err(|error| failure(&error))
+    }
+
+    async fn keep_list(&self, content: ContentId, list: BlockList) {
+        let kept = self.blocking(move |shared| {
+            let receiving = lock(&shared.contents).receiving.get(&content).cloned();
+            receiving.map_or(Ok(()), |receiving| receiving.partial.keep_list(&list))
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, %content, "should this transfer be interrupted, it will start over");
+        }
+    }
+
+    async fn close(&self, content: ContentId) {
+        let closed = self.blocking(move |shared| {
+            let receiving = lock(&shared.contents).receiving.remove(&content);
+            drop(receiving);
+            Ok(())
+        });
+        let _ = closed.await;
     }
 
     async fn write(&self, block: BlockRef, data: Vec<u8>) -> Result<(), StoreFailure> {
@@ -201,7 +232,9 @@ impl Store for DiskStore {
     async fn abandon(&self, content: ContentId) {
         let abandoned = self.blocking(move |shared| {
             let receiving = lock(&shared.contents).receiving.remove(&content);
-            drop(receiving);
+            if let Some(receiving) = receiving {
+                receiving.partial.abandon();
+            }
             Ok(())
         });
         let _ = abandoned.await;

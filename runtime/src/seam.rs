@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockList, BlockRef, ContentId, Decision, Interface, InterfaceId, Manifest, Memory, MemoryChange,
-    StoreFailure,
+    BlockList, BlockRef, ContentId, Decision, Interface, InterfaceId, Leftovers, Manifest, Memory,
+    MemoryChange, StoreFailure,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -93,8 +93,16 @@ pub trait Stream: Send + 'static {
 
 /// Blocks and the little that a node must remember.
 pub trait Store: Send + Sync + 'static {
-    /// Gets ready for the blocks of `manifest`. Its name is a peer's: the store makes it safe.
-    fn open(&self, manifest: Manifest) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Gets ready for the blocks of `manifest`, and finds those that an earlier try left. Its name is a peer's: the store
+    /// makes it safe.
+    fn open(&self, manifest: Manifest) -> impl Future<Output = Result<Leftovers, StoreFailure>> + Send;
+
+    /// Keeps the list that [`open`](Self::open) needs to tell whole blocks from torn ones. A store that drops what it has
+    /// not finished need not.
+    fn keep_list(&self, content: ContentId, list: BlockList) -> impl Future<Output = ()> + Send;
+
+    /// Stops receiving `content`; what was written is worth keeping until it is opened again.
+    fn close(&self, content: ContentId) -> impl Future<Output = ()> + Send;
 
     /// Writes one verified block. It need not be durable before [`finish`](Self::finish).
     fn write(&self, block: BlockRef, data: Vec<u8>) -> impl Future<Output = Result<(), StoreFailure>> + Send;

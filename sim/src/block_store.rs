@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use p2pnet_engine::{
-    BLOCK_SIZE, BlockList, BlockRef, ContentHasher, ContentId, ContentKind, Manifest, StoreFailure,
+    BLOCK_SIZE, BlockList, BlockRef, ContentHasher, ContentId, ContentKind, Leftovers, Manifest, StoreFailure,
 };
 
 /// What a node published, what it is receiving and what it has received.
@@ -14,8 +14,10 @@ pub(crate) struct BlockStore {
     received: BTreeMap<ContentId, Vec<u8>>,
     /// The first half of each block that is being written: what a crash leaves of it.
     halves: BTreeMap<ContentId, BTreeMap<u32, Vec<u8>>>,
-    /// What a crash left of contents that were arriving: it has no name and is begun anew.
-    leftovers: BTreeMap<ContentId, Vec<u8>>,
+    /// What is left of contents that were arriving: blocks that may be torn, until they are opened again.
+    leftovers: BTreeMap<ContentId, BTreeMap<u32, Vec<u8>>>,
+    /// What tells torn blocks of unfinished contents from whole ones.
+    lists: BTreeMap<ContentId, BlockList>,
 }
 
 impl BlockStore {
@@ -47,10 +49,27 @@ impl BlockStore {
         self.published.remove(content);
     }
 
-    pub(crate) fn open(&mut self, content: ContentId) {
-        // As in the runtime: a transfer begins with its first block, whatever an earlier run has left.
-        self.leftovers.remove(&content);
-        self.arriving.entry(content).or_default();
+    /// Gets ready for blocks. Says which are there and whole.
+    pub(crate) fn open(&mut self, content: ContentId) -> Leftovers {
+        let list = self.lists.get(&content).cloned().unwrap_or_default();
+        let mut blocks = self.leftovers.remove(&content).unwrap_or_default();
+        blocks.retain(|&index, data| {
+            !list.is_empty() && list.check(&content, index).is_some_and(|check| check.accepts(data))
+        });
+        let leftovers = Leftovers { list, blocks: blocks.keys().copied().collect() };
+        self.arriving.entry(content).or_default().append(&mut blocks);
+        leftovers
+    }
+
+    pub(crate) fn keep_list(&mut self, content: ContentId, list: BlockList) {
+        self.lists.insert(content, list);
+    }
+
+    /// Stops receiving and keeps what is there.
+    pub(crate) fn close(&mut self, content: &ContentId) {
+        if let Some(blocks) = self.arriving.remove(content) {
+            self.leftovers.insert(*content, blocks);
+        }
     }
 
     /// A block is being written; until [`write`](Self::write) it may be torn.
@@ -79,11 +98,13 @@ impl BlockStore {
             return Err(StoreFailure::Io);
         }
         self.received.insert(*content, blocks.into_values().collect::<Vec<_>>().concat());
+        self.lists.remove(content);
         Ok(())
     }
 
     pub(crate) fn abandon(&mut self, content: &ContentId) {
         self.arriving.remove(content);
+        self.lists.remove(content);
     }
 
     /// Tears what was not made durable: a block that is being written is there in half, and so is the last one that
@@ -105,14 +126,16 @@ impl BlockStore {
                 continue;
             }
             torn += 1;
-            let file = blocks.into_values().flatten().collect();
-            let place = if named { &mut self.received } else { &mut self.leftovers };
-            place.insert(content, file);
+            if named {
+                self.received.insert(content, blocks.into_values().flatten().collect());
+            } else {
+                self.leftovers.insert(content, blocks);
+            }
         }
         torn
     }
 
-    /// Loses what was not made durable.
+    /// Tears what was not made durable, and loses what was not written.
     pub(crate) fn crash(&mut self) {
         self.tear(false);
     }

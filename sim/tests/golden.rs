@@ -12,7 +12,7 @@ const GOLDEN: [(&str, u64, Crypto, &str); 6] = [
     ("lan", 2, Crypto::Real, "c81f58f9c55c8504c274e1724cdc2e574f95f7755b91936981702274bf485198"),
     ("wifi", 3, Crypto::Real, "84dd7bd99dba7f828a17c3cd82e72c668f93c92cbafb2c0b071b9b7d33d338a8"),
     ("hostile", 4, Crypto::Real, "df7438da6bbeb4fbe92e6b618c085723a430e62f9bc6cf90e2a98b0c651269a7"),
-    ("hostile", 5, Crypto::Real, "1bf7fbf1592b23df0034767011b715cab5884afb866f8f23d5b27d221908fa11"),
+    ("hostile", 5, Crypto::Real, "11441948ef646ccc05eadfa6afc1e96576994622683511e0a80d935636aec1d1"),
     ("hostile", 4, Crypto::Cheap, "507ada11b17b0b656264a04981fb425f81d26e8c41ccb98c209ea639e84be337"),
 ];
 

@@ -104,6 +104,49 @@ fn a_transfer_goes_on_after_its_link_broke() {
     }
 }
 
+/// Whoever is killed in mid-transfer has what was written, but for the block that was torn.
+#[test]
+fn a_transfer_goes_on_after_its_receiver_was_killed() {
+    for seed in 0..10 {
+        let mut pair = trusted(seed, 2);
+        pair.take_offers(1, true);
+        let size = 20 * BLOCK_SIZE + 5;
+        let content = pair.publish(0, "holiday.raw", bytes(size));
+        let enough = 5 + u32::try_from(seed).unwrap();
+        let under_way = |pair: &Pair| pair.engine(1).progress(&content).is_some_and(|p| p.written >= enough);
+        assert!(pair.run_until(5 * SECOND, under_way), "seed {seed}: {}", story(&pair));
+        pair.kill(1);
+        pair.restart(1);
+        let complete = |pair: &Pair| pair.received(1, &content).is_some();
+        assert!(pair.run_until(20 * SECOND, complete), "seed {seed}: {}", story(&pair));
+        assert!(pair.received(1, &content).is_some_and(|received| received == bytes(size)), "seed {seed}");
+        pair.run_for(SECOND);
+        let missing = (size - (enough as usize - 1) * BLOCK_SIZE) as u64;
+        let fetched = fetched_bytes(&pair, 1, &content);
+        assert!(fetched.len() == 1 && fetched[0] <= missing, "seed {seed}: {fetched:?} for {missing}");
+    }
+}
+
+/// When the only source withdraws, the transfer ends; offered again, it goes on where it was.
+#[test]
+fn a_transfer_goes_on_when_its_content_is_offered_again() {
+    let mut pair = trusted(1, 2);
+    pair.take_offers(1, true);
+    let size = 20 * BLOCK_SIZE + 5;
+    let content = pair.publish(0, "holiday.raw", bytes(size));
+    let under_way = |pair: &Pair| pair.engine(1).progress(&content).is_some_and(|p| p.written >= 5);
+    assert!(pair.run_until(5 * SECOND, under_way), "{}", story(&pair));
+    pair.command(0, |engine, now| engine.withdraw(now, content));
+    let failed =
+        |pair: &Pair| pair.events(1).iter().any(|(_, event)| matches!(event, Event::ContentFailed { .. }));
+    assert!(pair.run_until(5 * SECOND, failed), "{}", story(&pair));
+    assert_eq!(pair.publish(0, "holiday.raw", bytes(size)), content);
+    let complete = |pair: &Pair| !fetched_bytes(pair, 1, &content).is_empty();
+    assert!(pair.run_until(5 * SECOND, complete), "{}", story(&pair));
+    assert_eq!(pair.received(1, &content), Some(&bytes(size)[..]));
+    assert!(fetched_bytes(&pair, 1, &content)[0] <= (size - 4 * BLOCK_SIZE) as u64);
+}
+
 #[test]
 fn a_text_is_delivered_exactly_once_though_links_are_cut() {
     for seed in 0..50 {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::content::{BlockList, BlockRef, ContentId, Verdict};
 use crate::event::{ContentFailure, Event};
 use crate::identity::PeerId;
-use crate::input::{LinkId, StoreFailure};
+use crate::input::{Leftovers, LinkId, StoreFailure};
 use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
 #[cfg(feature = "planted")]
@@ -110,18 +110,43 @@ impl Engine {
         }
     }
 
-    pub(super) fn store_opened(&mut self, content: ContentId, result: Result<(), StoreFailure>) {
+    pub(super) fn store_opened(&mut self, content: ContentId, result: Result<Leftovers, StoreFailure>) {
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
         if transfer.stage != TransferStage::Opening {
             return;
         }
-        if let Err(failure) = result {
-            self.fail_transfer(content, failure_of(failure));
-            return;
+        let leftovers = match result {
+            Ok(leftovers) => leftovers,
+            Err(failure) => {
+                self.fail_transfer(content, failure_of(failure));
+                return;
+            }
+        };
+        let has_list = content.block_count() > 1;
+        if has_list && leftovers.list.proves(&content) {
+            mark!(self, TransferResumed);
+            transfer.resume(leftovers);
         }
-        transfer.stage =
-            if content.block_count() > 1 { TransferStage::Listing } else { TransferStage::Fetching };
-        self.source_found(content);
+        transfer.stage = if has_list && transfer.list.is_empty() {
+            TransferStage::Listing
+        } else {
+            TransferStage::Fetching
+        };
+        if !self.finish_if_written(content) {
+            self.source_found(content);
+        }
+    }
+
+    /// Has the store finish a content of which every block is written. Says whether it is one.
+    fn finish_if_written(&mut self, content: ContentId) -> bool {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return false };
+        if transfer.written < content.block_count() {
+            return false;
+        }
+        transfer.stage = TransferStage::Finishing;
+        self.timers.cancel(TimerKey::Transfer(content));
+        self.outputs.action(Action::Store(StoreRequest::Finish { content }));
+        true
     }
 
     fn active_transfers(&self) -> usize {
@@ -240,8 +265,9 @@ impl Engine {
         }
         let list = BlockList::from_values(core::mem::take(&mut transfer.values));
         if list.proves(&content) {
-            transfer.list = list;
+            transfer.list = list.clone();
             transfer.stage = TransferStage::Fetching;
+            self.outputs.action(Action::Store(StoreRequest::KeepList { content, list }));
             self.request_more(content, true);
         } else {
             mark!(self, ListUnproven);
@@ -317,11 +343,7 @@ impl Engine {
             Some(BlockState::Written) | None => return,
         }
         transfer.written += 1;
-        if transfer.written == block.content.block_count() {
-            transfer.stage = TransferStage::Finishing;
-            self.timers.cancel(TimerKey::Transfer(block.content));
-            self.outputs.action(Action::Store(StoreRequest::Finish { content: block.content }));
-        } else {
+        if !self.finish_if_written(block.content) {
             mark!(self, WindowRefilled);
             self.request_more(block.content, false);
         }
@@ -464,7 +486,10 @@ impl Engine {
         transfer.stage = TransferStage::Failed(reason);
         self.timers.cancel(TimerKey::Transfer(content));
         if opened {
-            self.outputs.action(Action::Store(StoreRequest::Abandon { content }));
+            self.outputs.action(Action::Store(match reason {
+                ContentFailure::NoSource => StoreRequest::Close { content },
+                _ => StoreRequest::Abandon { content },
+            }));
         }
         if matches!(reason, ContentFailure::StoreFull | ContentFailure::StoreFailed) {
             mark!(self, StoreFailed);

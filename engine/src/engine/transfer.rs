@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::content::{BlockList, Manifest};
 use crate::event::ContentFailure;
 use crate::identity::PeerId;
-use crate::input::LinkId;
+use crate::input::{Leftovers, LinkId};
 
 /// Wanted content.
 #[derive(Debug)]
@@ -73,6 +73,16 @@ impl Transfer {
             in_flight: 0,
             written: 0,
             fetched_bytes: 0,
+        }
+    }
+
+    /// Takes over what an earlier run left; its list proves the content.
+    pub(super) fn resume(&mut self, leftovers: Leftovers) {
+        self.list = leftovers.list;
+        for index in leftovers.blocks {
+            if self.set(index, BlockState::Written) == Some(BlockState::Missing) {
+                self.written += 1;
+            }
         }
     }
 

@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use p2pnet_engine::{
     Action, BlockRef, BlockVerifier, Channel, Config, Datagram, Engine, Event, Identity, Interface,
-    InterfaceAddr, InterfaceId, InterfaceKind, LinkEnd, LinkId, LinkInput, LinkOutput, Memory, Network,
-    Opened, Opener, Restored, Sealer, Seeds, StoreFailure, StoreReply, StoreRequest, Timestamp, Verdict,
-    block_header,
+    InterfaceAddr, InterfaceId, InterfaceKind, Leftovers, LinkEnd, LinkId, LinkInput, LinkOutput, Memory,
+    Network, Opened, Opener, Restored, Sealer, Seeds, StoreFailure, StoreReply, StoreRequest, Timestamp,
+    Verdict, block_header,
 };
 
 pub(crate) const PORT: u16 = 9000;
@@ -383,7 +383,8 @@ impl Lan {
                 self.send(i, link, sealed);
             }
             Action::Store(StoreRequest::Open { manifest }) => {
-                let reply = StoreReply::Opened { content: manifest.content, result: Ok(()) };
+                let reply =
+                    StoreReply::Opened { content: manifest.content, result: Ok(Leftovers::default()) };
                 self.queue.push_back(Input::Store { to: i, reply });
             }
             Action::Store(StoreRequest::Finish { content }) => {

@@ -1,12 +1,15 @@
-//! A file that is being received: blocks at their offsets, under a name that nobody takes for a finished file.
+//! A file that is being received: blocks at their offsets, under a name that nobody takes for a finished file. Beside it
+//! lies the list of its chaining values: with it the blocks that an earlier run left prove themselves, so nothing needs
+//! to be written down about them, and nothing can be wrong about what was.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use p2pnet_engine::ContentId;
+use p2pnet_engine::{BLOCK_SIZE, BlockList, ContentId, Leftovers};
 use tokio::time::Instant;
 
 use super::{durable, name};
@@ -20,12 +23,21 @@ const SYNC_AFTER: Duration = Duration::from_secs(1);
 /// How many names are tried for one file before giving up.
 const MAX_NAMES: u32 = 10_000;
 
-/// The open file behind `.p2pnet-<hash>.part`. Dropped without [`finish`](Self::finish), it is removed.
+/// What nobody has touched for so long is removed.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The beginning of both names. Then comes the beginning of the hash, and a number if that is taken.
+const PREFIX: &str = ".p2pnet-";
+
+/// The open file behind `.p2pnet-<hash>.part`. Dropped without [`finish`](Self::finish), it stays if it has its list and
+/// was not given up.
 #[derive(Debug)]
 pub(crate) struct Partial {
     file: File,
     path: PathBuf,
-    size: u64,
+    content: ContentId,
+    /// Whether another run can go on with it.
+    resumable: AtomicBool,
     unsynced: Mutex<Unsynced>,
 }
 
@@ -37,16 +49,20 @@ struct Unsynced {
 }
 
 impl Partial {
-    /// Starts with nothing in `inbox`, which is created if need be. What an earlier run left of the same content
-    /// is overwritten; what another process is receiving is left alone.
-    pub(crate) fn create(inbox: &Path, content: &ContentId) -> io::Result<Partial> {
+    /// Goes on with what an earlier run left in `inbox` of this content, or starts with nothing. The inbox is created if
+    /// need be, and what another process is receiving is left alone. Reads and hashes all that is there.
+    pub(crate) fn open(inbox: &Path, content: &ContentId) -> io::Result<(Partial, Leftovers)> {
         fs::create_dir_all(inbox)?;
         let start: String = data_encoding::HEXLOWER.encode(content.hash.get(..8).unwrap_or_default());
         for number in 1..=MAX_NAMES {
             let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-            let path = inbox.join(format!(".p2pnet-{start}{suffix}.part"));
+            let path = inbox.join(format!("{PREFIX}{start}{suffix}.part"));
             if let Some(file) = claim(&path)? {
-                return Ok(Partial { file, path, size: content.size, unsynced: Mutex::default() });
+                let leftovers = find_leftovers(&file, &list_path(&path), content)?;
+                let resumable = AtomicBool::new(!leftovers.list.is_empty());
+                let partial =
+                    Partial { file, path, content: *content, resumable, unsynced: Mutex::default() };
+                return Ok((partial, leftovers));
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
@@ -55,7 +71,7 @@ impl Partial {
     /// Writes a block at `offset`; it must lie inside the content. Now and then makes durable what was written.
     pub(crate) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let length = data.len() as u64;
-        if offset.checked_add(length).is_none_or(|end| end > self.size) {
+        if offset.checked_add(length).is_none_or(|end| end > self.content.size) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         durable::write_all_at(&self.file, data, offset)?;
@@ -65,7 +81,7 @@ impl Partial {
     /// Makes all of it durable under a name in the inbox that was free: `wanted`, made safe and numbered if it
     /// is taken. Says where it is.
     pub(crate) fn finish(&self, wanted: &str) -> io::Result<PathBuf> {
-        if self.file.metadata()?.len() != self.size {
+        if self.file.metadata()?.len() != self.content.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.file.sync_all()?;
@@ -81,12 +97,31 @@ impl Partial {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
+                    let _ = fs::remove_file(list_path(&self.path));
                     durable::sync_directory(inbox)?;
                     return fs::canonicalize(&path);
                 }
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Keeps the list, so that another run can go on with the blocks. It proves itself, so it need not be durable.
+    pub(crate) fn keep_list(&self, list: &BlockList) -> io::Result<()> {
+        let path = list_path(&self.path);
+        let values = list.values().concat();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        durable::private_options().create_new(true).open(&path)?.write_all(&values)?;
+        self.resumable.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Says that nobody will go on with it.
+    pub(crate) fn abandon(&self) {
+        self.resumable.store(false, Ordering::Relaxed);
     }
 
     fn is_sync_due(&self, written: u64) -> bool {
@@ -104,13 +139,77 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if durable::is_at(&self.file, &self.path) {
+        if !self.resumable.load(Ordering::Relaxed) && durable::is_at(&self.file, &self.path) {
+            let _ = fs::remove_file(list_path(&self.path));
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Opens `path` empty and locks it, so that no other process takes it for a left-over; `None` if one is using it.
+fn list_path(part: &Path) -> PathBuf {
+    part.with_extension("list")
+}
+
+/// The blocks in `file` that the list beside it proves. If it proves nothing of this content, the file is emptied.
+fn find_leftovers(file: &File, list: &Path, content: &ContentId) -> io::Result<Leftovers> {
+    let list = BlockList::from_values(read_list(list, content).unwrap_or_default());
+    if list.is_empty() || !list.proves(content) {
+        file.set_len(0)?;
+        return Ok(Leftovers::default());
+    }
+    let length = file.metadata()?.len();
+    let mut blocks = Vec::new();
+    let mut data = vec![0; BLOCK_SIZE];
+    for index in 0..content.block_count() {
+        let offset = u64::from(index) * BLOCK_SIZE as u64;
+        let (Some(size), Some(check)) = (content.block_len(index), list.check(content, index)) else { break };
+        let Some(data) = data.get_mut(..size) else { break };
+        // The end may never have been written.
+        if offset + size as u64 > length {
+            break;
+        }
+        durable::read_exact_at(file, data, offset)?;
+        if check.accepts(data) {
+            blocks.push(index);
+        }
+    }
+    Ok(Leftovers { list, blocks })
+}
+
+/// The values in a list of as many as the content has blocks; whether they are right is for the list to prove.
+fn read_list(path: &Path, content: &ContentId) -> io::Result<Vec<[u8; 32]>> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let length = u64::from(content.block_count()) * 32;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(length + 1).read_to_end(&mut bytes)?;
+    let (values, rest) = bytes.as_chunks();
+    if bytes.len() as u64 != length || !rest.is_empty() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(values.to_vec())
+}
+
+/// Removes what other runs have left in the inbox and nobody has touched for [`FORGOTTEN`].
+pub(crate) fn remove_forgotten(inbox: &Path) {
+    let Ok(entries) = fs::read_dir(inbox) else { return };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        let is_part = path.extension().is_some_and(|extension| extension == "part")
+            && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+        if is_part && is_forgotten(&path) && matches!(claim(&path), Ok(Some(_))) {
+            let _ = fs::remove_file(list_path(&path));
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+fn is_forgotten(path: &Path) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    modified.ok().and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > FORGOTTEN)
+}
+
+/// Opens `path` and locks it, so that no other process takes it for a left-over; `None` if one is using it.
 fn claim(path: &Path) -> io::Result<Option<File>> {
     // Another process may remove or rename the file between our opening and locking it.
     for _ in 0..10 {
@@ -131,7 +230,6 @@ fn claim(path: &Path) -> io::Result<Option<File>> {
             fs::remove_file(path)?;
             continue;
         }
-        file.set_len(0)?;
         return Ok(Some(file));
     }
     Ok(None)
@@ -154,10 +252,105 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use p2pnet_engine::ContentHasher;
+
     use super::*;
 
     fn content(size: u64) -> ContentId {
         ContentId { hash: [0xab; 32], size }
+    }
+
+    /// Of contents without a list nothing is ever left.
+    fn open(inbox: &Path, content: ContentId) -> io::Result<Partial> {
+        let (partial, leftovers) = Partial::open(inbox, &content)?;
+        assert_eq!(leftovers, Leftovers::default());
+        Ok(partial)
+    }
+
+    /// Three blocks and a bit, all different, and their list.
+    fn blocks() -> (Vec<u8>, ContentId, BlockList) {
+        let bytes: Vec<u8> = (0..3 * BLOCK_SIZE + 5).map(|i| (i / 1000 % 251) as u8).collect();
+        let mut hasher = ContentHasher::new();
+        hasher.update(&bytes);
+        let (content, list) = hasher.finish().unwrap();
+        (bytes, content, list)
+    }
+
+    fn write(partial: &Partial, bytes: &[u8], index: u32) {
+        let start = index as usize * BLOCK_SIZE;
+        let data = &bytes[start..bytes.len().min(start + BLOCK_SIZE)];
+        partial.write(start as u64, data).unwrap();
+    }
+
+    /// An interrupted transfer goes on with the blocks that it has; one that a crash has torn is not among them.
+    #[test]
+    fn what_was_whole_is_there_after_an_interruption() {
+        let inbox = tempfile::tempdir().unwrap();
+        let (bytes, content, list) = blocks();
+        let (partial, leftovers) = Partial::open(inbox.path(), &content).unwrap();
+        assert_eq!(leftovers, Leftovers::default());
+        partial.keep_list(&list).unwrap();
+        [3, 0, 1].iter().for_each(|&index| write(&partial, &bytes, index));
+        partial.write(BLOCK_SIZE as u64 + 77, b"torn").unwrap();
+        drop(partial);
+        assert_eq!(names(inbox.path()).len(), 2);
+
+        let (partial, leftovers) = Partial::open(inbox.path(), &content).unwrap();
+        assert_eq!(leftovers, Leftovers { list, blocks: vec![0, 3] });
+        [1, 2].iter().for_each(|&index| write(&partial, &bytes, index));
+        assert_eq!(fs::read(partial.finish("x").unwrap()).unwrap(), bytes);
+        drop(partial);
+        assert_eq!(names(inbox.path()), ["x"]);
+    }
+
+    /// A list that was changed, cut or belongs to something else proves nothing, and so there is nothing.
+    #[test]
+    fn leftovers_with_a_wrong_list_are_begun_anew() {
+        let (bytes, content, list) = blocks();
+        let right = list.values().concat();
+        let flipped = [&[right[0] ^ 1], &right[1..]].concat();
+        for wrong in [Vec::new(), right[..96].to_vec(), [&right[..], b"x"].concat(), flipped] {
+            let inbox = tempfile::tempdir().unwrap();
+            let (partial, _) = Partial::open(inbox.path(), &content).unwrap();
+            partial.keep_list(&list).unwrap();
+            write(&partial, &bytes, 0);
+            let path = list_path(&partial.path);
+            drop(partial);
+            fs::write(path, wrong).unwrap();
+            let (partial, leftovers) = Partial::open(inbox.path(), &content).unwrap();
+            assert_eq!(leftovers, Leftovers::default());
+            assert_eq!(partial.file.metadata().unwrap().len(), 0);
+            drop(partial);
+            assert!(names(inbox.path()).is_empty());
+        }
+    }
+
+    /// What was given up, and what nobody came back for in a week, does not fill the disk.
+    #[test]
+    fn leftovers_go_when_they_are_given_up_or_forgotten() {
+        let (bytes, content, list) = blocks();
+        let inbox = tempfile::tempdir().unwrap();
+        let left = || {
+            let (partial, _) = Partial::open(inbox.path(), &content).unwrap();
+            partial.keep_list(&list).unwrap();
+            write(&partial, &bytes, 0);
+            partial
+        };
+        left().abandon();
+        assert!(names(inbox.path()).is_empty());
+
+        drop(left());
+        fs::write(inbox.path().join("mine.part"), "mine").unwrap();
+        remove_forgotten(inbox.path());
+        assert_eq!(names(inbox.path()).len(), 3);
+        let age = |name: &str| {
+            let file = OpenOptions::new().write(true).open(inbox.path().join(name)).unwrap();
+            let modified = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(modified - FORGOTTEN - Duration::from_secs(60)).unwrap();
+        };
+        names(inbox.path()).iter().for_each(|name| age(name));
+        remove_forgotten(inbox.path());
+        assert_eq!(names(inbox.path()), ["mine.part"]);
     }
 
     fn names(inbox: &Path) -> Vec<String> {
@@ -171,7 +364,7 @@ mod tests {
     #[test]
     fn blocks_in_any_order_make_the_file() {
         let inbox = tempfile::tempdir().unwrap();
-        let partial = Partial::create(inbox.path(), &content(6)).unwrap();
+        let partial = open(inbox.path(), content(6)).unwrap();
         partial.write(4, b"ef").unwrap();
         partial.write(0, b"abcd").unwrap();
         assert_eq!(names(inbox.path()), [".p2pnet-abababababababab.part"]);
@@ -190,7 +383,7 @@ mod tests {
         fs::write(inbox.path().join("x.txt"), "mine").unwrap();
         std::os::unix::fs::symlink("/nonexistent", inbox.path().join("x (2).txt")).unwrap();
         fs::create_dir(inbox.path().join("x (3).txt")).unwrap();
-        let partial = Partial::create(inbox.path(), &content(1)).unwrap();
+        let partial = open(inbox.path(), content(1)).unwrap();
         partial.write(0, b"a").unwrap();
         let path = partial.finish("../x.txt").unwrap();
         assert_eq!(path.file_name().unwrap(), "x (4).txt");
@@ -201,7 +394,7 @@ mod tests {
     #[test]
     fn an_unfinished_file_goes_when_it_is_dropped() {
         let inbox = tempfile::tempdir().unwrap();
-        let partial = Partial::create(inbox.path(), &content(2)).unwrap();
+        let partial = open(inbox.path(), content(2)).unwrap();
         partial.write(0, b"a").unwrap();
         assert!(partial.finish("x").is_err(), "one byte is missing");
         drop(partial);
@@ -213,7 +406,7 @@ mod tests {
     fn what_an_earlier_run_left_is_overwritten() {
         let inbox = tempfile::tempdir().unwrap();
         fs::write(inbox.path().join(".p2pnet-abababababababab.part"), "left over").unwrap();
-        let partial = Partial::create(inbox.path(), &content(2)).unwrap();
+        let partial = open(inbox.path(), content(2)).unwrap();
         partial.write(0, b"ok").unwrap();
         assert_eq!(fs::read(partial.finish("x").unwrap()).unwrap(), b"ok");
         drop(partial);
@@ -224,9 +417,9 @@ mod tests {
     #[test]
     fn a_file_that_another_receives_is_left_alone() {
         let inbox = tempfile::tempdir().unwrap();
-        let first = Partial::create(inbox.path(), &content(2)).unwrap();
+        let first = open(inbox.path(), content(2)).unwrap();
         first.write(0, b"1").unwrap();
-        let second = Partial::create(inbox.path(), &content(2)).unwrap();
+        let second = open(inbox.path(), content(2)).unwrap();
         second.write(0, b"22").unwrap();
         first.write(1, b"1").unwrap();
         assert_eq!(fs::read(first.finish("x").unwrap()).unwrap(), b"11");
@@ -241,7 +434,7 @@ mod tests {
         let inbox = tempfile::tempdir().unwrap();
         fs::write(inbox.path().join("x"), "whole").unwrap();
         fs::hard_link(inbox.path().join("x"), inbox.path().join(".p2pnet-abababababababab.part")).unwrap();
-        let partial = Partial::create(inbox.path(), &content(1)).unwrap();
+        let partial = open(inbox.path(), content(1)).unwrap();
         partial.write(0, b"a").unwrap();
         assert_eq!(fs::read(inbox.path().join("x")).unwrap(), b"whole");
     }
@@ -255,7 +448,7 @@ mod tests {
         fs::write(elsewhere.path(), "precious").unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), inbox.path().join(".p2pnet-abababababababab.part"))
             .unwrap();
-        let partial = Partial::create(inbox.path(), &content(1)).unwrap();
+        let partial = open(inbox.path(), content(1)).unwrap();
         partial.write(0, b"a").unwrap();
         partial.finish("x").unwrap();
         assert_eq!(fs::read(elsewhere.path()).unwrap(), b"precious");
@@ -265,7 +458,7 @@ mod tests {
     #[test]
     fn a_block_outside_the_content_is_refused() {
         let inbox = tempfile::tempdir().unwrap();
-        let partial = Partial::create(inbox.path(), &content(4)).unwrap();
+        let partial = open(inbox.path(), content(4)).unwrap();
         assert!(partial.write(2, b"abc").is_err());
         assert!(partial.write(u64::MAX, b"abc").is_err());
     }
@@ -274,7 +467,7 @@ mod tests {
     #[test]
     fn empty_content_makes_an_empty_file() {
         let inbox = tempfile::tempdir().unwrap();
-        let partial = Partial::create(inbox.path(), &content(0)).unwrap();
+        let partial = open(inbox.path(), content(0)).unwrap();
         assert_eq!(fs::read(partial.finish("empty").unwrap()).unwrap(), b"");
     }
 }

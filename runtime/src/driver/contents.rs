@@ -68,7 +68,10 @@ impl Contents {
     ) {
         let key = match &request {
             StoreRequest::Open { manifest } => Some(manifest.content),
-            StoreRequest::Finish { content } | StoreRequest::Abandon { content } => Some(*content),
+            StoreRequest::KeepList { content, .. }
+            | StoreRequest::Finish { content }
+            | StoreRequest::Close { content }
+            | StoreRequest::Abandon { content } => Some(*content),
             _ => None,
         };
         let (store, news) = (Arc::clone(store), news.clone());
@@ -211,6 +214,14 @@ async fn carry_out<S: Store>(request: StoreRequest, network: [u8; 8], store: &S)
             Some(StoreNews::Reply(StoreReply::Opened { content, result }))
         }
         StoreRequest::Finish { content } => Some(StoreNews::Finished(content, store.finish(content).await)),
+        StoreRequest::KeepList { content, list } => {
+            store.keep_list(content, list).await;
+            None
+        }
+        StoreRequest::Close { content } => {
+            store.close(content).await;
+            None
+        }
         StoreRequest::Abandon { content } => {
             store.abandon(content).await;
             None

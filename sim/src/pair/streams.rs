@@ -156,13 +156,15 @@ impl Pair {
         let node = &mut self.nodes[i];
         match request {
             StoreRequest::Open { manifest } => {
-                node.store.open(manifest.content);
-                self.reply(i, StoreReply::Opened { content: manifest.content, result: Ok(()) });
+                let result = Ok(node.store.open(manifest.content));
+                self.reply(i, StoreReply::Opened { content: manifest.content, result });
             }
             StoreRequest::Finish { content } => {
                 let result = node.store.finish(&content);
                 self.reply(i, StoreReply::Finished { content, result });
             }
+            StoreRequest::KeepList { content, list } => node.store.keep_list(content, list),
+            StoreRequest::Close { content } => node.store.close(&content),
             StoreRequest::Abandon { content } => node.store.abandon(&content),
             StoreRequest::SaveIncarnation { incarnation } => node.incarnation = incarnation,
             StoreRequest::Remember { anew, changes } => {

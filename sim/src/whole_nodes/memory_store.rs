@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2pnet::seam::{Source, Store};
-use p2pnet_engine::{BlockList, BlockRef, ContentId, Decision, Manifest, Memory, MemoryChange, StoreFailure};
+use p2pnet_engine::{
+    BlockList, BlockRef, ContentId, Decision, Leftovers, Manifest, Memory, MemoryChange, StoreFailure,
+};
 
 use crate::block_store::BlockStore;
 
@@ -78,9 +80,16 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    async fn open(&self, manifest: Manifest) -> Result<(), StoreFailure> {
-        self.disk().blocks.open(manifest.content);
-        Ok(())
+    async fn open(&self, manifest: Manifest) -> Result<Leftovers, StoreFailure> {
+        Ok(self.disk().blocks.open(manifest.content))
+    }
+
+    async fn keep_list(&self, content: ContentId, list: BlockList) {
+        self.disk().blocks.keep_list(content, list);
+    }
+
+    async fn close(&self, content: ContentId) {
+        self.disk().blocks.close(&content);
     }
 
     async fn write(&self, block: BlockRef, data: Vec<u8>) -> Result<(), StoreFailure> {

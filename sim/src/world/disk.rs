@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockRef, ContentId, Decision, LinkId, Manifest, Memory, MemoryChange, StoreFailure, StoreReply,
+    BlockList, BlockRef, ContentId, Decision, LinkId, Manifest, Memory, MemoryChange, StoreFailure,
+    StoreReply,
 };
 
 use crate::block_store::BlockStore;
@@ -43,6 +44,8 @@ pub(super) enum Job {
     Open(Manifest),
     Write(BlockRef, Vec<u8>),
     Finish(ContentId),
+    KeepList(ContentId, BlockList),
+    Close(ContentId),
     Abandon(ContentId),
     Save(u64),
     Remember { anew: bool, changes: Vec<MemoryChange> },
@@ -94,7 +97,7 @@ impl Disk {
         self.requests += 1;
         let fails = comes_true(draw(seed, Domain::Disk as u64, node as u64, self.requests), self.errors);
         let error = match job {
-            Job::Read(..) | Job::Abandon(_) => None,
+            Job::Read(..) | Job::Close(_) | Job::Abandon(_) => None,
             _ if self.full => Some((StoreFailure::Full, FaultKind::DiskFull)),
             _ => None,
         };
@@ -104,10 +107,8 @@ impl Disk {
         let done = match job {
             Job::Open(manifest) => {
                 let content = manifest.content;
-                if failed.is_ok() {
-                    self.store.open(content);
-                }
-                Done::Reply(StoreReply::Opened { content, result: failed })
+                let result = failed.map(|()| self.store.open(content));
+                Done::Reply(StoreReply::Opened { content, result })
             }
             Job::Write(block, data) => {
                 let result = failed.and_then(|()| self.store.write(block, data));
@@ -116,6 +117,16 @@ impl Disk {
             Job::Finish(content) => {
                 let result = failed.and_then(|()| self.store.finish(&content));
                 Done::Reply(StoreReply::Finished { content, result })
+            }
+            Job::KeepList(content, list) => {
+                if failed.is_ok() {
+                    self.store.keep_list(content, list);
+                }
+                Done::Nothing
+            }
+            Job::Close(content) => {
+                self.store.close(&content);
+                Done::Nothing
             }
             Job::Abandon(content) => {
                 self.store.abandon(&content);

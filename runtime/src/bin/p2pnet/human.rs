@@ -122,16 +122,24 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             Word::Quiet("offered"),
             format!("{}, {}, by {}", escaped(&manifest.name), size(manifest.content.size), names.who(from)),
         ),
-        Event::ContentReceived { manifest, from, path, seconds, .. } => (
-            Word::Good("received"),
-            format!(
-                "{}, {}, from {} in {seconds:.2} s ({})",
-                escaped(&path.to_string_lossy()),
-                size(manifest.content.size),
-                names.who(from),
-                rate(manifest.content.size, *seconds),
-            ),
-        ),
+        Event::ContentReceived { manifest, from, path, seconds, fetched_bytes } => {
+            let whole = manifest.content.size;
+            let fetched = whole.min(*fetched_bytes);
+            let resumed = match whole - fetched {
+                0 => String::new(),
+                here => format!("; {} were here already", size(here)),
+            };
+            (
+                Word::Good("received"),
+                format!(
+                    "{}, {}, from {} in {seconds:.2} s ({}{resumed})",
+                    escaped(&path.to_string_lossy()),
+                    size(whole),
+                    names.who(from),
+                    rate(fetched, *seconds),
+                ),
+            )
+        }
         Event::ContentFailed { manifest, reason } => {
             (Word::Bad("failed"), format!("{}: {}", escaped(&manifest.name), reason.as_str()))
         }

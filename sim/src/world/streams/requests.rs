@@ -72,6 +72,8 @@ impl World {
             Action::Store(request) => match request {
                 StoreRequest::Open { manifest } => self.disk(node, Job::Open(manifest)),
                 StoreRequest::Finish { content } => self.disk(node, Job::Finish(content)),
+                StoreRequest::KeepList { content, list } => self.disk(node, Job::KeepList(content, list)),
+                StoreRequest::Close { content } => self.disk(node, Job::Close(content)),
                 StoreRequest::Abandon { content } => self.disk(node, Job::Abandon(content)),
                 StoreRequest::SaveIncarnation { incarnation } => self.disk(node, Job::Save(incarnation)),
                 StoreRequest::Remember { anew, changes } => self.disk(node, Job::Remember { anew, changes }),
