@@ -38,9 +38,7 @@ pub(super) fn fill(plan: &mut Plan, seed: u64) {
     for _ in 0..events.max(1) {
         event(plan, draws);
     }
-    if draws.chance(0.5) {
-        partitions(plan, draws);
-    }
+    partitions(plan, draws);
     small_workload(plan, draws);
     plan.fault.sort_by_key(Fault::at_ms);
 }
