@@ -54,6 +54,7 @@ catalogue! {
     // Discovery.
     OwnDatagramHeard: "A datagram of our own came back.",
     BeaconRepeated: "A beacon came that is not newer than the last one of its instance.",
+    CounterOutranked: "A beacon far behind the last one of its instance had a newer record: somebody else had sealed that one.",
     BeaconFromElsewhere: "A genuine beacon came from outside the interface's own subnet.",
     OtherVersionMet: "A place that speaks another version was noted for the application.",
     ReplySent: "A newcomer got a reply of its own.",

@@ -37,6 +37,9 @@ pub use self::probing::Probed;
 pub use self::rungs::RungReport;
 pub(super) use self::rungs::{at_port, interface_of, is_near};
 
+/// More beacons than this overtake none: a node sends fewer in the seconds that one can be under way.
+const OVERTAKING: u64 = 64;
+
 /// After the beacon that goes out at once, two more follow: the first may be lost, or come before the other side
 /// listens.
 const BURST_MILLIS: [u64; 2] = [250, 750];
@@ -311,10 +314,10 @@ impl Engine {
             return;
         }
         let last = self.discovery.heard.get(&header.instance).map(|&(counter, _)| counter);
-        if last.is_some_and(|last| header.counter <= last) {
-            self.stats.datagrams_repeated += 1;
-            mark!(self, BeaconRepeated);
-            return;
+        // How far behind the last one: nothing for a copy by another rung, a little for one that was overtaken.
+        let behind = last.and_then(|last| last.checked_sub(header.counter));
+        if behind.is_some_and(|behind| behind <= OVERTAKING) {
+            return self.heard_again();
         }
         let beacon = match Beacon::open(datagram.bytes, &self.config.network) {
             Ok(beacon) => beacon,
@@ -328,6 +331,16 @@ impl Engine {
                 return;
             }
         };
+        // Who is on the network can seal a beacon for anybody, under any counter. A newer record and a pulse are what only
+        // the peer itself can make, so they are believed and the counter is not.
+        if behind.is_some()
+            && let Some((peer, _)) = self.holds(&beacon.record)
+        {
+            if !self.decisions.blocks_peer(&peer) && self.comes_from_near(datagram) {
+                self.take_pulse(peer, datagram, &beacon);
+            }
+            return self.heard_again();
+        }
         let peer = match self.accept_record(&beacon.record, Duration::ZERO, Origin::Beacon(header.instance)) {
             Accepted::Known(peer) | Accepted::News(peer) => peer,
             Accepted::Own => {
@@ -336,10 +349,18 @@ impl Engine {
             }
             Accepted::Forged | Accepted::No => return,
         };
+        if behind.is_some() {
+            mark!(self, CounterOutranked);
+        }
         self.stats.beacons_accepted += 1;
         self.heard_anyone = self.now;
         self.remember_instance(header.instance, header.counter);
         self.heard_beacon(peer, datagram, &beacon, last.is_none());
+    }
+
+    fn heard_again(&mut self) {
+        self.stats.datagrams_repeated += 1;
+        mark!(self, BeaconRepeated);
     }
 
     fn remember_instance(&mut self, instance: Instance, counter: u64) {
@@ -357,27 +378,16 @@ impl Engine {
     /// A genuine beacon: note where the peer is, answer it if it may not know us, and dial it. Both only within the
     /// interface's own subnet, so that nobody can aim them elsewhere.
     fn heard_beacon(&mut self, peer: PeerId, datagram: Datagram<'_>, beacon: &Beacon, is_new: bool) {
-        let Some(interface) = self.interfaces.iter().find(|known| known.id == datagram.interface) else {
-            return;
-        };
-        if !interface.addrs.iter().any(|addr| in_subnet(addr, datagram.source.ip())) {
-            mark!(self, BeaconFromElsewhere);
+        if !self.comes_from_near(datagram) {
             return;
         }
         self.note_heard(peer, datagram.source, datagram.interface);
+        self.take_pulse(peer, datagram, beacon);
         let flags = beacon.flags;
-        let (asks, answers) = (flags.has(BeaconFlags::PROBE), flags.has(BeaconFlags::ANSWER));
-        match &beacon.pulse {
-            Some(pulse) if asks => {
-                self.answer_pulse(peer, beacon.instance, pulse, (datagram.interface, datagram.source));
-            }
-            Some(pulse) => {
-                let rung = beacon.way.sent_by.unwrap_or(Rung::Unicast);
-                self.pulse_answered(peer, beacon.instance, pulse, (datagram.interface, rung));
-            }
-            None if asks => self.answer_probe(datagram, beacon.way),
-            None if answers => self.probe_answered(peer, datagram.interface, beacon),
-            None => {}
+        if beacon.pulse.is_none() && flags.has(BeaconFlags::PROBE) {
+            self.answer_probe(datagram, beacon.way);
+        } else if beacon.pulse.is_none() && flags.has(BeaconFlags::ANSWER) {
+            self.probe_answered(peer, datagram.interface, beacon);
         }
         if flags.has(BeaconFlags::ANNOUNCE) && !is_new {
             self.discovery.pace.heard_known();
@@ -393,6 +403,29 @@ impl Engine {
             self.dial_asked(peer);
         } else {
             self.dial_heard(peer, is_new);
+        }
+    }
+
+    /// Whether a datagram comes from the subnet of the interface that it came in by.
+    fn comes_from_near(&mut self, datagram: Datagram<'_>) -> bool {
+        let Some(interface) = self.interfaces.iter().find(|known| known.id == datagram.interface) else {
+            return false;
+        };
+        let is_near = interface.addrs.iter().any(|addr| in_subnet(addr, datagram.source.ip()));
+        if !is_near {
+            mark!(self, BeaconFromElsewhere);
+        }
+        is_near
+    }
+
+    /// A beacon may ask for a pulse, or answer with one.
+    fn take_pulse(&mut self, peer: PeerId, datagram: Datagram<'_>, beacon: &Beacon) {
+        let Some(pulse) = &beacon.pulse else { return };
+        if beacon.flags.has(BeaconFlags::PROBE) {
+            self.answer_pulse(peer, beacon.instance, pulse, (datagram.interface, datagram.source));
+        } else {
+            let rung = beacon.way.sent_by.unwrap_or(Rung::Unicast);
+            self.pulse_answered(peer, beacon.instance, pulse, (datagram.interface, rung));
         }
     }
 

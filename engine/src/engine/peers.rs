@@ -208,7 +208,7 @@ impl Engine {
     }
 
     /// Whose record these bytes are, if they are held.
-    fn holds(&self, bytes: &[u8]) -> Option<(PeerId, Held)> {
+    pub(super) fn holds(&self, bytes: &[u8]) -> Option<(PeerId, Held)> {
         let id = record::peek_peer(bytes)?;
         Some((id, self.peers.get(&id)?.held_as(bytes)?))
     }

@@ -4,6 +4,7 @@ use alloc::vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
+use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 use crate::{Config, Datagram, Identity, Interface, InterfaceAddr, InterfaceKind, Network, Restored, Seeds};
 
 const LAN: InterfaceId = InterfaceId(1);
@@ -16,21 +17,24 @@ fn place(host: u8) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(10, 0, 0, host), 9000))
 }
 
-fn node(host: u8) -> Engine {
-    let config = Config::new(Network::open("pulse").unwrap(), "node", 9000);
-    let seeds = Seeds::new([host; 32], [host ^ 0xff; 32]);
-    let mut engine =
-        Engine::new(config, identity(host), Restored::default(), seeds, Timestamp::ZERO).unwrap();
+fn lan(host: u8) -> Interface {
     let ip = IpAddr::from(Ipv4Addr::new(10, 0, 0, host));
-    let lan = Interface {
+    Interface {
         id: LAN,
         name: "eth0".into(),
         kind: InterfaceKind::Lan,
         multicast: false,
         directed_broadcast: true,
         addrs: vec![InterfaceAddr { ip, prefix: 24 }],
-    };
-    engine.handle_interfaces(Timestamp::from_millis(1), &[lan]);
+    }
+}
+
+fn node(host: u8) -> Engine {
+    let config = Config::new(Network::open("pulse").unwrap(), "node", 9000);
+    let seeds = Seeds::new([host; 32], [host ^ 0xff; 32]);
+    let mut engine =
+        Engine::new(config, identity(host), Restored::default(), seeds, Timestamp::ZERO).unwrap();
+    engine.handle_interfaces(Timestamp::from_millis(1), &[lan(host)]);
     engine.handle_timeout(Timestamp::from_millis(1));
     engine
 }
@@ -119,4 +123,31 @@ fn questions_of_others_cause_one_datagram_each_and_are_rated() {
     assert_eq!(alice.peers[&bob.peer_id()].life.probes.len(), MAX_PROBES);
     alice.probe_for(asker, asker, 1);
     assert_eq!(sent(&mut alice).len(), 0, "nobody asks where somebody unknown is");
+}
+
+/// The World found it (adversary 1510): somebody had sealed a beacon of a peer under the highest counter, so all of its own
+/// were taken for repeats; when its address changed, nobody could find it, and after 4 s it was lost.
+#[test]
+fn a_counter_that_somebody_else_sealed_does_not_hide_where_a_peer_has_gone() {
+    let (mut alice, mut bob) = pair();
+    let now = Timestamp::from_millis(30_000);
+    bob.handle_timeout(now);
+    let beacon = sent(&mut bob).remove(0);
+    let Beacon { instance, record, .. } = Beacon::open(&beacon, &bob.config.network).unwrap();
+    let flags = BeaconFlags::ANNOUNCE;
+    let forged = Beacon { instance, counter: u64::MAX - 1, flags, way: Way::default(), record, pulse: None };
+    let forged = forged.seal(&bob.config.network);
+    alice.handle_datagram(now, Datagram { interface: LAN, source: place(9), bytes: &forged });
+    // What it says is known, and a repeat.
+    let repeated = alice.stats.datagrams_repeated;
+    alice.handle_datagram(now, Datagram { interface: LAN, source: place(2), bytes: &beacon });
+    assert_eq!(alice.stats.datagrams_repeated, repeated + 1);
+
+    bob.handle_interfaces(now, &[lan(3)]);
+    bob.handle_timeout(now);
+    for bytes in sent(&mut bob) {
+        alice.handle_datagram(now, Datagram { interface: LAN, source: place(3), bytes: &bytes });
+    }
+    let known = &alice.peers[&identity(2).peer_id()];
+    assert_eq!(known.best_address(), Some(place(3)));
 }
