@@ -5,7 +5,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::content::Manifest;
+use crate::content::{BlockRef, ContentId, Manifest};
 use crate::engine::Engine;
 use crate::engine::code::{Between, CodeExchange};
 use crate::identity::{Identity, PeerId};
@@ -220,6 +220,30 @@ pub fn text(text: &str) -> Vec<u8> {
 #[must_use]
 pub fn offer(manifest: Manifest) -> Vec<u8> {
     framed(&Frame::Offer(manifest))
+}
+
+/// A question for the list of a content.
+#[must_use]
+pub fn list_request(content: ContentId) -> Vec<u8> {
+    framed(&Frame::ListRequest { content, first: 0 })
+}
+
+/// A question for a block.
+#[must_use]
+pub fn block_request(block: BlockRef) -> Vec<u8> {
+    framed(&Frame::BlockRequest(block))
+}
+
+/// Who fetches a content as well.
+#[must_use]
+pub fn takers(content: ContentId, peers: Vec<PeerId>) -> Vec<u8> {
+    framed(&Frame::Takers { content, peers })
+}
+
+/// What the sender has of a content that it fetches, and a question for the same.
+#[must_use]
+pub fn have(content: ContentId, blocks: Vec<u8>) -> Vec<u8> {
+    framed(&Frame::Have { content, blocks, answer: true })
 }
 
 /// The sender goes.

@@ -86,7 +86,8 @@ pub enum Action {
         /// Which block.
         block: BlockRef,
     },
-    /// Read a published block from the store and send it on the link's bulk channel, behind its header.
+    /// Read a block from the store and send it on the link's bulk channel, behind its header. It is of a published
+    /// content, or was written of one that is being received or is finished.
     SendBlock {
         /// The link.
         link: LinkId,
@@ -107,8 +108,8 @@ pub enum StoreRequest {
         /// What will come. Its name is the peer's and must be made safe.
         manifest: Manifest,
     },
-    /// Every block was written: make them durable, then give the content its final name. Answered by
-    /// [`StoreReply::Finished`](crate::StoreReply::Finished).
+    /// Every block was written: make them durable, then give the content its final name. Its blocks are still read, to be
+    /// sent to others, until it is closed. Answered by [`StoreReply::Finished`](crate::StoreReply::Finished).
     Finish {
         /// Which content.
         content: ContentId,
@@ -121,7 +122,8 @@ pub enum StoreRequest {
         /// Its list.
         list: BlockList,
     },
-    /// Stop receiving this content for now. What was written is worth keeping until it is opened again. Not answered.
+    /// Stop receiving this content for now, or reading it if it is finished. What was written is worth keeping: until it
+    /// is opened again, or for good. Not answered.
     Close {
         /// Which content.
         content: ContentId,

@@ -54,6 +54,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Contents {
     receiving: BTreeMap<ContentId, Receiving>,
+    /// What was received and is still read.
+    received: BTreeMap<ContentId, Arc<Published>>,
     published: BTreeMap<ContentId, Arc<Published>>,
 }
 
@@ -196,7 +198,10 @@ impl Store for DiskStore {
 
     async fn close(&self, content: ContentId) {
         let closed = self.blocking(move |shared| {
-            let receiving = lock(&shared.contents).receiving.remove(&content);
+            let mut contents = lock(&shared.contents);
+            contents.received.remove(&content);
+            let receiving = contents.receiving.remove(&content);
+            drop(contents);
             drop(receiving);
             Ok(())
         });
@@ -214,8 +219,15 @@ impl Store for DiskStore {
 
     async fn read(&self, block: BlockRef) -> io::Result<Vec<u8>> {
         self.blocking(move |shared| {
-            let published = lock(&shared.contents).published.get(&block.content).cloned();
-            published.ok_or(io::ErrorKind::NotFound)?.read(block)
+            let contents = lock(&shared.contents);
+            let whole = contents.published.get(&block.content).or(contents.received.get(&block.content));
+            if let Some(whole) = whole.cloned() {
+                drop(contents);
+                return whole.read(block);
+            }
+            let receiving = contents.receiving.get(&block.content).cloned();
+            drop(contents);
+            receiving.ok_or(io::ErrorKind::NotFound)?.partial.read(block)
         })
         .await
     }
@@ -223,8 +235,18 @@ impl Store for DiskStore {
     async fn finish(&self, content: ContentId) -> Result<PathBuf, StoreFailure> {
         let finished = self.blocking(move |shared| {
             let receiving =
-                lock(&shared.contents).receiving.remove(&content).ok_or(io::ErrorKind::NotFound)?;
-            receiving.partial.finish(&receiving.name)
+                lock(&shared.contents).receiving.get(&content).cloned().ok_or(io::ErrorKind::NotFound)?;
+            let finished = receiving.partial.finish(&receiving.name);
+            // Until then its blocks are read as those of what is being received.
+            let mut contents = lock(&shared.contents);
+            if finished.is_ok()
+                && let Ok(received) = receiving.partial.published()
+            {
+                contents.received.insert(content, Arc::new(received));
+            }
+            contents.receiving.remove(&content);
+            drop(contents);
+            finished
         });
         finished.await.map_err(|error| failure(&error))
     }

@@ -70,8 +70,8 @@ pub struct ProgressInfo {
     pub blocks: u32,
     /// Bytes of blocks that came over links for it.
     pub fetched_bytes: u64,
-    /// Whom it is being fetched from.
-    pub source: Option<PeerId>,
+    /// Whom it comes from now: those who offer it, and those who fetch it as well and have something that is missing.
+    pub sources: Vec<PeerId>,
 }
 
 impl NodeHandle {
@@ -207,7 +207,7 @@ impl NodeHandle {
                 written: progress.written,
                 blocks: progress.blocks,
                 fetched_bytes: progress.fetched_bytes,
-                source: progress.source,
+                sources: progress.sources,
             })
         };
         self.ask(progress).await

@@ -1,6 +1,6 @@
 //! A node's blocks in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use p2pnet_engine::{
     BLOCK_SIZE, BlockList, BlockRef, ContentHasher, ContentId, ContentKind, Leftovers, Manifest, StoreFailure,
@@ -12,6 +12,8 @@ pub(crate) struct BlockStore {
     published: BTreeMap<ContentId, Vec<u8>>,
     arriving: BTreeMap<ContentId, BTreeMap<u32, Vec<u8>>>,
     received: BTreeMap<ContentId, Vec<u8>>,
+    /// What of it is still read.
+    open: BTreeSet<ContentId>,
     /// The first half of each block that is being written: what a crash leaves of it.
     halves: BTreeMap<ContentId, BTreeMap<u32, Vec<u8>>>,
     /// What is left of contents that were arriving: blocks that may be torn, until they are opened again.
@@ -65,8 +67,9 @@ impl BlockStore {
         self.lists.insert(content, list);
     }
 
-    /// Stops receiving and keeps what is there.
+    /// Stops receiving, or reading what was received, and keeps what is there.
     pub(crate) fn close(&mut self, content: &ContentId) {
+        self.open.remove(content);
         if let Some(blocks) = self.arriving.remove(content) {
             self.leftovers.insert(*content, blocks);
         }
@@ -84,10 +87,16 @@ impl BlockStore {
         Ok(())
     }
 
+    /// A block of what is published, is being received or is open since it was.
     pub(crate) fn read(&self, block: BlockRef) -> Option<Vec<u8>> {
-        let bytes = self.published.get(&block.content)?;
-        let length = block.content.block_len(block.index)?;
-        let start = block.index as usize * BLOCK_SIZE;
+        let BlockRef { content, index } = block;
+        if let Some(data) = self.arriving.get(&content).and_then(|blocks| blocks.get(&index)) {
+            return Some(data.clone());
+        }
+        let finished = || self.received.get(&content).filter(|_| self.open.contains(&content));
+        let bytes = self.published.get(&content).or_else(finished)?;
+        let length = content.block_len(index)?;
+        let start = index as usize * BLOCK_SIZE;
         bytes.get(start..start + length).map(<[u8]>::to_vec)
     }
 
@@ -99,6 +108,7 @@ impl BlockStore {
         }
         self.received.insert(*content, blocks.into_values().collect::<Vec<_>>().concat());
         self.lists.remove(content);
+        self.open.insert(*content);
         Ok(())
     }
 
@@ -111,6 +121,7 @@ impl BlockStore {
     /// was written and not synced. Says how many contents are torn. `named` when they have their final names already,
     /// as on a disk that does not wait for its sync.
     pub(crate) fn tear(&mut self, named: bool) -> u64 {
+        self.open.clear();
         let mut halves = std::mem::take(&mut self.halves);
         let mut torn = 0;
         for (content, mut blocks) in std::mem::take(&mut self.arriving) {

@@ -49,6 +49,8 @@ pub struct Pair {
     latency: Duration,
     /// Bytes a second that one direction of a stream moves.
     bandwidth: u64,
+    /// Bytes a second that all streams of one node move together in each direction, if that has a limit.
+    cable: Option<u64>,
     schedule: Schedule<Happening>,
     conns_made: u64,
     nodes: Vec<Node>,
@@ -102,6 +104,7 @@ impl Pair {
             now: Timestamp::ZERO,
             latency: Duration::from_micros(500),
             bandwidth: 125_000_000,
+            cable: None,
             schedule: Schedule::new(),
             conns_made: 0,
             nodes,
@@ -135,6 +138,13 @@ impl Pair {
     #[must_use]
     pub fn bandwidth(mut self, bytes_per_second: u64) -> Self {
         self.bandwidth = bytes_per_second.max(1);
+        self
+    }
+
+    /// How many bytes a second all streams of one node move together, as much out as in. No limit by default.
+    #[must_use]
+    pub fn cable(mut self, bytes_per_second: u64) -> Self {
+        self.cable = Some(bytes_per_second.max(1));
         self
     }
 

@@ -8,12 +8,12 @@ use p2pnet_sim::world::sweep::run_plan;
 use p2pnet_sim::{Crypto, Profile, expand};
 
 const GOLDEN: [(&str, u64, Crypto, &str); 6] = [
-    ("calm", 1, Crypto::Real, "20949031e7f20f75adc802ac86d2d0812b0a73ab9fcd2e4c8feafdc3541199e5"),
-    ("lan", 2, Crypto::Real, "c81f58f9c55c8504c274e1724cdc2e574f95f7755b91936981702274bf485198"),
-    ("wifi", 3, Crypto::Real, "84dd7bd99dba7f828a17c3cd82e72c668f93c92cbafb2c0b071b9b7d33d338a8"),
-    ("hostile", 4, Crypto::Real, "df7438da6bbeb4fbe92e6b618c085723a430e62f9bc6cf90e2a98b0c651269a7"),
-    ("hostile", 5, Crypto::Real, "11441948ef646ccc05eadfa6afc1e96576994622683511e0a80d935636aec1d1"),
-    ("hostile", 4, Crypto::Cheap, "507ada11b17b0b656264a04981fb425f81d26e8c41ccb98c209ea639e84be337"),
+    ("calm", 1, Crypto::Real, "ca9bf6f0d25aed9e45343f928e7394183a490d93d6bf2cc14d462d92b511d213"),
+    ("lan", 2, Crypto::Real, "62020aef6100274a7616585ab8f550cfea8f57e1a8ee6fadb6c98560b90f8bde"),
+    ("wifi", 3, Crypto::Real, "abac1fb52614f68b50f55bad4e7fde6ba62f97cc5c7cf9d1003ced1a60b49d1c"),
+    ("hostile", 4, Crypto::Real, "1d5df8e75e44fce1013c1d56c0a2331001e7e84364f5eea123e721af7953f020"),
+    ("hostile", 5, Crypto::Real, "929ecd4b323dca3e1587a25702148458ecfb7d13a7229f3595c8a6b29b00571f"),
+    ("hostile", 4, Crypto::Cheap, "56dbfcf750a8caf5436d3ec0a8ef6dacf8ab6009f32e4d366287a58da0d3ae8b"),
 ];
 
 #[test]

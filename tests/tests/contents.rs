@@ -173,6 +173,76 @@ fn a_text_is_delivered_exactly_once_though_links_are_cut() {
     }
 }
 
+/// A gigabit for each node: alone, one receiver takes as long as its cable needs. Four take little longer, since each
+/// fetches a part from the source and the rest from one another.
+#[test]
+fn four_receivers_serve_one_another() {
+    let size = 200 * BLOCK_SIZE;
+    let time = |receivers: usize| {
+        let mut all = Pair::with_nodes(3, receivers + 1).cable(125_000_000).start();
+        assert!(all.run_until(3 * SECOND, Pair::all_trusted));
+        (1..=receivers).for_each(|i| all.take_offers(i, true));
+        let begin = all.elapsed();
+        let content = all.publish(0, "holiday.raw", bytes(size));
+        let complete = |all: &Pair| (1..=receivers).all(|i| !fetched_bytes(all, i, &content).is_empty());
+        assert!(all.run_until(60 * SECOND, complete), "{}", story(&all));
+        assert!((1..=receivers).all(|i| all.received(i, &content) == Some(&bytes(size)[..])));
+        all.elapsed() - begin
+    };
+    let (one, four) = (time(1), time(4));
+    println!("200 MiB at 1 Gbit/s: one receiver {one:?}, four {four:?}");
+    assert!(four < one * 2, "one {one:?}, four {four:?}");
+}
+
+/// The silence of a source is noticed long before its link is given up.
+#[test]
+fn a_source_that_loses_power_costs_little_when_another_has_the_content() {
+    for seed in 0..10 {
+        let time = |power_off: bool| {
+            let mut trio = Pair::with_nodes(seed, 3).cable(125_000_000).start();
+            assert!(trio.run_until(3 * SECOND, Pair::all_trusted));
+            let size = 60 * BLOCK_SIZE;
+            let content = trio.publish(0, "holiday.raw", bytes(size));
+            trio.publish(1, "same.raw", bytes(size));
+            trio.run_for(SECOND);
+            let begin = trio.elapsed();
+            trio.command(2, |engine, now| engine.fetch(now, content)).unwrap();
+            let under_way = |trio: &Pair| trio.engine(2).progress(&content).is_some_and(|p| p.written >= 20);
+            assert!(trio.run_until(5 * SECOND, under_way), "seed {seed}: {}", story(&trio));
+            if power_off {
+                trio.power_off(0);
+            }
+            let complete = |trio: &Pair| !fetched_bytes(trio, 2, &content).is_empty();
+            assert!(trio.run_until(60 * SECOND, complete), "seed {seed}: {}", story(&trio));
+            trio.elapsed() - begin
+        };
+        let (whole, broken) = (time(false), time(true));
+        assert!(broken < whole + 2 * SECOND, "seed {seed}: {whole:?} and {broken:?}");
+    }
+}
+
+/// Who has fetched it all serves those who began later, though the only one who offered it has gone.
+#[test]
+fn receivers_go_on_without_the_source() {
+    for seed in 0..10 {
+        let mut trio = Pair::with_nodes(seed, 3).cable(125_000_000).start();
+        assert!(trio.run_until(3 * SECOND, Pair::all_trusted));
+        let size = 60 * BLOCK_SIZE;
+        let content = trio.publish(0, "holiday.raw", bytes(size));
+        trio.run_for(SECOND);
+        trio.command(1, |engine, now| engine.fetch(now, content)).unwrap();
+        let written = |trio: &Pair, i: usize| trio.engine(i).progress(&content).map_or(0, |p| p.written);
+        assert!(trio.run_until(5 * SECOND, |trio| written(trio, 1) >= 50), "{}", story(&trio));
+        trio.command(2, |engine, now| engine.fetch(now, content)).unwrap();
+        let done = |trio: &Pair, i: usize| !fetched_bytes(trio, i, &content).is_empty();
+        assert!(trio.run_until(5 * SECOND, |trio| done(trio, 1)), "{}", story(&trio));
+        assert!(!done(&trio, 2), "seed {seed}");
+        trio.kill(0);
+        assert!(trio.run_until(10 * SECOND, |trio| done(trio, 2)), "seed {seed}: {}", story(&trio));
+        assert!(trio.received(2, &content) == Some(&bytes(size)[..]), "seed {seed}");
+    }
+}
+
 #[test]
 fn five_nodes_take_a_file_from_one() {
     let mut all = trusted(8, 5);

@@ -2,8 +2,10 @@
 
 mod hash;
 mod manifest;
+mod map;
 mod verify;
 
 pub use hash::{BLOCK_SIZE, BlockList, BlockRef, ContentHasher, ContentId, MAX_BLOCKS, TooLarge};
 pub use manifest::{ContentKind, Manifest, ManifestError};
+pub(crate) use map::BlockMap;
 pub use verify::{BlockCheck, BlockVerifier, Verdict};

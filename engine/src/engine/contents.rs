@@ -1,4 +1,4 @@
-//! Content: what we publish and to whom it came, what others offer, and the commands for both.
+//! Content: what we serve and to whom it came, what others offer, and the commands for both.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -18,16 +18,31 @@ use super::peer::{Offer, Peer};
 /// Content that this node serves.
 #[derive(Debug)]
 pub(crate) struct Published {
-    manifest: Manifest,
-    list: BlockList,
+    pub(super) manifest: Manifest,
+    pub(super) list: BlockList,
     /// Whom it is for; everybody if there is nothing. At most `max_peers`.
-    audience: Option<BTreeSet<PeerId>>,
+    pub(super) audience: Option<BTreeSet<PeerId>>,
+    /// Whether it is offered. What was fetched is not, unless the application wishes it: it is served to those who fetch
+    /// it as well.
+    pub(super) offered: bool,
+    /// Who fetches it, as far as others are told. At most [`MAX_TAKERS`](super::takers::MAX_TAKERS).
+    pub(super) takers: BTreeSet<PeerId>,
     /// What each peer answered, and whether the application has been told. At most `max_peers`.
     deliveries: BTreeMap<PeerId, (Answer, bool)>,
 }
 
 impl Published {
-    fn is_for(&self, peer: &PeerId) -> bool {
+    /// Content that is served from now on; offered unless it was fetched.
+    pub(super) fn new(
+        manifest: Manifest,
+        list: BlockList,
+        audience: Option<BTreeSet<PeerId>>,
+        offered: bool,
+    ) -> Self {
+        Published { manifest, list, audience, offered, takers: BTreeSet::new(), deliveries: BTreeMap::new() }
+    }
+
+    pub(super) fn is_for(&self, peer: &PeerId) -> bool {
         self.audience.as_ref().is_none_or(|audience| audience.contains(peer))
     }
 }
@@ -40,7 +55,7 @@ enum Answer {
 }
 
 /// How far a transfer has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Progress<'a> {
     /// What.
@@ -51,8 +66,8 @@ pub struct Progress<'a> {
     pub blocks: u32,
     /// Bytes of blocks that came over links, wrong ones included.
     pub fetched_bytes: u64,
-    /// Where it comes from now.
-    pub source: Option<PeerId>,
+    /// Whom it comes from now: those who offer it, and those who fetch it as well and have something that is missing.
+    pub sources: Vec<PeerId>,
 }
 
 /// Why content is not published. Nothing changed.
@@ -129,13 +144,15 @@ impl Engine {
     pub fn offer_to(&mut self, now: crate::Timestamp, content: ContentId, peer: PeerId) -> bool {
         self.advance(now);
         let Some(published) = self.published.get_mut(&content) else { return false };
-        let Some(audience) = published.audience.as_mut().filter(|audience| !audience.contains(&peer)) else {
+        let known = |audience: &&mut BTreeSet<PeerId>| published.offered && audience.contains(&peer);
+        let Some(audience) = published.audience.as_mut().filter(|audience| !known(audience)) else {
             return true;
         };
         if audience.len() >= self.config.max_peers {
             return false;
         }
         audience.insert(peer);
+        published.offered = true;
         let offer = Frame::Offer(published.manifest.clone());
         if self.peers.get(&peer).is_some_and(|known| known.is_trusted()) {
             self.send_to_peer(peer, &offer);
@@ -166,15 +183,15 @@ impl Engine {
             if audience.is_some() || published.audience.is_none() {
                 return Ok(());
             }
-            published.audience = None;
+            (published.audience, published.offered) = (None, true);
             self.send_to_trusted(|published| Frame::Offer(published.manifest.clone()), content);
             self.pump_links();
             return Ok(());
         }
-        if self.published.len() >= self.config.max_contents {
+        if self.published.len() >= self.config.max_contents && !self.stop_serving_oldest() {
             return Err(PublishError::Full);
         }
-        self.published.insert(content, Published { manifest, list, audience, deliveries: BTreeMap::new() });
+        self.published.insert(content, Published::new(manifest, list, audience, true));
         self.send_to_trusted(|published| Frame::Offer(published.manifest.clone()), content);
         self.pump_links();
         Ok(())
@@ -183,12 +200,11 @@ impl Engine {
     /// Stops serving content. Nothing happens if it was not published.
     pub fn withdraw(&mut self, now: crate::Timestamp, content: ContentId) {
         self.advance(now);
-        self.send_to_trusted(|_| Frame::Withdraw(content), content);
-        self.published.remove(&content);
+        self.stop_serving(content);
         self.pump_links();
     }
 
-    fn send_to_trusted(&mut self, frame: impl Fn(&Published) -> Frame, content: ContentId) {
+    pub(super) fn send_to_trusted(&mut self, frame: impl Fn(&Published) -> Frame, content: ContentId) {
         let Some(published) = self.published.get(&content) else { return };
         let frame = frame(published);
         let meant = |(id, known): &(&PeerId, &Peer)| known.is_trusted() && published.is_for(id);
@@ -200,7 +216,8 @@ impl Engine {
 
     /// Offers everything that is for it to a peer that has just become trusted.
     pub(super) fn offer_everything_to(&mut self, peer: PeerId) {
-        let meant = self.published.values().filter(|published| published.is_for(&peer));
+        let meant = |published: &&Published| published.offered && published.is_for(&peer);
+        let meant = self.published.values().filter(meant);
         let offers: Vec<Frame> = meant.map(|published| Frame::Offer(published.manifest.clone())).collect();
         let Some(link) = self.peers.get(&peer).and_then(|known| known.link) else { return };
         for offer in offers {
@@ -209,24 +226,22 @@ impl Engine {
     }
 
     pub(super) fn list_requested(&mut self, id: LinkId, peer: PeerId, content: ContentId, first: u32) {
-        let values =
-            self.published.get(&content).filter(|published| published.is_for(&peer)).map(|published| {
-                let values = published.list.values();
-                let first = usize::try_from(first).unwrap_or(usize::MAX).min(values.len());
-                let end = first.saturating_add(VALUES_PER_PART).min(values.len());
-                values[first..end].to_vec()
-            });
+        let values = self.served(&content, &peer).map(|served| {
+            let values = served.list.values();
+            let first = usize::try_from(first).unwrap_or(usize::MAX).min(values.len());
+            let end = first.saturating_add(VALUES_PER_PART).min(values.len());
+            values[first..end].to_vec()
+        });
         let answer = match values {
             Some(values) if !values.is_empty() => Frame::ListPart { content, first, values },
             _ => Frame::Unavailable(content),
         };
         self.send_answer(id, &answer);
+        self.name_takers(peer, content);
     }
 
     pub(super) fn block_requested(&mut self, id: LinkId, peer: PeerId, block: BlockRef) {
-        let serves = self.published.get(&block.content).is_some_and(|published| published.is_for(&peer))
-            && block.content.block_len(block.index).is_some();
-        if !serves {
+        if !self.served(&block.content, &peer).is_some_and(|served| served.has(block)) {
             self.send_answer(id, &Frame::Unavailable(block.content));
             return;
         }
@@ -235,6 +250,16 @@ impl Engine {
             self.stats.frames_dropped += 1;
         }
         self.touched.insert(id);
+        self.name_takers(peer, block.content);
+    }
+
+    /// A peer that asked for a block has it from somebody else.
+    pub(super) fn block_cancelled(&mut self, id: LinkId, block: BlockRef) {
+        if let Some(link) = self.links.get_mut(&id)
+            && link.queue.cancel_block(block)
+        {
+            mark!(self, BlockCancelled);
+        }
     }
 
     /// The driver's store cannot read a block that it published.
@@ -252,8 +277,8 @@ impl Engine {
 
     fn answered(&mut self, peer: PeerId, content: ContentId, answer: Answer) {
         let max = self.config.max_peers;
-        let published = self.published.get_mut(&content).filter(|published| published.is_for(&peer));
-        let Some(published) = published else { return };
+        let meant = |published: &&mut Published| published.offered && published.is_for(&peer);
+        let Some(published) = self.published.get_mut(&content).filter(meant) else { return };
         // To hold it is final.
         let before = published.deliveries.get(&peer).map(|(before, _)| *before);
         if before == Some(answer) || before == Some(Answer::Complete) {
@@ -324,6 +349,7 @@ impl Engine {
             panic!("planted");
         }
         self.outputs.forget(Slot::Offer(peer, content));
+        self.taker_left(peer, content);
         self.source_lost(peer, content);
     }
 
@@ -342,6 +368,7 @@ impl Engine {
             }
             self.source_lost(peer, content);
         }
+        self.takers_parted(peer);
     }
 
     pub(super) fn offer_event(&mut self, peer: PeerId, content: ContentId) -> Option<Event> {

@@ -1,7 +1,8 @@
-//! Fetching content: the list of chaining values first, then blocks, the last one first because only it proves the
-//! size, from one source at a time.
+//! Fetching content: the list of chaining values first, from one source, then blocks from all who have them, the last
+//! one first because only it proves the size.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::content::{BlockList, BlockRef, ContentId, Verdict};
 use crate::event::{ContentFailure, Event};
@@ -17,10 +18,16 @@ use crate::wire::{Frame, VALUES_PER_PART};
 use super::Engine;
 use super::contents::{FetchError, Progress};
 use super::outputs::Slot;
-use super::transfer::{BlockState, Transfer, TransferStage};
+use super::transfer::{BlockState, Source, Transfer, TransferStage};
 
 /// Contents that are fetched at the same time; the others wait for their turn.
 const ACTIVE: usize = 4;
+
+/// Peers that one content is fetched from at a time; others wait until one is lost.
+pub(super) const MAX_SOURCES: usize = 16;
+
+/// How long the list may keep a transfer waiting before another source is asked for it; twice as long each time.
+const LIST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Wrong or missing answers after which a source is not asked for this content any more.
 const STRIKES: u32 = 3;
@@ -76,13 +83,13 @@ impl Engine {
             written: transfer.written,
             blocks: content.block_count(),
             fetched_bytes: transfer.fetched_bytes,
-            source: transfer.source,
+            sources: transfer.sources.keys().copied().collect(),
         })
     }
 
     // ---- Beginning ----
 
-    /// Gives free turns to transfers that lost their source and may have found another, then to new ones.
+    /// Gives free turns to transfers that lost their sources and may have found others, then to new ones.
     fn start_transfers(&mut self) {
         let parked: Vec<ContentId> = self
             .transfers
@@ -93,7 +100,7 @@ impl Engine {
         for content in parked {
             self.source_found(content);
         }
-        let active = self.active_transfers();
+        let active = self.transfers.values().filter(|transfer| transfer.is_active()).count();
         let waiting: Vec<ContentId> = self
             .transfers
             .iter()
@@ -144,107 +151,152 @@ impl Engine {
             return false;
         }
         transfer.stage = TransferStage::Finishing;
+        transfer.sources.clear();
         self.timers.cancel(TimerKey::Transfer(content));
         self.outputs.action(Action::Store(StoreRequest::Finish { content }));
         true
     }
 
-    fn active_transfers(&self) -> usize {
-        self.transfers.values().filter(|transfer| transfer.is_active()).count()
-    }
+    // ---- Sources ----
 
-    /// There may be a source for a transfer that has none.
+    /// There may be a source more for a transfer: takes all that there are, and asks them for what is missing.
     pub(super) fn source_found(&mut self, content: ContentId) {
-        let parked = self.transfers.get(&content).is_some_and(|transfer| transfer.source.is_none());
-        if parked && self.active_transfers() < ACTIVE {
-            self.transfer_needs_source(content);
+        let active = self.transfers.values().filter(|transfer| transfer.is_active()).count();
+        let now = self.now;
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        let begins = transfer.sources.is_empty();
+        if !transfer.is_under_way() || (begins && active >= ACTIVE) {
+            return;
         }
-    }
-
-    /// Picks a source if there is none, and asks it for what is missing.
-    fn transfer_needs_source(&mut self, content: ContentId) {
-        let Some(transfer) = self.transfers.get(&content) else { return };
-        let wants = matches!(transfer.stage, TransferStage::Listing | TransferStage::Fetching);
-        if transfer.source.is_none() && wants {
-            let source = self
-                .peers
-                .iter()
-                .filter(|(id, known)| known.is_trusted() && !transfer.bad.contains(id))
-                .find(|(_, known)| known.offers.get(&content).is_some_and(|offer| offer.live))
-                .map(|(&id, _)| id);
-            if let Some(transfer) = self.transfers.get_mut(&content) {
-                if source.is_some_and(|source| source != transfer.last_source) {
+        for (&id, known) in &self.peers {
+            let Some(link) = known.link.filter(|_| known.is_trusted() && !transfer.bad.contains(&id)) else {
+                continue;
+            };
+            let whole = known.offers.get(&content).is_some_and(|offer| offer.live);
+            if let Some(source) = transfer.sources.get_mut(&id) {
+                source.whole |= whole;
+            } else if transfer.sources.len() < MAX_SOURCES && (whole || transfer.is_useful(&id)) {
+                if begins && id != transfer.last_source {
                     mark!(self, SourceSwitched);
                 }
-                transfer.source = source;
-                transfer.strikes = 0;
+                if !transfer.sources.is_empty() {
+                    mark!(self, SourceAdded);
+                }
+                transfer.sources.insert(id, Source::new(link, whole, now));
             }
         }
-        self.request_more(content, true);
-    }
-
-    /// Gives up what was asked for and did not come: the link that it was asked on need not expect it.
-    fn forget_requests(&mut self, content: ContentId) {
-        let Some(transfer) = self.transfers.get_mut(&content) else { return };
-        let link = transfer.asked;
-        for index in transfer.forget_requests() {
-            let block = BlockRef { content, index };
-            if let Some(link) = link.filter(|link| self.links.contains_key(link)) {
-                self.outputs.action(Action::ForgetBlock { link, block });
-            }
+        if !transfer.sources.is_empty() {
+            self.request_more(content);
         }
     }
 
-    /// Asks the source for as much as the window allows. `fresh` when nothing is under way to it.
-    fn request_more(&mut self, content: ContentId, fresh: bool) {
-        let window = self.config.window;
+    /// Gives up what a source was asked for: the link need not expect it.
+    fn forget_requests(&mut self, peer: PeerId, content: ContentId) {
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
-        let Some(source) = transfer.source else { return };
-        let Some(link) =
-            self.peers.get(&source).filter(|known| known.is_trusted()).and_then(|known| known.link)
-        else {
-            return;
-        };
-        let mut frames: Vec<Frame> = Vec::new();
+        let Some(link) = transfer.sources.get(&peer).map(|source| source.link) else { return };
+        for index in transfer.forget_asked(&peer) {
+            if self.links.contains_key(&link) {
+                self.outputs.action(Action::ForgetBlock { link, block: BlockRef { content, index } });
+            }
+        }
+    }
+
+    /// Asks every source for as much as its window and that of the transfer allow, those first that have the least to
+    /// do, and a source for the list if that is what is missing.
+    fn request_more(&mut self, content: ContentId) {
+        let (now, window, timeout) = (self.now, self.config.window, self.config.source_timeout);
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        let mut frames: Vec<(LinkId, Frame)> = Vec::new();
         match transfer.stage {
-            TransferStage::Listing if fresh => {
+            TransferStage::Listing if transfer.lister.is_none() => {
+                let turn = transfer.lister_turn as usize % transfer.sources.len().max(1);
+                let Some((&peer, source)) = transfer.sources.iter().nth(turn) else { return };
+                transfer.lister = Some((peer, now));
                 let first = transfer.values.len() as u32;
-                frames.push(Frame::ListRequest { content, first });
+                frames.push((source.link, Frame::ListRequest { content, first }));
             }
             TransferStage::Fetching => {
-                while transfer.in_flight < window {
-                    let Some(index) = transfer.next_missing() else { break };
+                let mut idle: Vec<PeerId> = transfer.sources.keys().copied().collect();
+                while transfer.in_flight() < window {
+                    let load = |id: &PeerId| transfer.sources.get(id).map_or(0, |source| source.asked.len());
+                    let Some(peer) = idle.iter().copied().min_by_key(load) else { break };
+                    let Some(index) = transfer.choose(&peer, now, timeout) else {
+                        idle.retain(|id| *id != peer);
+                        continue;
+                    };
                     let Some(check) = transfer.list.check(&content, index) else { break };
                     #[cfg(feature = "planted")]
                     let check = if planted!(self, BadBlock) { check.blind() } else { check };
-                    transfer.set(index, BlockState::Requested);
-                    transfer.asked = Some(link);
-                    transfer.in_flight += 1;
+                    let Some(source) = transfer.sources.get_mut(&peer) else { break };
+                    source.ask(index, now);
+                    let link = source.link;
+                    if transfer.set(index, BlockState::Requested) == Some(BlockState::Requested) {
+                        mark!(self, BlockAskedTwice);
+                    }
                     let block = BlockRef { content, index };
                     self.outputs.action(Action::ExpectBlock { link, block, check });
-                    frames.push(Frame::BlockRequest(block));
+                    frames.push((link, Frame::BlockRequest(block)));
+                }
+                // A taker that has nothing more to give is a source again when it says so.
+                let useless = |id: &PeerId, source: &Source| {
+                    !source.whole && source.asked.is_empty() && !transfer.is_useful(id)
+                };
+                let useless: Vec<PeerId> = transfer
+                    .sources
+                    .iter()
+                    .filter(|(id, source)| useless(id, source))
+                    .map(|(&id, _)| id)
+                    .collect();
+                for id in useless {
+                    transfer.sources.remove(&id);
+                }
+                if transfer.sources.is_empty() {
+                    return self.without_source(content);
                 }
             }
             _ => {}
         }
-        if frames.is_empty() && !fresh {
-            return;
+        for (link, frame) in &frames {
+            self.send_frame(*link, frame);
         }
-        for frame in &frames {
-            self.send_frame(link, frame);
-        }
-        self.watch_source(content);
+        self.watch_sources(content);
     }
 
-    fn watch_source(&mut self, content: ContentId) {
-        self.set_timer(TimerKey::Transfer(content), self.config.source_timeout);
+    /// Wakes when the first source is overdue, or has been silent for too long.
+    fn watch_sources(&mut self, content: ContentId) {
+        let (now, timeout) = (self.now, self.config.source_timeout);
+        let Some(transfer) = self.transfers.get(&content).filter(|transfer| transfer.is_under_way()) else {
+            return;
+        };
+        let alone = transfer.sources.len() == 1;
+        let left = |silence: Duration, patience: Duration| {
+            if alone || silence >= patience { timeout.saturating_sub(silence) } else { patience - silence }
+        };
+        let due = match transfer.lister {
+            // Whoever is slow gets more time when it is its turn again.
+            Some((_, since)) => {
+                let patience = LIST_PATIENCE.saturating_mul(1 << transfer.lister_turn.min(16));
+                left(now.since(since), patience.min(timeout))
+            }
+            None => transfer
+                .sources
+                .values()
+                .filter(|source| !source.asked.is_empty())
+                .map(|source| left(source.silence(now), source.patience(timeout)))
+                .min()
+                .unwrap_or(timeout),
+        };
+        self.set_timer(TimerKey::Transfer(content), due);
     }
 
     // ---- Answers ----
 
     pub(super) fn list_part(&mut self, peer: PeerId, content: ContentId, first: u32, values: Vec<[u8; 32]>) {
+        let now = self.now;
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
-        if transfer.stage != TransferStage::Listing || transfer.source != Some(peer) {
+        if transfer.stage != TransferStage::Listing
+            || transfer.lister.is_none_or(|(lister, _)| lister != peer)
+        {
             return;
         }
         let count = content.block_count() as usize;
@@ -260,15 +312,20 @@ impl Engine {
         }
         transfer.values.extend_from_slice(&values);
         if transfer.values.len() < count {
-            self.request_more(content, true);
+            transfer.lister = Some((peer, now));
+            let first = transfer.values.len() as u32;
+            self.send_to_peer(peer, &Frame::ListRequest { content, first });
+            self.watch_sources(content);
             return;
         }
         let list = BlockList::from_values(core::mem::take(&mut transfer.values));
         if list.proves(&content) {
+            transfer.lister = None;
             transfer.list = list.clone();
             transfer.stage = TransferStage::Fetching;
             self.outputs.action(Action::Store(StoreRequest::KeepList { content, list }));
-            self.request_more(content, true);
+            self.tell_takers(content);
+            self.request_more(content);
         } else {
             mark!(self, ListUnproven);
             self.source_failed(peer, content);
@@ -294,43 +351,48 @@ impl Engine {
                 return;
             }
         }
-        let Some(transfer) = self.transfers.get_mut(&block.content) else { return };
-        transfer.fetched_bytes += block.content.block_len(block.index).unwrap_or(0) as u64;
-        let state = transfer.blocks.get(block.index as usize).copied();
-        if verdict == Verdict::Good {
-            match state {
-                Some(BlockState::Requested) => {
-                    transfer.set(block.index, BlockState::Arrived);
-                }
-                Some(BlockState::Missing) => {
-                    mark!(self, BlockLate);
-                    transfer.set(block.index, BlockState::Arrived);
-                    transfer.in_flight += 1;
-                }
-                _ => {}
-            }
-            transfer.last_source = from.unwrap_or(transfer.last_source);
-            transfer.strikes = 0;
-            if transfer.source == from {
-                self.watch_source(block.content);
+        let most = self.config.window;
+        let BlockRef { content, index } = block;
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        transfer.fetched_bytes += content.block_len(index).unwrap_or(0) as u64;
+        let Some(from) = from else { return };
+        let source = transfer.sources.get_mut(&from).filter(|source| source.link == id);
+        if verdict == Verdict::Bad {
+            // Fetched again, from here as long as it was a mishap.
+            if source.is_some_and(|source| source.asked.remove(&index).is_some()) {
+                transfer.not_coming(index);
+                self.strike(from, content);
             }
             return;
         }
-        // Fetched again, from here as long as it was a mishap.
-        if state == Some(BlockState::Requested) {
-            transfer.set(block.index, BlockState::Missing);
-            transfer.in_flight -= 1;
+        if let Some(source) = source {
+            source.answered(index, now, most);
         }
-        if transfer.source.is_some() && transfer.source == from {
-            self.strike(block.content);
-        } else {
-            self.request_more(block.content, false);
+        transfer.last_source = from;
+        match transfer.state(index) {
+            Some(BlockState::Requested) => {
+                transfer.set(index, BlockState::Arrived);
+            }
+            Some(BlockState::Missing) => {
+                mark!(self, BlockLate);
+                transfer.set(index, BlockState::Arrived);
+            }
+            _ => {}
         }
+        // It was asked of another as well, who need not send it any more.
+        let others = transfer.sources.values_mut();
+        let spared: Vec<LinkId> =
+            others.filter_map(|other| other.asked.remove(&index).map(|_| other.link)).collect();
+        for link in spared {
+            self.outputs.action(Action::ForgetBlock { link, block });
+            self.send_frame(link, &Frame::CancelBlock(block));
+        }
+        self.request_more(content);
     }
 
     pub(super) fn block_written(&mut self, block: BlockRef, result: Result<(), StoreFailure>) {
         let Some(transfer) = self.transfers.get_mut(&block.content) else { return };
-        if !matches!(transfer.stage, TransferStage::Listing | TransferStage::Fetching) {
+        if !transfer.is_under_way() {
             return;
         }
         if let Err(failure) = result {
@@ -338,14 +400,14 @@ impl Engine {
             return;
         }
         match transfer.set(block.index, BlockState::Written) {
-            Some(BlockState::Requested | BlockState::Arrived) => transfer.in_flight -= 1,
-            Some(BlockState::Missing) => {}
             Some(BlockState::Written) | None => return,
+            Some(_) => {}
         }
         transfer.written += 1;
+        self.tell_takers_of(block);
         if !self.finish_if_written(block.content) {
             mark!(self, WindowRefilled);
-            self.request_more(block.content, false);
+            self.request_more(block.content);
         }
     }
 
@@ -359,6 +421,7 @@ impl Engine {
             return;
         }
         transfer.stage = TransferStage::Complete;
+        self.serve_on(content);
         if self.completed.len() >= self.config.max_contents * COMPLETED_FACTOR {
             self.completed.pop_front();
         }
@@ -381,7 +444,8 @@ impl Engine {
     /// The source said that it cannot serve the content, or what it sent proves nothing.
     pub(super) fn source_failed(&mut self, peer: PeerId, content: ContentId) {
         let offers = self.peers.get(&peer).is_some_and(|known| known.offers.contains_key(&content));
-        if let Some(transfer) = self.transfers.get_mut(&content).filter(|_| offers) {
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if offers || transfer.takers.contains_key(&peer) {
             transfer.bad.insert(peer);
             mark!(self, SourceGivenUp);
             self.source_lost(peer, content);
@@ -390,18 +454,28 @@ impl Engine {
 
     /// A peer does not serve the content any more, for now at least.
     pub(super) fn source_lost(&mut self, peer: PeerId, content: ContentId) {
-        let Some(transfer) = self.transfers.get_mut(&content) else { return };
-        let served_by_other = transfer.source.is_some_and(|source| source != peer);
-        if transfer.is_over() || transfer.stage == TransferStage::Finishing || served_by_other {
+        let Some(transfer) = self.transfers.get(&content) else { return };
+        if transfer.is_over() || transfer.stage == TransferStage::Finishing {
             return;
         }
-        if transfer.source.take().is_some() {
-            self.timers.cancel(TimerKey::Transfer(content));
-            if transfer.stage == TransferStage::Listing {
-                transfer.values.clear();
-            }
+        self.forget_requests(peer, content);
+        let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        transfer.sources.remove(&peer);
+        if transfer.lister.is_some_and(|(lister, _)| lister == peer) {
+            transfer.lister = None;
+            transfer.values.clear();
         }
-        self.forget_requests(content);
+        if transfer.sources.is_empty() {
+            self.without_source(content);
+        } else {
+            self.request_more(content);
+        }
+    }
+
+    /// Nobody who is there has what is missing: hopes for those who offer it and may come back, and for a while for
+    /// takers who may get it.
+    fn without_source(&mut self, content: ContentId) {
+        self.timers.cancel(TimerKey::Transfer(content));
         let Some(transfer) = self.transfers.get(&content) else { return };
         // What is missing is only on its way to the store.
         if transfer.has_every_block() {
@@ -417,6 +491,10 @@ impl Engine {
                 self.set_timer(TimerKey::Transfer(content), self.config.source_timeout * FORGIVEN_AFTER);
             }
             self.start_transfers();
+        } else if transfer.is_under_way() && transfer.takers.values().any(Option::is_some) {
+            mark!(self, OnlyTakersLeft);
+            self.set_timer(TimerKey::Transfer(content), self.config.source_timeout);
+            self.start_transfers();
         } else {
             mark!(self, NoSourceLeft);
             self.fail_transfer(content, ContentFailure::NoSource);
@@ -425,54 +503,88 @@ impl Engine {
 
     /// A peer's link changed: what was asked for on the old one will not come.
     pub(super) fn transfers_moved(&mut self, peer: PeerId) {
-        let affected: Vec<ContentId> = self
+        let contents: Vec<ContentId> = self
             .transfers
             .iter()
-            .filter(|(_, transfer)| transfer.source.is_none_or(|source| source == peer))
-            .filter(|(_, transfer)| {
-                matches!(transfer.stage, TransferStage::Listing | TransferStage::Fetching)
-            })
+            .filter(|(_, transfer)| transfer.is_under_way())
             .map(|(&content, _)| content)
             .collect();
-        for content in affected {
-            self.forget_requests(content);
-            if self.transfers.get(&content).is_some_and(|transfer| transfer.source.is_some()) {
-                self.transfer_needs_source(content);
-            } else {
-                self.source_found(content);
+        let link = self.peers.get(&peer).and_then(|known| known.link);
+        for content in contents {
+            self.forget_requests(peer, content);
+            let Some(transfer) = self.transfers.get_mut(&content) else { continue };
+            if let (Some(source), Some(link)) = (transfer.sources.get_mut(&peer), link) {
+                source.link = link;
             }
+            if transfer.lister.is_some_and(|(lister, _)| lister == peer) {
+                transfer.lister = None;
+            }
+            self.source_found(content);
         }
     }
 
-    /// The source sent something wrong or nothing in time: asked again, and after some more of it, replaced.
-    fn strike(&mut self, content: ContentId) {
+    /// The source sent something wrong or nothing in time: asked again, and after some more of it, given up.
+    fn strike(&mut self, peer: PeerId, content: ContentId) {
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
-        let Some(source) = transfer.source else { return };
-        transfer.strikes += 1;
+        let Some(source) = transfer.sources.get_mut(&peer) else { return };
+        source.strikes += 1;
+        source.window = 1;
         mark!(self, SourceStruck);
-        if transfer.strikes >= STRIKES {
-            self.source_failed(source, content);
+        if source.strikes >= STRIKES {
+            self.source_failed(peer, content);
         } else {
-            self.request_more(content, true);
+            self.request_more(content);
         }
     }
 
     pub(super) fn transfer_due(&mut self, content: ContentId) {
+        let (now, timeout) = (self.now, self.config.source_timeout);
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
-        if transfer.source.is_none() {
-            mark!(self, SourceForgiven);
-            transfer.bad.clear();
-            self.source_found(content);
+        if transfer.sources.is_empty() {
+            if self.peers.values().any(|known| known.offers.contains_key(&content)) {
+                mark!(self, SourceForgiven);
+                transfer.bad.clear();
+                self.source_found(content);
+            } else {
+                mark!(self, NoSourceLeft);
+                self.fail_transfer(content, ContentFailure::NoSource);
+            }
             return;
         }
-        if transfer.stage == TransferStage::Fetching && !transfer.blocks.contains(&BlockState::Requested) {
+        if let Some((lister, since)) = transfer.lister.take() {
+            // Another may be quicker.
+            transfer.lister_turn = transfer.lister_turn.saturating_add(1);
+            if transfer.sources.len() > 1 {
+                transfer.values.clear();
+            }
+            if now.since(since) >= timeout {
+                self.strike(lister, content);
+            } else {
+                mark!(self, SourceOverdue);
+                self.request_more(content);
+            }
+            return;
+        }
+        let asked = transfer.sources.values().any(|source| !source.asked.is_empty());
+        if transfer.stage == TransferStage::Fetching && !asked {
             // The store is slow, not the source.
             mark!(self, StoreSlow);
-            self.watch_source(content);
-            return;
         }
-        self.forget_requests(content);
-        self.strike(content);
+        let silent = |source: &&Source| !source.asked.is_empty() && source.silence(now) >= timeout;
+        let silent: Vec<PeerId> =
+            transfer.sources.iter().filter(|(_, source)| silent(source)).map(|(&id, _)| id).collect();
+        if asked && silent.is_empty() {
+            mark!(self, SourceOverdue);
+        }
+        for &peer in &silent {
+            self.forget_requests(peer, content);
+        }
+        for &peer in &silent {
+            self.strike(peer, content);
+        }
+        if silent.is_empty() {
+            self.request_more(content);
+        }
     }
 
     fn fail_transfer(&mut self, content: ContentId, reason: ContentFailure) {
@@ -481,8 +593,13 @@ impl Engine {
             return;
         }
         let opened = transfer.is_opened();
-        self.forget_requests(content);
+        let sources: Vec<PeerId> = transfer.sources.keys().copied().collect();
+        for peer in sources {
+            self.forget_requests(peer, content);
+        }
+        self.leave_takers(content);
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        transfer.sources.clear();
         transfer.stage = TransferStage::Failed(reason);
         self.timers.cancel(TimerKey::Transfer(content));
         if opened {

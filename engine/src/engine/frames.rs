@@ -58,6 +58,10 @@ impl Engine {
             Frame::Unavailable(content) => self.source_failed(peer, content),
             Frame::Complete(content) => self.delivered(peer, content),
             Frame::Decline(content) => self.declined(peer, content),
+            Frame::Takers { content, peers } => self.takers_named(peer, content, peers),
+            Frame::Have { content, blocks, answer } => self.have_received(peer, content, blocks, answer),
+            Frame::HaveBlock(block) => self.has_block(peer, block),
+            Frame::CancelBlock(block) => self.block_cancelled(id, block),
             exchange @ (Frame::RecordsRoot { .. }
             | Frame::RecordsDigests { .. }
             | Frame::RecordsListed { .. }

@@ -136,6 +136,13 @@ impl LinkQueue {
         room
     }
 
+    /// Takes a block back that has not gone yet; says whether there was one.
+    pub(crate) fn cancel_block(&mut self, block: BlockRef) -> bool {
+        let before = self.blocks.len();
+        self.blocks.retain(|waiting| *waiting != block);
+        self.blocks.len() < before
+    }
+
     pub(crate) fn set_budget(&mut self, budget: usize) {
         self.budget = budget;
     }

@@ -34,6 +34,7 @@ mod strangers;
 #[cfg(feature = "marks")]
 mod tables;
 mod taken;
+mod takers;
 mod texts;
 mod transfer;
 mod trust;

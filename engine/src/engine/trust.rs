@@ -218,5 +218,6 @@ impl Engine {
         if !planted!(self, NoReoffer) || first {
             self.offer_everything_to(peer);
         }
+        self.tell_maps(peer);
     }
 }

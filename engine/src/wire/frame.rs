@@ -130,6 +130,23 @@ pub(crate) enum Frame {
         nonce: u64,
         heard_ms: u32,
     },
+    /// Who fetches this content as well, of those who came since the sender last said so.
+    Takers {
+        content: ContentId,
+        peers: Vec<PeerId>,
+    },
+    /// Which blocks of it the sender has, one bit each; it fetches the content, or has fetched it. `answer` when it would
+    /// like to hear the same.
+    Have {
+        content: ContentId,
+        #[serde(with = "serde_bytes")]
+        blocks: Vec<u8>,
+        answer: bool,
+    },
+    /// The sender has this block now.
+    HaveBlock(BlockRef),
+    /// The sender has this block from somebody else and asks for it no more.
+    CancelBlock(BlockRef),
 }
 
 /// A signed record and how long it has been held by those who passed it on.

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use p2pnet_engine::{BLOCK_SIZE, BlockList, ContentId, Leftovers};
+use p2pnet_engine::{BLOCK_SIZE, BlockList, BlockRef, ContentId, Leftovers};
 use tokio::time::Instant;
 
+use super::published::Published;
 use super::{durable, name};
 
 /// Blocks are made durable together: when so many bytes are not yet ...
@@ -76,6 +77,21 @@ impl Partial {
         }
         durable::write_all_at(&self.file, data, offset)?;
         if self.is_sync_due(length) { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Reads a block that was written.
+    pub(crate) fn read(&self, block: BlockRef) -> io::Result<Vec<u8>> {
+        let length = block.content.block_len(block.index).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut data = vec![0; length];
+        durable::read_exact_at(&self.file, &mut data, u64::from(block.index) * BLOCK_SIZE as u64)?;
+        Ok(data)
+    }
+
+    /// What is finished, for others to read.
+    pub(crate) fn published(&self) -> io::Result<Published> {
+        // It is no left-over any more, whoever opens it.
+        let _ = self.file.unlock();
+        Published::received(self.file.try_clone()?, self.content.size)
     }
 
     /// Makes all of it durable under a name in the inbox that was free: `wanted`, made safe and numbered if it

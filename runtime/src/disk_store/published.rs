@@ -53,6 +53,12 @@ impl Published {
         Ok((published, Manifest { content, name: shown(&name), kind: ContentKind::File }, list))
     }
 
+    /// A file that was received, every block of it verified.
+    pub(crate) fn received(file: File, size: u64) -> io::Result<Published> {
+        let modified = file.metadata()?.modified().ok();
+        Ok(Published { bytes: Bytes::File { file, modified }, size })
+    }
+
     /// Reads one block, whole.
     pub(crate) fn read(&self, block: BlockRef) -> io::Result<Vec<u8>> {
         let offset = u64::from(block.index) * BLOCK_SIZE as u64;

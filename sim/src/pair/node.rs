@@ -35,6 +35,9 @@ pub(super) struct Node {
     pub(super) ports: Vec<u16>,
     pub(super) takes_offers: bool,
     pub(super) interface_up: bool,
+    /// When its cable has moved what was put into it.
+    pub(super) out_free_at: Timestamp,
+    pub(super) in_free_at: Timestamp,
 }
 
 impl Node {
@@ -55,6 +58,8 @@ impl Node {
             ports: Vec::new(),
             takes_offers: false,
             interface_up: true,
+            out_free_at: Timestamp::ZERO,
+            in_free_at: Timestamp::ZERO,
         }
     }
 

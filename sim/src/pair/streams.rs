@@ -309,12 +309,22 @@ impl Pair {
             }
             return;
         };
-        let nanos = (sealed.len() as u64).saturating_mul(1_000_000_000) / self.bandwidth;
-        let free_at = now + Duration::from_nanos(nanos.max(1));
+        let took = |bandwidth: u64| {
+            Duration::from_nanos(((sealed.len() as u64).saturating_mul(1_000_000_000) / bandwidth).max(1))
+        };
+        let mut free_at = now + took(self.bandwidth);
+        let mut there_at = free_at + self.latency;
+        let ends = self.conns.get(&conn).map(|conn| (conn.node(side), conn.node(side.other())));
+        if let (Some(cable), Some((from, to))) = (self.cable, ends) {
+            free_at = free_at.max(self.nodes[from].out_free_at.max(now) + took(cable));
+            self.nodes[from].out_free_at = free_at;
+            there_at = there_at.max(free_at + self.latency).max(self.nodes[to].in_free_at + took(cable));
+            self.nodes[to].in_free_at = there_at;
+        }
         if let Some(end) = self.end(conn, side) {
             end.free_at = free_at;
         }
-        if let Some((from, to)) = self.conns.get(&conn).map(|conn| (conn.node(side), conn.node(side.other())))
+        if let Some((from, to)) = ends
             && (self.spoil_streams)(from, to)
         {
             let middle = sealed.len() / 2;
@@ -324,7 +334,7 @@ impl Pair {
         let written = StreamEvent::Written { conn, side, bytes: taken };
         self.schedule_at(free_at, Happening::Stream(written));
         let arrival = StreamEvent::Bytes { conn, side: side.other(), bytes: sealed };
-        self.schedule_at(free_at + self.latency, Happening::Stream(arrival));
+        self.schedule_at(there_at, Happening::Stream(arrival));
     }
 
     // ---- how streams end

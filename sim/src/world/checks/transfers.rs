@@ -41,7 +41,7 @@ impl Check for Transfers {
                 {
                     let progress = world.engine(a).and_then(|engine| engine.progress(&content));
                     let progress =
-                        progress.map(|progress| (progress.written, progress.blocks, progress.source));
+                        progress.map(|progress| (progress.written, progress.blocks, progress.sources));
                     let message =
                         format!("content {index} of {} has not arrived: {progress:?}", world.name(b));
                     return Some(Broken::on(a, message));
