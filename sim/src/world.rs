@@ -13,6 +13,7 @@ mod expand_churn;
 mod expand_discovery;
 mod expand_more;
 mod expand_partition;
+mod expand_transfer;
 pub mod faults;
 mod intruders;
 mod network;

@@ -36,6 +36,7 @@ pub struct Demand {
     hostile: Option<u64>,
     churn: Option<u64>,
     adversary: Option<u64>,
+    transfer: Option<u64>,
 }
 
 impl Demand {
@@ -50,6 +51,7 @@ impl Demand {
             Profile::Hostile => self.hostile,
             Profile::Churn => self.churn,
             Profile::Adversary => self.adversary,
+            Profile::Transfer => self.transfer,
         };
         least.unwrap_or(0)
     }

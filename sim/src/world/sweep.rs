@@ -39,6 +39,20 @@ const OF_CHURN: [FaultKind; 11] = [
     FaultKind::ThreeWayPartition,
 ];
 
+/// Those of the profile `transfer`.
+const OF_TRANSFER: [FaultKind; 10] = [
+    FaultKind::Crash,
+    FaultKind::PowerLoss,
+    FaultKind::Away,
+    FaultKind::Reset,
+    FaultKind::Stall,
+    FaultKind::Partition,
+    FaultKind::SlowReader,
+    FaultKind::DiskFull,
+    FaultKind::DiskError,
+    FaultKind::BitRot,
+];
+
 /// Whether a profile must show a fault.
 fn must_show(profile: Profile, kind: FaultKind) -> bool {
     let trick = Trick::ALL.iter().any(|&(_, of_trick)| of_trick == kind);
@@ -46,6 +60,7 @@ fn must_show(profile: Profile, kind: FaultKind) -> bool {
         Profile::Hostile => !OF_DISCOVERY.contains(&kind) && !trick && kind != FaultKind::Away,
         Profile::Discovery => OF_DISCOVERY.contains(&kind),
         Profile::Churn => OF_CHURN.contains(&kind),
+        Profile::Transfer => OF_TRANSFER.contains(&kind),
         Profile::Adversary => trick || kind == FaultKind::Away,
         Profile::Calm | Profile::Lan | Profile::Wifi => false,
     }
