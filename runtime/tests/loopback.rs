@@ -176,6 +176,36 @@ async fn a_shared_file_arrives_whole() {
     tokio::join!(biased; alice.shutdown(), bob.shutdown());
 }
 
+/// Who has fetched a file serves those who fetch it later, while it is under its final name.
+#[tokio::test]
+async fn a_receiver_serves_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("shared.bin");
+    let bytes: Vec<u8> = (0..48_000_001u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    std::fs::write(&source, &bytes).unwrap();
+    let lan = Lan::new();
+    let inbox = |name: &str| folder.path().join(name);
+    let alice = lan.start("alice").await;
+    let content = alice.handle().share(Source::File(source)).await.unwrap();
+    let mut bob = lan.builder("bob").inbox(inbox("bob")).start().await.unwrap();
+    let mut carol = lan.builder("carol").inbox(inbox("carol")).start().await.unwrap();
+    for node in [&mut bob, &mut carol] {
+        let offered = |event| matches!(event, Event::ContentOffered { .. }).then_some(());
+        until(node, "offer", offered).await;
+        node.handle().fetch(content).await.unwrap();
+        let received = |event| match event {
+            Event::ContentReceived { path, .. } => Some(path),
+            _ => None,
+        };
+        let path = until(node, "file", received).await;
+        assert!(std::fs::read(&path).unwrap() == bytes, "the file is another");
+    }
+    let sent = bob.handle().stats().await.unwrap().blocks_sent;
+    let fetched = carol.handle().stats().await.unwrap().blocks_good;
+    assert!(sent > 0 && fetched >= 46, "bob sent {sent} of {fetched} blocks");
+    tokio::join!(biased; alice.shutdown(), bob.shutdown(), carol.shutdown());
+}
+
 #[tokio::test]
 async fn a_file_that_changed_since_it_was_shared_is_not_passed_off_as_it() {
     let folder = tempfile::tempdir().unwrap();
