@@ -158,6 +158,17 @@ pub enum Event {
         /// Bytes of blocks that came over links for it, wrong ones included.
         fetched_bytes: u64,
     },
+    /// The store has no room for wanted content. Nothing that came is given up; every 5 s it is tried whether there is room
+    /// again.
+    ContentPaused {
+        /// What.
+        manifest: Manifest,
+    },
+    /// There is room again for content that was paused, and it goes on.
+    ContentResumed {
+        /// What.
+        manifest: Manifest,
+    },
     /// Wanted content will not come.
     ContentFailed {
         /// What.
@@ -167,6 +178,13 @@ pub enum Event {
     },
     /// A peer holds content of ours, verified and durable.
     ContentDelivered {
+        /// What.
+        content: ContentId,
+        /// Who.
+        to: PeerId,
+    },
+    /// A peer has no room for content of ours. It goes on when it has.
+    ContentHeldUp {
         /// What.
         content: ContentId,
         /// Who.
@@ -293,8 +311,6 @@ impl LeaveReason {
 pub enum ContentFailure {
     /// Every source sent something that does not hash to the content, or withdrew.
     NoSource,
-    /// The store has no room.
-    StoreFull,
     /// The store failed.
     StoreFailed,
     /// The application gave it up.
@@ -307,7 +323,6 @@ impl ContentFailure {
     pub fn as_str(self) -> &'static str {
         match self {
             ContentFailure::NoSource => "no source has it intact",
-            ContentFailure::StoreFull => "the disk is full",
             ContentFailure::StoreFailed => "the disk failed",
             ContentFailure::Cancelled => "cancelled",
         }

@@ -234,6 +234,7 @@ catalogue! {
     NoSourceLeft: "A transfer failed because nobody is left to serve it.",
     WindowRefilled: "A block was written and more were asked for.",
     StoreSlow: "The store was slow and the source was not blamed.",
+    TransferPaused: "The store had no room, and a transfer waits for some.",
     StoreFailed: "The store could not do what a transfer needs.",
     // The end.
     Farewell: "A farewell was broadcast.",

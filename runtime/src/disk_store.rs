@@ -238,15 +238,13 @@ impl Store for DiskStore {
                 lock(&shared.contents).receiving.get(&content).cloned().ok_or(io::ErrorKind::NotFound)?;
             let finished = receiving.partial.finish(&receiving.name);
             // Until then its blocks are read as those of what is being received.
+            let path = finished?;
             let mut contents = lock(&shared.contents);
-            if finished.is_ok()
-                && let Ok(received) = receiving.partial.published()
-            {
+            if let Ok(received) = receiving.partial.published() {
                 contents.received.insert(content, Arc::new(received));
             }
             contents.receiving.remove(&content);
-            drop(contents);
-            finished
+            Ok(path)
         });
         finished.await.map_err(|error| failure(&error))
     }

@@ -166,6 +166,17 @@ pub enum Event {
         /// Bytes of blocks that came over links for it, wrong ones included.
         fetched_bytes: u64,
     },
+    /// The disk has no room for wanted content. Nothing that came is given up; every 5 s it is tried whether there is room
+    /// again.
+    ContentPaused {
+        /// What.
+        manifest: Manifest,
+    },
+    /// There is room again for content that was paused, and it goes on.
+    ContentResumed {
+        /// What.
+        manifest: Manifest,
+    },
     /// Wanted content will not come.
     ContentFailed {
         /// What.
@@ -175,6 +186,13 @@ pub enum Event {
     },
     /// A peer holds content of ours, verified and durable.
     ContentDelivered {
+        /// What.
+        content: ContentId,
+        /// Who.
+        to: PeerId,
+    },
+    /// A peer has no room for content of ours. It goes on when it has.
+    ContentHeldUp {
         /// What.
         content: ContentId,
         /// Who.

@@ -72,6 +72,8 @@ pub enum What {
     ContentReceived { from: String, content: String, fetched_bytes: u64 },
     ContentFailed { content: String, reason: &'static str },
     ContentDelivered { to: String, content: String },
+    ContentPaused { content: String, paused: bool },
+    ContentHeldUp { to: String, content: String },
     ContentDeclined { to: String, content: String },
     IncompatiblePeer { at: String, version: u8 },
     Left,
@@ -299,6 +301,9 @@ impl fmt::Display for What {
             }
             What::ContentFailed { content, reason } => write!(f, "{content} failed: {reason}"),
             What::ContentDelivered { to, content } => write!(f, "{to} holds {content}"),
+            What::ContentPaused { content, paused: true } => write!(f, "{content} waits for room"),
+            What::ContentPaused { content, paused: false } => write!(f, "{content} goes on"),
+            What::ContentHeldUp { to, content } => write!(f, "{to} has no room for {content}"),
             What::ContentDeclined { to, content } => write!(f, "{to} declined {content}"),
             What::IncompatiblePeer { at, version } => write!(f, "{at} speaks version {version}"),
             What::Left => write!(f, "left"),

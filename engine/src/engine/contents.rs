@@ -52,6 +52,7 @@ impl Published {
 enum Answer {
     Complete,
     Declined,
+    NoRoom,
 }
 
 /// How far a transfer has come.
@@ -275,6 +276,10 @@ impl Engine {
         self.answered(peer, content, Answer::Declined);
     }
 
+    pub(super) fn held_up(&mut self, peer: PeerId, content: ContentId) {
+        self.answered(peer, content, Answer::NoRoom);
+    }
+
     fn answered(&mut self, peer: PeerId, content: ContentId, answer: Answer) {
         let max = self.config.max_peers;
         let meant = |published: &&mut Published| published.offered && published.is_for(&peer);
@@ -299,6 +304,7 @@ impl Engine {
         Some(match answer {
             Answer::Complete => Event::ContentDelivered { content, to },
             Answer::Declined => Event::ContentDeclined { content, to },
+            Answer::NoRoom => Event::ContentHeldUp { content, to },
         })
     }
 

@@ -90,7 +90,7 @@ impl Engine {
     // ---- Beginning ----
 
     /// Gives free turns to transfers that lost their sources and may have found others, then to new ones.
-    fn start_transfers(&mut self) {
+    pub(super) fn start_transfers(&mut self) {
         let parked: Vec<ContentId> = self
             .transfers
             .iter()
@@ -100,7 +100,7 @@ impl Engine {
         for content in parked {
             self.source_found(content);
         }
-        let active = self.transfers.values().filter(|transfer| transfer.is_active()).count();
+        let active = self.active_transfers();
         let waiting: Vec<ContentId> = self
             .transfers
             .iter()
@@ -124,28 +124,22 @@ impl Engine {
         }
         let leftovers = match result {
             Ok(leftovers) => leftovers,
-            Err(failure) => {
-                self.fail_transfer(content, failure_of(failure));
-                return;
-            }
+            Err(failure) => return self.store_refused(content, failure),
         };
-        let has_list = content.block_count() > 1;
-        if has_list && leftovers.list.proves(&content) {
+        transfer.store_open = true;
+        if content.block_count() > 1 && leftovers.list.proves(&content) {
             mark!(self, TransferResumed);
             transfer.resume(leftovers);
         }
-        transfer.stage = if has_list && transfer.list.is_empty() {
-            TransferStage::Listing
-        } else {
-            TransferStage::Fetching
-        };
+        transfer.stage = transfer.stage_of_fetching();
+        self.has_room(content);
         if !self.finish_if_written(content) {
             self.source_found(content);
         }
     }
 
     /// Has the store finish a content of which every block is written. Says whether it is one.
-    fn finish_if_written(&mut self, content: ContentId) -> bool {
+    pub(super) fn finish_if_written(&mut self, content: ContentId) -> bool {
         let Some(transfer) = self.transfers.get_mut(&content) else { return false };
         if transfer.written < content.block_count() {
             return false;
@@ -159,13 +153,21 @@ impl Engine {
 
     // ---- Sources ----
 
+    fn active_transfers(&self) -> usize {
+        self.transfers.values().filter(|transfer| transfer.is_active()).count()
+    }
+
+    /// Whether one more transfer may be active.
+    pub(super) fn has_turn(&self) -> bool {
+        self.active_transfers() < ACTIVE
+    }
+
     /// There may be a source more for a transfer: takes all that there are, and asks them for what is missing.
     pub(super) fn source_found(&mut self, content: ContentId) {
-        let active = self.transfers.values().filter(|transfer| transfer.is_active()).count();
-        let now = self.now;
+        let (now, turn) = (self.now, self.has_turn());
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
         let begins = transfer.sources.is_empty();
-        if !transfer.is_under_way() || (begins && active >= ACTIVE) {
+        if !transfer.is_under_way() || (begins && !turn) {
             return;
         }
         for (&id, known) in &self.peers {
@@ -191,7 +193,7 @@ impl Engine {
     }
 
     /// Gives up what a source was asked for: the link need not expect it.
-    fn forget_requests(&mut self, peer: PeerId, content: ContentId) {
+    pub(super) fn forget_requests(&mut self, peer: PeerId, content: ContentId) {
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
         let Some(link) = transfer.sources.get(&peer).map(|source| source.link) else { return };
         for index in transfer.forget_asked(&peer) {
@@ -204,8 +206,10 @@ impl Engine {
     /// Asks every source for as much as its window and that of the transfer allow, those first that have the least to
     /// do, and a source for the list if that is what is missing.
     fn request_more(&mut self, content: ContentId) {
-        let (now, window, timeout) = (self.now, self.config.window, self.config.source_timeout);
+        let (now, timeout) = (self.now, self.config.source_timeout);
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        // One block shows whether the store has room again.
+        let window = if transfer.no_room { 1 } else { self.config.window };
         let mut frames: Vec<(LinkId, Frame)> = Vec::new();
         match transfer.stage {
             TransferStage::Listing if transfer.lister.is_none() => {
@@ -392,12 +396,13 @@ impl Engine {
 
     pub(super) fn block_written(&mut self, block: BlockRef, result: Result<(), StoreFailure>) {
         let Some(transfer) = self.transfers.get_mut(&block.content) else { return };
-        if !transfer.is_under_way() {
+        let paused = transfer.stage == TransferStage::Paused;
+        if !transfer.is_under_way() && !paused {
             return;
         }
         if let Err(failure) = result {
-            self.fail_transfer(block.content, failure_of(failure));
-            return;
+            transfer.set(block.index, BlockState::Missing);
+            return self.store_refused(block.content, failure);
         }
         match transfer.set(block.index, BlockState::Written) {
             Some(BlockState::Written) | None => return,
@@ -405,6 +410,10 @@ impl Engine {
         }
         transfer.written += 1;
         self.tell_takers_of(block);
+        if paused {
+            return;
+        }
+        self.has_room(block.content);
         if !self.finish_if_written(block.content) {
             mark!(self, WindowRefilled);
             self.request_more(block.content);
@@ -417,8 +426,7 @@ impl Engine {
             return;
         }
         if let Err(failure) = result {
-            self.fail_transfer(content, failure_of(failure));
-            return;
+            return self.store_refused(content, failure);
         }
         transfer.stage = TransferStage::Complete;
         self.serve_on(content);
@@ -474,9 +482,12 @@ impl Engine {
 
     /// Nobody who is there has what is missing: hopes for those who offer it and may come back, and for a while for
     /// takers who may get it.
-    fn without_source(&mut self, content: ContentId) {
-        self.timers.cancel(TimerKey::Transfer(content));
+    pub(super) fn without_source(&mut self, content: ContentId) {
         let Some(transfer) = self.transfers.get(&content) else { return };
+        let paused = transfer.stage == TransferStage::Paused;
+        if !paused {
+            self.timers.cancel(TimerKey::Transfer(content));
+        }
         // What is missing is only on its way to the store.
         if transfer.has_every_block() {
             return;
@@ -484,7 +495,9 @@ impl Engine {
         let bad = &transfer.bad;
         let hope =
             self.peers.iter().any(|(id, known)| known.offers.contains_key(&content) && !bad.contains(id));
-        if hope {
+        if hope && paused {
+            // It is looked for when there is room.
+        } else if hope {
             mark!(self, SourceAbsent);
             // Those who are hoped for may never come back, while one that was given up has it intact again.
             if !bad.is_empty() {
@@ -540,6 +553,9 @@ impl Engine {
     pub(super) fn transfer_due(&mut self, content: ContentId) {
         let (now, timeout) = (self.now, self.config.source_timeout);
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if transfer.stage == TransferStage::Paused {
+            return self.try_again(content);
+        }
         if transfer.sources.is_empty() {
             if self.peers.values().any(|known| known.offers.contains_key(&content)) {
                 mark!(self, SourceForgiven);
@@ -587,7 +603,7 @@ impl Engine {
         }
     }
 
-    fn fail_transfer(&mut self, content: ContentId, reason: ContentFailure) {
+    pub(super) fn fail_transfer(&mut self, content: ContentId, reason: ContentFailure) {
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
         if transfer.is_over() {
             return;
@@ -608,7 +624,7 @@ impl Engine {
                 _ => StoreRequest::Abandon { content },
             }));
         }
-        if matches!(reason, ContentFailure::StoreFull | ContentFailure::StoreFailed) {
+        if reason == ContentFailure::StoreFailed {
             mark!(self, StoreFailed);
             self.decline_everywhere(content);
         }
@@ -616,10 +632,10 @@ impl Engine {
         self.start_transfers();
     }
 
-    /// The end of a transfer. It is forgotten once this has been taken.
+    /// The end of a transfer, or that it waits for room. It is forgotten once its end has been taken.
     pub(super) fn transfer_event(&mut self, content: ContentId) -> Option<Event> {
         if !self.transfers.get(&content)?.is_over() {
-            return None;
+            return self.pause_event(content);
         }
         let transfer = self.transfers.remove(&content)?;
         let manifest = transfer.manifest;
@@ -631,12 +647,5 @@ impl Engine {
             TransferStage::Failed(reason) => Some(Event::ContentFailed { manifest, reason }),
             _ => None,
         }
-    }
-}
-
-fn failure_of(failure: StoreFailure) -> ContentFailure {
-    match failure {
-        StoreFailure::Full => ContentFailure::StoreFull,
-        StoreFailure::Io => ContentFailure::StoreFailed,
     }
 }

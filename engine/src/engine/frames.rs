@@ -58,6 +58,7 @@ impl Engine {
             Frame::Unavailable(content) => self.source_failed(peer, content),
             Frame::Complete(content) => self.delivered(peer, content),
             Frame::Decline(content) => self.declined(peer, content),
+            Frame::NoRoom(content) => self.held_up(peer, content),
             Frame::Takers { content, peers } => self.takers_named(peer, content, peers),
             Frame::Have { content, blocks, answer } => self.have_received(peer, content, blocks, answer),
             Frame::HaveBlock(block) => self.has_block(peer, block),

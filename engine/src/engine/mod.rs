@@ -22,6 +22,7 @@ mod news;
 mod outputs;
 mod overlay;
 mod own;
+mod pausing;
 mod peer;
 mod peers;
 mod persons;

@@ -13,7 +13,7 @@ use crate::wire::Frame;
 
 use super::Engine;
 use super::contents::Published;
-use super::transfer::{BlockState, Transfer, TransferStage};
+use super::transfer::{BlockState, Transfer};
 
 /// Peers that are known to fetch one content; those who come later are not known.
 pub(super) const MAX_TAKERS: usize = 64;
@@ -43,7 +43,7 @@ impl Served<'_> {
 impl Transfer {
     /// What takers may have of it: nothing before its list is proven.
     fn served(&self, peer: &PeerId) -> Option<Served<'_>> {
-        let ready = matches!(self.stage, TransferStage::Fetching | TransferStage::Finishing);
+        let ready = !self.list.is_empty() && !self.is_over();
         (ready && self.takers.contains_key(peer))
             .then_some(Served { list: &self.list, blocks: Some(&self.blocks) })
     }

@@ -53,6 +53,11 @@ pub(crate) struct Transfer {
     pub(super) arrived: usize,
     pub(super) written: u32,
     pub(super) fetched_bytes: u64,
+    /// Whether the store is ready for blocks.
+    pub(super) store_open: bool,
+    /// Whether the store had no room when it was asked last, and whether the application knows.
+    pub(super) no_room: bool,
+    pub(super) no_room_told: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +68,8 @@ pub(super) enum TransferStage {
     /// Fetches the chaining values.
     Listing,
     Fetching,
+    /// The store has no room.
+    Paused,
     /// Every block is written; the store makes them durable.
     Finishing,
     Complete,
@@ -169,6 +176,9 @@ impl Transfer {
             arrived: 0,
             written: 0,
             fetched_bytes: 0,
+            store_open: false,
+            no_room: false,
+            no_room_told: false,
         }
     }
 
@@ -187,7 +197,10 @@ impl Transfer {
         match self.stage {
             TransferStage::Opening | TransferStage::Finishing => true,
             TransferStage::Listing | TransferStage::Fetching => !self.sources.is_empty(),
-            TransferStage::Waiting | TransferStage::Complete | TransferStage::Failed(_) => false,
+            TransferStage::Waiting
+            | TransferStage::Paused
+            | TransferStage::Complete
+            | TransferStage::Failed(_) => false,
         }
     }
 
@@ -199,6 +212,15 @@ impl Transfer {
     /// Whether it takes blocks or their list.
     pub(super) fn is_under_way(&self) -> bool {
         matches!(self.stage, TransferStage::Listing | TransferStage::Fetching)
+    }
+
+    /// What is to be fetched next, now that the store is ready: the list or blocks.
+    pub(super) fn stage_of_fetching(&self) -> TransferStage {
+        if self.blocks.len() > 1 && self.list.is_empty() {
+            TransferStage::Listing
+        } else {
+            TransferStage::Fetching
+        }
     }
 
     pub(super) fn has_every_block(&self) -> bool {

@@ -147,6 +147,8 @@ pub(crate) enum Frame {
     HaveBlock(BlockRef),
     /// The sender has this block from somebody else and asks for it no more.
     CancelBlock(BlockRef),
+    /// The sender has no room for this content now, and goes on when it has.
+    NoRoom(ContentId),
 }
 
 /// A signed record and how long it has been held by those who passed it on.

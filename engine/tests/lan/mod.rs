@@ -27,6 +27,8 @@ pub(crate) struct Node {
     /// What the next run is to know, and what the store says when it is to keep more.
     pub memory: Memory,
     pub keeps: Result<(), StoreFailure>,
+    /// How many more blocks the store takes, if there is a limit.
+    pub room: Option<usize>,
     links: BTreeMap<LinkId, Wire>,
     /// What each link is given as its budget; `None` gives none at all.
     pub budget: Option<usize>,
@@ -453,6 +455,7 @@ impl Node {
             store: BTreeMap::new(),
             memory: Memory::default(),
             keeps: Ok(()),
+            room: None,
             links: BTreeMap::new(),
             budget: Some(4 << 20),
             take_events: true,
@@ -478,8 +481,13 @@ impl Node {
                     let verdict = self.links.get_mut(&link).unwrap().verifier.judge(&block, &data);
                     self.engine.handle_link(now, link, LinkInput::BlockArrived { block, verdict });
                     if verdict == Verdict::Good {
-                        self.store.insert(block, data);
-                        self.engine.handle_store(now, StoreReply::Written { block, result: Ok(()) });
+                        let full = self.room == Some(0);
+                        self.room = self.room.map(|room| room.saturating_sub(1));
+                        let result = if full { Err(StoreFailure::Full) } else { Ok(()) };
+                        if !full {
+                            self.store.insert(block, data);
+                        }
+                        self.engine.handle_store(now, StoreReply::Written { block, result });
                     }
                 }
             }

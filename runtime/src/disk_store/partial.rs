@@ -76,7 +76,7 @@ impl Partial {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         durable::write_all_at(&self.file, data, offset)?;
-        if self.is_sync_due(length) { self.file.sync_data() } else { Ok(()) }
+        if self.is_sync_due(length) { self.file.sync_data().map_err(lost) } else { Ok(()) }
     }
 
     /// Reads a block that was written.
@@ -100,7 +100,7 @@ impl Partial {
         if self.file.metadata()?.len() != self.content.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.file.sync_all()?;
+        self.file.sync_all().map_err(lost)?;
         // Another program may have been at it; a name must never lead to anything but what was verified.
         if !durable::is_at(&self.file, &self.path) {
             return Err(io::ErrorKind::NotFound.into());
@@ -160,6 +160,11 @@ impl Drop for Partial {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// What was written before is not there although nobody said so then: no room now is no reason to wait.
+fn lost(error: io::Error) -> io::Error {
+    io::Error::other(error)
 }
 
 fn list_path(part: &Path) -> PathBuf {

@@ -194,6 +194,9 @@ impl Contents {
                 self.paths.remove(&manifest.content);
                 Event::ContentFailed { manifest, reason }
             }
+            EngineEvent::ContentPaused { manifest } => Event::ContentPaused { manifest },
+            EngineEvent::ContentResumed { manifest } => Event::ContentResumed { manifest },
+            EngineEvent::ContentHeldUp { content, to } => Event::ContentHeldUp { content, to },
             EngineEvent::ContentDelivered { content, to } => Event::ContentDelivered { content, to },
             EngineEvent::ContentDeclined { content, to } => Event::ContentDeclined { content, to },
             EngineEvent::IncompatiblePeer { addr, version } => Event::IncompatiblePeer { addr, version },

@@ -30,6 +30,9 @@ impl What {
                 received(trace, from, manifest, *fetched_bytes)
             }
             Event::ContentFailed { manifest, reason } => failed(manifest, *reason),
+            Event::ContentPaused { manifest } => paused(manifest, true),
+            Event::ContentResumed { manifest } => paused(manifest, false),
+            Event::ContentHeldUp { content, to } => held_up(trace, content, to),
             Event::ContentDelivered { content, to } => delivered(trace, content, to),
             Event::ContentDeclined { content, to } => declined(trace, content, to),
             Event::IncompatiblePeer { addr, version } => {
@@ -67,6 +70,9 @@ impl What {
                 received(trace, from, manifest, *fetched_bytes)
             }
             Event::ContentFailed { manifest, reason } => failed(manifest, *reason),
+            Event::ContentPaused { manifest } => paused(manifest, true),
+            Event::ContentResumed { manifest } => paused(manifest, false),
+            Event::ContentHeldUp { content, to } => held_up(trace, content, to),
             Event::ContentDelivered { content, to } => delivered(trace, content, to),
             Event::ContentDeclined { content, to } => declined(trace, content, to),
             Event::IncompatiblePeer { addr, version } => {
@@ -111,6 +117,14 @@ fn received(trace: &Trace, from: &PeerId, manifest: &Manifest, fetched_bytes: u6
 
 fn failed(manifest: &Manifest, reason: ContentFailure) -> What {
     What::ContentFailed { content: named(manifest), reason: reason.as_str() }
+}
+
+fn paused(manifest: &Manifest, paused: bool) -> What {
+    What::ContentPaused { content: named(manifest), paused }
+}
+
+fn held_up(trace: &Trace, content: &ContentId, to: &PeerId) -> What {
+    What::ContentHeldUp { to: trace.peer(to), content: short_hash(content) }
 }
 
 fn delivered(trace: &Trace, content: &ContentId, to: &PeerId) -> What {

@@ -143,6 +143,17 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
         Event::ContentFailed { manifest, reason } => {
             (Word::Bad("failed"), format!("{}: {}", escaped(&manifest.name), reason.as_str()))
         }
+        Event::ContentPaused { manifest } => (
+            Word::Bad("waiting"),
+            format!("{}: the disk is full; it goes on when there is room", escaped(&manifest.name)),
+        ),
+        Event::ContentResumed { manifest } => {
+            (Word::Good("goes on"), format!("{}: there is room again", escaped(&manifest.name)))
+        }
+        Event::ContentHeldUp { content, to } => (
+            Word::Bad("waiting"),
+            format!("{}: the disk of {} is full", names.content(content), names.who(to)),
+        ),
         Event::ContentDelivered { content, to } => {
             (Word::Good("delivered"), format!("{} to {}", names.content(content), names.who(to)))
         }

@@ -119,6 +119,11 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
             .text("from", &from.to_string())
             .seconds("seconds", *seconds)
             .number("fetched_bytes", *fetched_bytes),
+        Event::ContentPaused { manifest } => new("content_paused").manifest(manifest),
+        Event::ContentResumed { manifest } => new("content_resumed").manifest(manifest),
+        Event::ContentHeldUp { content, to } => {
+            new("content_held_up").text("hash", &content.to_string()).text("to", &to.to_string())
+        }
         Event::ContentDelivered { content, to } => {
             new("content_delivered").text("hash", &content.to_string()).text("to", &to.to_string())
         }

@@ -112,11 +112,6 @@ impl Reception {
                 self.open = self.open.saturating_sub(1);
                 self.waiting.retain(|waiting| waiting.content != manifest.content);
             }
-            Event::ContentFailed { reason: ContentFailure::StoreFull, .. } => {
-                return Err(Failure::NotAchieved(
-                    "the disk is full; make room or choose another --inbox".into(),
-                ));
-            }
             Event::ContentFailed { reason: ContentFailure::StoreFailed, .. } => {
                 return Err(Failure::NotAchieved(
                     "the inbox cannot be written; choose another --inbox".into(),

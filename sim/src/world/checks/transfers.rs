@@ -22,7 +22,7 @@ impl Check for Transfers {
 
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         if let Seen::Event { node, event: Event::ContentFailed { manifest, reason } } = *seen
-            && matches!(reason, ContentFailure::StoreFull | ContentFailure::StoreFailed)
+            && *reason == ContentFailure::StoreFailed
         {
             self.failed.insert((node, world.starts(node), manifest.content));
         }
