@@ -10,6 +10,7 @@ use p2pnet_engine::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlockStore {
     published: BTreeMap<ContentId, Vec<u8>>,
+    withdrawn: BTreeSet<ContentId>,
     arriving: BTreeMap<ContentId, BTreeMap<u32, Vec<u8>>>,
     received: BTreeMap<ContentId, Vec<u8>>,
     /// What of it is still read.
@@ -48,7 +49,14 @@ impl BlockStore {
     }
 
     pub(crate) fn withdraw(&mut self, content: &ContentId) {
-        self.published.remove(content);
+        if self.published.remove(content).is_some() {
+            self.withdrawn.insert(*content);
+        }
+    }
+
+    /// Whether this content was published here once and is not any more.
+    pub(crate) fn withdrew(&self, content: &ContentId) -> bool {
+        self.withdrawn.contains(content)
     }
 
     /// Gets ready for blocks. Says which are there and whole.

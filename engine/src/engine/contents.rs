@@ -317,7 +317,7 @@ impl Engine {
             self.send_to_peer(peer, &Frame::Decline(content));
             return;
         }
-        if self.completed.contains(&content) {
+        if self.completed.contains(&content) || self.published.contains_key(&content) {
             mark!(self, OfferRepeated);
             self.send_to_peer(peer, &Frame::Complete(content));
             return;

@@ -213,7 +213,9 @@ impl Engine {
     pub(super) fn leave_takers(&mut self, content: ContentId) {
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
         let takers: Vec<PeerId> = core::mem::take(&mut transfer.takers).into_keys().collect();
-        for peer in takers {
+        // Whoever is offered it by us still has it from us.
+        let served = |peer: &PeerId| self.published.get(&content).is_some_and(|ours| ours.is_for(peer));
+        for peer in takers.into_iter().filter(|peer| !served(peer)).collect::<Vec<_>>() {
             self.answer_peer(peer, &Frame::Withdraw(content));
         }
     }

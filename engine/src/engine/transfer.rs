@@ -22,6 +22,10 @@ const OVERDUE_FACTOR: u32 = 4;
 const OVERDUE_AT_LEAST: Duration = Duration::from_millis(500);
 const OVERDUE_UNKNOWN: Duration = Duration::from_secs(1);
 
+/// When nothing else is missing, what was asked of another source so many times as long ago as the own quickest answer
+/// took is asked for too.
+const END_GAME_FACTOR: u32 = 2;
+
 /// Wanted content.
 #[derive(Debug)]
 pub(crate) struct Transfer {
@@ -277,10 +281,11 @@ impl Transfer {
         rarest.or_else(|| self.overdue(peer, source, now, timeout))
     }
 
-    /// What one other source is asked for, if that source is overdue; if nothing else is missing, if `peer` would have
-    /// sent it by now.
+    /// What one other source is asked for, if that source is overdue; if nothing else is missing, if `peer` has nothing
+    /// to do and would long have sent it.
     fn overdue(&self, peer: &PeerId, source: &Source, now: Timestamp, timeout: Duration) -> Option<u32> {
-        let end_game = self.next as usize >= self.blocks.len();
+        let end_game = self.next as usize >= self.blocks.len() && source.asked.is_empty();
+        let usual = source.quickest.map(|quickest| quickest * END_GAME_FACTOR);
         let others = || self.sources.iter().filter(|(id, _)| *id != peer);
         others()
             .flat_map(|(_, other)| other.asked.iter().map(move |(&index, &since)| (other, index, since)))
@@ -290,7 +295,7 @@ impl Transfer {
                     && !source.asked.contains_key(&index)
                     && others().filter(|(_, other)| other.asked.contains_key(&index)).count() == 1
                     && (other.silence(now) >= other.patience(timeout)
-                        || end_game && source.quickest.is_some_and(|quickest| now.since(since) >= quickest))
+                        || end_game && usual.is_some_and(|usual| now.since(since) >= usual))
             })
             .min_by_key(|&(_, _, since)| since)
             .map(|(_, index, _)| index)

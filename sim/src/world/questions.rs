@@ -287,11 +287,13 @@ impl World {
     }
 
     /// Whether somebody of this identity may have held a content: clones share one, and a disk that was lost since
-    /// tells nothing.
+    /// tells nothing, nor does what was withdrawn since.
     pub(crate) fn may_have_held(&self, peer: &PeerId, content: &ContentId) -> bool {
         let lost = |node: usize| self.nodes[node].identities.len() > 1 || self.nodes[node].disk_lost;
+        let withdrew = |node: usize| self.nodes[node].disk.store.withdrew(content);
         let mut of_peer = (0..self.nodes.len()).filter(|&node| self.ever_was(node, peer)).peekable();
-        of_peer.peek().is_none() || of_peer.any(|node| self.holds(node, content) || lost(node))
+        of_peer.peek().is_none()
+            || of_peer.any(|node| self.holds(node, content) || withdrew(node) || lost(node))
     }
 
     /// Whether a node that starts must know what the run before it knew at `at`: there was time to write it, and nothing

@@ -29,7 +29,7 @@ Examples:
   p2pnet-sim sweep --seeds 250 --profile adversary --crypto cheap
   p2pnet-sim sweep --driver turmoil --seeds 50 --profile lan
 
-Profiles: discovery, calm, lan, wifi, hostile; churn, in which nodes come and go; adversary, in which somebody does harm.
+Profiles: discovery, calm, lan, wifi, hostile; churn, in which nodes come and go; adversary, in which somebody does harm; transfer, in which contents of several blocks are fetched by many.
 
 With `--driver turmoil` each seed runs in both drivers, without what turmoil cannot do, and what it comes to is
 compared: who trusts whom, who holds what, which texts arrived. Exits with 15 if that is not the same.")]

@@ -48,6 +48,11 @@ impl Check for OneLink {
             _ => Ok(()),
         }
     }
+
+    /// While a stalled link is being replaced there are two.
+    fn pending(&self, world: &World) -> Option<Broken> {
+        look(world, &links(world)).err()
+    }
 }
 
 impl OneLink {
