@@ -1,7 +1,6 @@
 //! A file that is larger than the room on the disk, and the room that is made then. The disk is one of memory, mounted for
 //! a process of its own: this program again, told by an environment variable what to be.
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_methods, reason = "another process works on its own disk")]
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;

@@ -9,11 +9,11 @@ use p2pnet_sim::{Crypto, Profile, expand};
 
 const GOLDEN: [(&str, u64, Crypto, &str); 6] = [
     ("calm", 1, Crypto::Real, "ca9bf6f0d25aed9e45343f928e7394183a490d93d6bf2cc14d462d92b511d213"),
-    ("lan", 2, Crypto::Real, "62020aef6100274a7616585ab8f550cfea8f57e1a8ee6fadb6c98560b90f8bde"),
+    ("lan", 2, Crypto::Real, "c65803a964686ed5d27ef391b91113040352ffd96471928d19e76789c498c25e"),
     ("wifi", 3, Crypto::Real, "abac1fb52614f68b50f55bad4e7fde6ba62f97cc5c7cf9d1003ced1a60b49d1c"),
-    ("hostile", 4, Crypto::Real, "1d5df8e75e44fce1013c1d56c0a2331001e7e84364f5eea123e721af7953f020"),
+    ("hostile", 4, Crypto::Real, "5567d5a6c6676e0b65f238bac70468ea5fdae75c65409db50c5f0071c66c98f7"),
     ("hostile", 5, Crypto::Real, "929ecd4b323dca3e1587a25702148458ecfb7d13a7229f3595c8a6b29b00571f"),
-    ("hostile", 4, Crypto::Cheap, "56dbfcf750a8caf5436d3ec0a8ef6dacf8ab6009f32e4d366287a58da0d3ae8b"),
+    ("hostile", 4, Crypto::Cheap, "278ddf1b45b6d60eb6d31798dba94115508c5f2de44d7cd648a82758195b67ef"),
 ];
 
 #[test]

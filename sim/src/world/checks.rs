@@ -117,7 +117,6 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(bounds::Bounds),
         Box::new(effort::Effort::default()),
         Box::new(traffic::Traffic::default()),
-        Box::new(one_link::OneLink::default()),
         Box::new(quiet::Quiet::default()),
         Box::new(steadfast::Steadfast::default()),
         Box::new(apart::Apart::default()),
@@ -127,6 +126,8 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(records::Records),
         Box::new(transfers::Transfers::default()),
         Box::new(texts::Texts::default()),
+        // The last: who does not know or trust a peer is told so sooner than that there is no link.
+        Box::new(one_link::OneLink::default()),
     ]
 }
 

@@ -86,7 +86,7 @@ pub fn find(id: &str) -> Option<Plant> {
 fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
     use Profile::{Adversary, Calm, Hostile, Lan, Wifi};
     match bug {
-        Bug::KeepBothLinks => (&["one-link"], Lan),
+        Bug::KeepBothLinks => (&["links", "one-link"], Lan),
         Bug::CutTheWinner => (&["quiet"], Calm),
         Bug::EachKeepsItsOwn => (&["links", "quiet"], Lan),
         Bug::EventsDoNotAlternate => (&["alternate"], Lan),
