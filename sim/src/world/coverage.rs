@@ -16,6 +16,7 @@ pub fn least_seeds(profile: Profile) -> u64 {
     match profile {
         Profile::Churn => 100,
         Profile::Adversary => 250,
+        Profile::Verification => 500,
         _ => LEAST_SEEDS,
     }
 }
@@ -36,6 +37,7 @@ pub struct Demand {
     hostile: Option<u64>,
     churn: Option<u64>,
     adversary: Option<u64>,
+    verification: Option<u64>,
 }
 
 impl Demand {
@@ -50,6 +52,7 @@ impl Demand {
             Profile::Hostile => self.hostile,
             Profile::Churn => self.churn,
             Profile::Adversary => self.adversary,
+            Profile::Verification => self.verification,
         };
         least.unwrap_or(0)
     }

@@ -7,7 +7,7 @@ use super::plan::{
     ContentPlan, Crypto, Firewall, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan,
     Plan, TextPlan,
 };
-use super::{expand_adversary, expand_churn, expand_discovery, expand_more};
+use super::{expand_adversary, expand_churn, expand_discovery, expand_more, expand_verification};
 
 /// What kind of network a seed is expanded into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,11 +26,13 @@ pub enum Profile {
     Churn,
     /// Somebody is there to do harm.
     Adversary,
+    /// Nodes that let in whom they choose: people compare codes, applications decide, authorities vouch.
+    Verification,
 }
 
 impl Profile {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Profile); 7] = [
+    pub const ALL: [(&'static str, Profile); 8] = [
         ("discovery", Profile::Discovery),
         ("calm", Profile::Calm),
         ("lan", Profile::Lan),
@@ -38,6 +40,7 @@ impl Profile {
         ("hostile", Profile::Hostile),
         ("churn", Profile::Churn),
         ("adversary", Profile::Adversary),
+        ("verification", Profile::Verification),
     ];
 
     /// Its name.
@@ -66,7 +69,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
             Profile::Lan => 20_000,
             Profile::Wifi | Profile::Hostile => 25_000,
             Profile::Churn => 30_000,
-            Profile::Adversary => 12_000,
+            Profile::Adversary | Profile::Verification => 12_000,
         },
         quiet_ms: if profile >= Profile::Churn { 5_000 } else { 10_000 },
         converge_ms: None,
@@ -96,6 +99,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         Profile::Discovery => expand_discovery::fill(&mut plan, seed),
         Profile::Churn => expand_churn::fill(&mut plan, seed),
         Profile::Adversary => expand_adversary::fill(&mut plan, seed),
+        Profile::Verification => expand_verification::fill(&mut plan, seed),
         Profile::Calm | Profile::Lan | Profile::Wifi | Profile::Hostile => general(&mut plan, profile, seed),
     }
     plan
@@ -210,6 +214,7 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
             impostor: false,
             declines: false,
             small: false,
+            trust: None,
         });
     }
     if profile >= Profile::Wifi && draws.chance(0.3) {
@@ -454,6 +459,7 @@ pub(super) fn node(name: &str, host: &str, start_ms: u64, draws: &mut Draws) -> 
         impostor: false,
         declines: false,
         small: false,
+        trust: None,
     }
 }
 

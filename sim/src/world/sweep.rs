@@ -39,6 +39,15 @@ const OF_CHURN: [FaultKind; 11] = [
     FaultKind::ThreeWayPartition,
 ];
 
+/// Those of the profile `verification`.
+const OF_VERIFICATION: [FaultKind; 5] = [
+    FaultKind::Crash,
+    FaultKind::Restart,
+    FaultKind::Away,
+    FaultKind::Partition,
+    FaultKind::AdversaryMiddle,
+];
+
 /// Whether a profile must show a fault.
 fn must_show(profile: Profile, kind: FaultKind) -> bool {
     let trick = Trick::ALL.iter().any(|&(_, of_trick)| of_trick == kind);
@@ -47,6 +56,7 @@ fn must_show(profile: Profile, kind: FaultKind) -> bool {
         Profile::Discovery => OF_DISCOVERY.contains(&kind),
         Profile::Churn => OF_CHURN.contains(&kind),
         Profile::Adversary => trick || kind == FaultKind::Away,
+        Profile::Verification => OF_VERIFICATION.contains(&kind),
         Profile::Calm | Profile::Lan | Profile::Wifi => false,
     }
 }

@@ -92,7 +92,7 @@ impl World {
             Dice { seed: self.plan.seed, entity: index as u64, round: u64::MAX - conn.0, drawn: 0 };
         let Some(place) = self.place_of(index, &mut dice) else { return false };
         let Some(&victim) = self.adversaries.lured.get(&index) else { return false };
-        if self.plan.code && dice.below(2) == 0 {
+        if self.plan.compares_codes() && dice.below(2) == 0 {
             return self.stand_between(conn, place, victim, &mut dice).is_some();
         }
         match dice.below(4) {
