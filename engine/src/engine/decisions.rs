@@ -98,7 +98,7 @@ impl Engine {
         self.advance(now);
         self.take_back(Decision::Trust(peer));
         if let Some(known) = self.peers.get_mut(&peer) {
-            known.accepted = None;
+            (known.compared, known.accepted) = (None, None);
             if known.link.is_some() {
                 mark!(self, Distrusted);
                 self.turn_out(peer, RejectReason::Distrusted);

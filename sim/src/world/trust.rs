@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use p2pnet_engine::{Certificate, PeerId, RejectReason, Step, Timestamp, TrustPolicy};
+use p2pnet_engine::{Certificate, PeerId, RejectReason, Step, TrustPolicy};
 
 use crate::draws::seed_bytes;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use p2pnet_engine::{Event, Level, PeerId};
+use p2pnet_engine::{Event, Level, PeerId, RejectReason};
 
 use super::{Broken, Check, Seen};
 use crate::world::World;
@@ -100,7 +100,7 @@ impl LetIn {
 }
 
 /// Whether a policy keeps a peer out that its node trusts: for what the peer is, and, if it is an honest one, for what it
-/// says of the node.
+/// must have against the node. That a certificate of the node is over it may not have been able to tell it.
 fn is_kept_out(world: &World, node: usize, peer: &PeerId) -> Result<(), Broken> {
     let Some(other) = world.whose(peer) else {
         let choosy = world.trust_of(node).is_some_and(|plan| plan.is_choosy());
@@ -113,7 +113,8 @@ fn is_kept_out(world: &World, node: usize, peer: &PeerId) -> Result<(), Broken> 
         let message = format!("{} is trusted and should not be: {reason:?}", world.name(other));
         return Err(Broken::on(node, message));
     }
-    match world.knows_demerit(other, node).filter(|_| !world.is_suspect(other)) {
+    let against_us = world.knows_demerit(other, node).filter(|_| !world.is_suspect(other));
+    match against_us.filter(|reason| *reason != RejectReason::CertificateExpired) {
         Some(reason) => {
             let message = format!("{} is trusted, which cannot trust it: {reason:?}", world.name(other));
             Err(Broken::on(node, message))
