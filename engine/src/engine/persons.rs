@@ -191,6 +191,9 @@ impl Engine {
             // Who compares digits says who the peer is, not that it may come in: the application is asked for itself.
             let let_in = if *step == Step::Code { &mut known.compared } else { &mut known.accepted };
             *let_in = Some(known.record.record().incarnation);
+            if planted!(self, CodeDecides) {
+                known.accepted = known.compared.or(known.accepted);
+            }
             self.pass_step(peer);
         } else {
             mark!(self, PersonSaidNo);

