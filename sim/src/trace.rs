@@ -285,7 +285,9 @@ impl fmt::Display for What {
             What::PeerLeft { peer, reason } => write!(f, "{peer} left: {reason}"),
             What::PeerLiveness { peer, is } => write!(f, "{peer} is {is}"),
             What::PeerRejected { peer, reason, by_us: true } => write!(f, "does not let {peer} in: {reason}"),
-            What::PeerRejected { peer, reason, by_us: false } => write!(f, "is not let in by {peer}: {reason}"),
+            What::PeerRejected { peer, reason, by_us: false } => {
+                write!(f, "is not let in by {peer}: {reason}")
+            }
             What::CodeReady { peer, name, code, confirm } => {
                 let mark = if *confirm { "?" } else { "" };
                 write!(f, "has the code {code} with {peer}, {}{mark}", name.escape_debug())

@@ -132,7 +132,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(one_link::OneLink::default()),
         Box::new(quiet::Quiet::default()),
         Box::new(let_in::LetIn::default()),
-        Box::new(told::Told),
+        Box::new(told::Told::default()),
         Box::new(steadfast::Steadfast::default()),
         Box::new(apart::Apart::default()),
         Box::new(false_alarm::FalseAlarm::default()),
@@ -214,7 +214,7 @@ pub const SENTENCES: [(&str, Class, &str); 23] = [
     (
         "let-in",
         Class::Safety,
-        "A node trusts nobody whom its policy keeps out, nobody before its own people and applications said yes, and nobody of whom they saw another code; and where nothing breaks it rejects nobody else.",
+        "A node trusts nobody whom its policy keeps out, nobody before its own people and applications said yes, and nobody of whom they saw another code; and where nothing breaks it rejects nobody else, and for no other reason.",
     ),
     (
         "told",

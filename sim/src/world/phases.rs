@@ -156,7 +156,8 @@ impl World {
         let steps = u32::try_from(config.trust.steps.len()).unwrap_or(u32::MAX);
         let bytes: u64 = self.plan.content.iter().map(|content| content.bytes as u64).sum();
         // A restart in the middle of a comparison counts like a rejection, and the fourth in a row holds off twice as long.
-        let people = if self.plan.has_policies() { hold_off * 4 + self.answers_within() } else { Duration::ZERO };
+        let people =
+            if self.plan.has_policies() { hold_off * 4 + self.answers_within() } else { Duration::ZERO };
         let transfer = Duration::from_millis(bytes * self.nodes.len() as u64 / 10_000);
         beacon
             + config.lost_after

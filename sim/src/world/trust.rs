@@ -204,6 +204,13 @@ impl World {
         self.demerit(node, other, before)
     }
 
+    /// Whether this is what a node has against another now, give or take a moment.
+    pub(crate) fn may_refuse(&self, node: usize, other: usize, reason: RejectReason) -> bool {
+        let now = self.elapsed();
+        let before = now.checked_sub(CLOCK_SLACK).unwrap_or_default();
+        [before, now + CLOCK_SLACK].iter().any(|&at| self.refusal(node, other, at) == Some(reason))
+    }
+
     /// Whether two people compare a code when these two meet.
     pub(crate) fn compare_codes(&self, node: usize, other: Option<usize>) -> bool {
         let asks = |node: usize| self.trust_of(node).is_some_and(|plan| plan.asks.contains(&Asked::Code));
@@ -232,5 +239,4 @@ impl World {
         let looks = Duration::from_secs(if self.plan.has_policies() { 4 } else { 0 });
         self.plan.slowest_answer() * 2 + looks
     }
-
 }

@@ -151,13 +151,27 @@ impl World {
                 onward,
                 Side::Dialler,
                 outer,
-                Mask { to: conn, own: to_victim.peer_id(), peer: victim_id, word: word(), unsaid: Vec::new(), ready: false },
+                Mask {
+                    to: conn,
+                    own: to_victim.peer_id(),
+                    peer: victim_id,
+                    word: word(),
+                    unsaid: Vec::new(),
+                    ready: false,
+                },
             ),
             (
                 conn,
                 Side::Acceptor,
                 inner,
-                Mask { to: onward, own: to_dialler.peer_id(), peer: dialler_id, word: word(), unsaid: Vec::new(), ready: false },
+                Mask {
+                    to: onward,
+                    own: to_dialler.peer_id(),
+                    peer: dialler_id,
+                    word: word(),
+                    unsaid: Vec::new(),
+                    ready: false,
+                },
             ),
         ];
         for (conn, side, handshake, mask) in faces {

@@ -42,18 +42,8 @@ impl Check for LetIn {
                     Ok(())
                 }
                 Event::PeerTrusted { peer, .. } => self.trusts(world, node, *peer),
-                Event::PeerRejected { peer, reason, .. } => {
-                    let other = world.whose(peer).filter(|&other| world.agree(node, other));
-                    match other.filter(|_| world.is_undisturbed()) {
-                        Some(other) => {
-                            let message = format!(
-                                "{} is rejected for {reason:?} though nothing is wrong",
-                                world.name(other)
-                            );
-                            Err(Broken::on(node, message))
-                        }
-                        None => Ok(()),
-                    }
+                Event::PeerRejected { peer, reason, by_us, .. } if world.is_undisturbed() => {
+                    has_its_reason(world, node, peer, *reason, *by_us)
                 }
                 _ => Ok(()),
             },
@@ -97,6 +87,26 @@ impl LetIn {
         }
         Err(Broken::on(node, format!("{} is trusted, and they never had the same code", name())))
     }
+}
+
+/// Whether a rejection where nothing breaks is for what one of the two has against the other.
+fn has_its_reason(
+    world: &World,
+    node: usize,
+    peer: &PeerId,
+    reason: RejectReason,
+    by_us: bool,
+) -> Result<(), Broken> {
+    let Some(other) = world.whose(peer) else { return Ok(()) };
+    let (who, whom) = if by_us { (node, other) } else { (other, node) };
+    // Who is turned away while people still compare may miss the word for it, and notes a comparison without an end.
+    let follows = matches!(reason, RejectReason::TooOften | RejectReason::TimedOut);
+    let apart = !world.agree(node, other);
+    if world.may_refuse(who, whom, reason) || (apart && follows) {
+        return Ok(());
+    }
+    let message = format!("{} and it part for {reason:?} though nothing is wrong", world.name(other));
+    Err(Broken::on(node, message))
 }
 
 /// Whether a policy keeps a peer out that its node trusts: for what the peer is, and, if it is an honest one, for what it

@@ -28,7 +28,9 @@ impl Check for Steadfast {
             Seen::Event { node, event: Event::PeerLeft { peer, reason, .. } }
                 if world.is_only_attacked() && world.all_fit() =>
             {
-                let other = world.node_of(peer).filter(|&other| is_honest(world, node, other) && world.agree(node, other));
+                let other = world
+                    .node_of(peer)
+                    .filter(|&other| is_honest(world, node, other) && world.agree(node, other));
                 match other.filter(|&other| !world.has_left(other) && !world.has_left(node)) {
                     Some(other) => {
                         Err(Broken::on(node, format!("{} is gone: {reason:?}", world.name(other))))
