@@ -40,8 +40,8 @@ const OF_CHURN: [FaultKind; 11] = [
 ];
 
 /// Those of the profile `verification`.
-const OF_VERIFICATION: [FaultKind; 5] =
-    [FaultKind::Crash, FaultKind::Restart, FaultKind::Away, FaultKind::Partition, FaultKind::AdversaryMiddle];
+const OF_VERIFICATION: [FaultKind; 4] =
+    [FaultKind::Crash, FaultKind::Restart, FaultKind::Away, FaultKind::AdversaryMiddle];
 
 /// Whether a profile must show a fault.
 fn must_show(profile: Profile, kind: FaultKind) -> bool {
