@@ -106,3 +106,62 @@ impl TrustPlan {
 fn is_no(flag: &bool) -> bool {
     !flag
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Plan;
+
+    const PLAN: &str = r#"
+schema = 1
+seed = 1
+chaos_ms = 1000
+quiet_ms = 1000
+core = ["a", "b"]
+
+[[lan]]
+name = "lan"
+
+[[host]]
+name = "one"
+lans = ["lan"]
+
+[[node]]
+name = "a"
+host = "one"
+
+[node.trust]
+asks = ["code", "decision"]
+allow = ["a", "b"]
+answer_ms = 100
+
+[node.trust.certificate]
+kind = "other-issuer"
+
+[[node]]
+name = "b"
+host = "one"
+"#;
+
+    #[test]
+    fn a_policy_comes_back_from_its_toml_and_a_node_without_one_has_none() {
+        let plan = Plan::parse(PLAN).unwrap();
+        assert_eq!(Plan::parse(&plan.to_toml()).unwrap(), plan);
+        assert!(plan.node[0].trust.as_ref().is_some_and(super::TrustPlan::is_choosy));
+        assert_eq!(plan.node[1].trust, None);
+        assert_eq!(plan.to_toml().matches("trust").count(), 2);
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_is_told_with_its_line() {
+        for (from, to, line, message) in [
+            ("allow = [\"a\", \"b\"]", "allow = [\"bb\"]", 22, "there is no node `bb`; did you mean `b`?"),
+            ("allow = [\"a\", \"b\"]", "blocks = [\"a\"]", 6, "`a` cannot block itself"),
+            ("answer_ms = 100", "answer_ms = 100001", 6, "`a`: people answer within 100000 ms"),
+            ("other-issuer", "good-enough", 26, "unknown variant `good-enough`"),
+        ] {
+            let error = Plan::parse(&PLAN.replace(from, to)).unwrap_err();
+            assert_eq!(error.line, Some(line), "{error}");
+            assert!(error.message.starts_with(message), "{error}");
+        }
+    }
+}
