@@ -267,6 +267,21 @@ pub fn read_code_message(frame: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// A certificate, or anything in place of one.
+#[must_use]
+pub fn certificate(message: Vec<u8>) -> Vec<u8> {
+    framed(&Frame::Step { name: Step::Certificate.name().to_string(), message })
+}
+
+/// What a frame shows as a certificate; `None` for any other frame.
+#[must_use]
+pub fn read_certificate(frame: &[u8]) -> Option<Vec<u8>> {
+    match decode::<Frame>(frame, frame.len()).ok()? {
+        Frame::Step { name, message } if name == Step::Certificate.name() => Some(message),
+        _ => None,
+    }
+}
+
 /// What an honest peer would answer to a frame at once; `None` for nothing.
 #[must_use]
 pub fn answer(frame: &[u8]) -> Option<Vec<u8>> {

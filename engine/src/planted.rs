@@ -93,5 +93,8 @@ catalogue! {
     RumourBelieved = "rumour-believed": "Who is asked for a peer that another does not hear takes it for lost.",
     CodeOfNoncesOnly = "code-of-nonces-only": "The short code is the same on every link on which the same is said.",
     AnyCode = "any-code": "Whoever has compared the short code lets the peer in, the same or not.",
+    AnyIssuer = "any-issuer": "A certificate is good whoever has signed it.",
+    CodeDecides = "code-decides": "Who has compared the short code is not asked to decide any more.",
+    SilentRejection = "silent-rejection": "Who is not let in is told that the link was closed, and not why.",
     TextsNotResent = "texts-not-resent": "A text is sent once, whether it is acknowledged or not.",
 }

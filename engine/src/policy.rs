@@ -82,7 +82,8 @@ pub struct TrustPolicy {
     /// Further steps that this side can take part in if the peer asks for them: at most 8. Pings need not be here, nor
     /// certificates if there is a [`certificate`](Self::certificate).
     pub supported: Vec<Step>,
-    /// How long each step may take in which only programs take part.
+    /// How long each step may take in which only programs take part. What people at the other side may take before it
+    /// comes on top: [`person_timeout`](Self::person_timeout) for a code, and once more for a decision.
     pub step_timeout: Duration,
     /// How long a person may take to compare a code or to decide.
     pub person_timeout: Duration,

@@ -50,6 +50,9 @@ fn check_for(bug: Bug) -> Option<Check> {
         | Bug::RumourBelieved
         | Bug::CodeOfNoncesOnly
         | Bug::AnyCode
+        | Bug::AnyIssuer
+        | Bug::CodeDecides
+        | Bug::SilentRejection
         | Bug::TextsNotResent => return None,
         other => panic!("{other:?} has no check"),
     };

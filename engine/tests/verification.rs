@@ -355,6 +355,30 @@ fn a_step_after_the_peers_decision_waits_for_its_people() {
     assert!(both_trust(&lan));
 }
 
+/// Who compares digits says who a peer is, and not that it may come in.
+#[test]
+fn a_code_that_is_the_same_is_no_decision() {
+    let mut lan = lan_of(2, |node| with(deciding(node), |policy| policy.steps.push(Step::Code)));
+    for (at, of) in [(0, 1), (1, 0)] {
+        lan.command(at, |engine, now| engine.confirm_code(now, id(of), true)).unwrap();
+    }
+    assert_eq!((asked(&lan, 0), level(&lan, 1, 0)), (1, Some(Level::Connected)));
+    lan.command(0, |engine, now| engine.reject(now, id(1))).unwrap();
+    assert_rejected(&lan, 0, 1, RejectReason::Declined);
+    // It comes again with the code, and the application is asked again.
+    lan.run_for_millis(61_000);
+    for (at, of) in [(0, 1), (1, 0)] {
+        let _ = lan.command(at, |engine, now| engine.confirm_code(now, id(of), true));
+    }
+    assert_eq!((asked(&lan, 0), both_trust(&lan)), (2, false));
+    lan.command(0, |engine, now| engine.accept(now, id(1))).unwrap();
+    assert!(both_trust(&lan));
+    // Both answers hold for this run of the peer.
+    lan.cut();
+    lan.run_for_millis(2_000);
+    assert_eq!((asked(&lan, 0), both_trust(&lan)), (2, true));
+}
+
 // ---- Certificate ----
 
 fn authority() -> Identity {
@@ -392,6 +416,20 @@ fn a_certificate_that_is_not_good_lets_nobody_in() {
         let lan = lan_of(2, |node| vouched(node, shown.clone()));
         assert_rejected(&lan, 0, 1, reason);
     }
+}
+
+/// The other side shows its certificate when its people have compared the code: that is waited for.
+#[test]
+fn a_certificate_after_a_code_waits_for_the_peers_people() {
+    let mut lan = lan_of(2, |node| {
+        let own = Some(certificate(&authority(), "test", id(node), None));
+        with(TrustPolicy::vouched_for([authority().peer_id()], own), |policy| policy.steps.push(Step::Code))
+    });
+    lan.command(0, |engine, now| engine.confirm_code(now, id(1), true)).unwrap();
+    lan.run_for_millis(100_000);
+    assert_eq!(level(&lan, 0, 1), Some(Level::Connected), "30 s for the step and 120 s for the people");
+    lan.command(1, |engine, now| engine.confirm_code(now, id(0), true)).unwrap();
+    assert!(both_trust(&lan));
 }
 
 /// One changed bit anywhere. The peer's own engine would not show such a thing: its part is said by hand.

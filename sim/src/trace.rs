@@ -64,7 +64,10 @@ pub enum What {
     PeerTrusted { peer: String },
     PeerLeft { peer: String, reason: &'static str },
     PeerLiveness { peer: String, is: &'static str },
+    PeerRejected { peer: String, reason: &'static str, by_us: bool },
     StepMessage { peer: String, step: String, bytes: Option<usize> },
+    CodeReady { peer: String, name: String, code: String, confirm: bool },
+    DecisionWanted { peer: String, name: String },
     Text { from: String, text: String, trusted: bool },
     TextDelivered { to: String, id: u64 },
     TextsLost { to: String, first: u64, last: u64 },
@@ -283,6 +286,17 @@ impl fmt::Display for What {
             What::PeerTrusted { peer } => write!(f, "trusts {peer}"),
             What::PeerLeft { peer, reason } => write!(f, "{peer} left: {reason}"),
             What::PeerLiveness { peer, is } => write!(f, "{peer} is {is}"),
+            What::PeerRejected { peer, reason, by_us: true } => write!(f, "does not let {peer} in: {reason}"),
+            What::PeerRejected { peer, reason, by_us: false } => {
+                write!(f, "is not let in by {peer}: {reason}")
+            }
+            What::CodeReady { peer, name, code, confirm } => {
+                let mark = if *confirm { "?" } else { "" };
+                write!(f, "has the code {code} with {peer}, {}{mark}", name.escape_debug())
+            }
+            What::DecisionWanted { peer, name } => {
+                write!(f, "has to decide about {peer}, {}", name.escape_debug())
+            }
             What::StepMessage { peer, step, bytes: None } => write!(f, "step {step} with {peer} begins"),
             What::StepMessage { peer, step, bytes: Some(bytes) } => {
                 write!(f, "step {step}: {bytes} B from {peer}")

@@ -14,6 +14,7 @@ mod expand_discovery;
 mod expand_more;
 mod expand_partition;
 mod expand_transfer;
+mod expand_verification;
 pub mod faults;
 mod intruders;
 mod network;
@@ -28,6 +29,7 @@ mod questions;
 mod record;
 mod streams;
 pub mod sweep;
+mod trust;
 pub(crate) mod workload;
 
 use std::collections::BTreeMap;
@@ -346,6 +348,7 @@ impl World {
             Happening::Puppet(conn) => self.puppet_goes_on(conn),
             Happening::Work(work) => self.work(work),
             Happening::Second => {
+                self.tell_the_time();
                 self.look(&Seen::Second);
                 self.after(Duration::from_secs(1), Happening::Second);
             }

@@ -10,6 +10,7 @@ use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
+use crate::planted::planted;
 use crate::reject::RejectReason;
 use crate::time::Timestamp;
 use crate::wire::DisconnectReason;
@@ -98,7 +99,7 @@ impl Engine {
         self.advance(now);
         self.take_back(Decision::Trust(peer));
         if let Some(known) = self.peers.get_mut(&peer) {
-            known.accepted = None;
+            (known.compared, known.accepted) = (None, None);
             if known.link.is_some() {
                 mark!(self, Distrusted);
                 self.turn_out(peer, RejectReason::Distrusted);
@@ -229,7 +230,11 @@ impl Engine {
     pub(super) fn turn_out(&mut self, peer: PeerId, reason: RejectReason) {
         self.stats.peers_rejected += 1;
         self.note_rejection(peer, reason, true);
-        self.part_from(peer, DisconnectReason::Rejected(reason), LeaveReason::Rejected(reason));
+        let said = match planted!(self, SilentRejection) {
+            true => DisconnectReason::Closed,
+            false => DisconnectReason::Rejected(reason),
+        };
+        self.part_from(peer, said, LeaveReason::Rejected(reason));
     }
 
     /// Remembers that one side did not let the other in. Neither dials for a while; after several in a row for longer

@@ -70,7 +70,8 @@ pub(crate) struct Peer {
     /// Our verification of it, while a link is up, and the certificate that it has shown.
     pub(crate) verification: Option<Verification>,
     pub(crate) certificate: Option<Certificate>,
-    /// The incarnation of it that a person has let in.
+    /// The incarnation of it of which people have compared the code, and the one that the application has accepted.
+    pub(crate) compared: Option<u64>,
     pub(crate) accepted: Option<u64>,
     /// The last time that one side did not let the other in, unless there was trust since; and until when it is not
     /// tried again.
@@ -203,6 +204,7 @@ impl Peer {
             their_session: (0, 0),
             verification: None,
             certificate: None,
+            compared: None,
             accepted: None,
             rejection: None,
             rejected_until: Timestamp::ZERO,

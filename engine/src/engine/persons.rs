@@ -31,7 +31,7 @@ impl Engine {
 
     pub(super) fn begin_code(&mut self, peer: PeerId, id: LinkId) {
         let Some(source) = self.links.get(&id).map(|link| link.address.ip()) else { return };
-        if !self.may_wait(peer) || !self.strangers.may_show_code(self.now, source) {
+        if !self.may_wait(peer, &Step::Code) || !self.strangers.may_show_code(self.now, source) {
             mark!(self, TooManyWait);
             self.turn_out(peer, RejectReason::Busy);
             return;
@@ -81,7 +81,7 @@ impl Engine {
     /// Both sides have the code. Who has no doubt about the peer shows it for the other's sake only.
     fn code_ready(&mut self, peer: PeerId) {
         mark!(self, CodeShown);
-        let doubts = !self.is_settled(peer);
+        let doubts = !self.is_settled(peer, &Step::Code);
         let Some(running) = self.peers.get_mut(&peer).and_then(|known| known.verification.as_mut()) else {
             return;
         };
@@ -133,10 +133,10 @@ impl Engine {
     // ---- Decision ----
 
     pub(super) fn begin_decision(&mut self, peer: PeerId) {
-        if self.is_settled(peer) {
+        if self.is_settled(peer, &Step::Decision) {
             mark!(self, DecisionKnown);
             self.pass_step(peer);
-        } else if !self.may_wait(peer) {
+        } else if !self.may_wait(peer, &Step::Decision) {
             mark!(self, TooManyWait);
             self.turn_out(peer, RejectReason::Busy);
         } else if let Some(running) = self.peers.get_mut(&peer).and_then(|known| known.verification.as_mut())
@@ -188,7 +188,12 @@ impl Engine {
         let known = self.peers.get_mut(&peer).filter(|_| waits).ok_or(AnswerError::NotWaiting)?;
         if yes || planted!(self, AnyCode) {
             mark!(self, PersonSaidYes);
-            known.accepted = Some(known.incarnation());
+            // Who compares digits says who the peer is, not that it may come in: the application is asked for itself.
+            let let_in = if *step == Step::Code { &mut known.compared } else { &mut known.accepted };
+            *let_in = Some(known.record.record().incarnation);
+            if planted!(self, CodeDecides) {
+                known.accepted = known.compared.or(known.accepted);
+            }
             self.pass_step(peer);
         } else {
             mark!(self, PersonSaidNo);
@@ -198,11 +203,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether nobody need be asked about this peer: it is pinned, or was let in before in this run of it.
-    fn is_settled(&self, peer: PeerId) -> bool {
-        let known = self.peers.get(&peer);
-        self.decisions.is_trusted(&peer)
-            || known.is_some_and(|known| known.ours || known.accepted == Some(known.incarnation()))
+    /// Whether nobody need be asked about this peer at a step: it is pinned, or passed that step before in this run of it.
+    fn is_settled(&self, peer: PeerId, step: &Step) -> bool {
+        let passed = |known: &super::Peer| {
+            let said = if *step == Step::Code { known.compared } else { known.accepted };
+            known.ours || said == Some(known.incarnation())
+        };
+        self.decisions.is_trusted(&peer) || self.peers.get(&peer).is_some_and(passed)
     }
 
     /// A person has decided about the peer for good: what waited for that goes on.
@@ -213,14 +220,14 @@ impl Engine {
     }
 
     /// Whether one more peer may wait for a person.
-    fn may_wait(&self, peer: PeerId) -> bool {
+    fn may_wait(&self, peer: PeerId, step: &Step) -> bool {
         let others = self.peers.iter().filter(|(id, known)| {
             let at_person = |running: &Verification| {
                 running.wants_person || matches!(running.current(), Some(Step::Code))
             };
             **id != peer && known.verification.as_ref().is_some_and(at_person)
         });
-        self.is_settled(peer) || others.count() < self.config.trust.max_waiting
+        self.is_settled(peer, step) || others.count() < self.config.trust.max_waiting
     }
 
     /// What the application is to be asked about a peer.

@@ -86,8 +86,8 @@ impl Engine {
             self.trust_changed(peer);
             return;
         };
-        let (early, peer_decides) = (running.take_early(&step), running.peer_decides);
-        let time = self.time_for(&step, peer_decides);
+        let (early, answers) = (running.take_early(&step), running.answers_before(&step));
+        let time = self.time_for(&step, answers);
         self.set_timer(TimerKey::Verification(peer), time);
         match &step {
             Step::Ping => self.ask_for_pong(peer, nonce),
@@ -105,14 +105,12 @@ impl Engine {
         }
     }
 
-    /// How long a step may take.
-    fn time_for(&self, step: &Step, peer_decides: bool) -> Duration {
+    /// How long a step may take to which the peer comes after so many answers of its own people.
+    fn time_for(&self, step: &Step, answers: u32) -> Duration {
         let policy = &self.config.trust;
         match step {
             Step::Code | Step::Decision => policy.person_timeout,
-            // Before the peer comes to this step its own people may have to answer.
-            Step::Custom(_) if peer_decides => policy.step_timeout + policy.person_timeout,
-            _ => policy.step_timeout,
+            _ => policy.step_timeout + policy.person_timeout * answers,
         }
     }
 
@@ -202,12 +200,15 @@ impl Engine {
         let certificate = Certificate::parse(bytes).ok();
         let policy = &self.config.trust;
         if policy.steps.contains(&Step::Certificate) {
+            let is_good = |shown: &Certificate| {
+                let issuer = [shown.issuer()];
+                let believed = if planted!(self, AnyIssuer) { &issuer[..] } else { &policy.authorities[..] };
+                shown.is_good(&self.config.network, &peer, believed)
+            };
             let wrong = match &certificate {
                 None if bytes.is_empty() => Some(RejectReason::NoCertificate),
                 None => Some(RejectReason::BadCertificate),
-                Some(shown) if !shown.is_good(&self.config.network, &peer, &policy.authorities) => {
-                    Some(RejectReason::BadCertificate)
-                }
+                Some(shown) if !is_good(shown) => Some(RejectReason::BadCertificate),
                 Some(shown) if self.unix_now().is_some_and(|unix| shown.is_expired(unix)) => {
                     Some(RejectReason::CertificateExpired)
                 }
@@ -331,7 +332,7 @@ impl Engine {
         let Some(running) = known.and_then(|known| known.verification.as_ref()) else { return };
         let Some(step) = running.current() else { return };
         if stalled {
-            let time = self.time_for(step, running.peer_decides);
+            let time = self.time_for(step, running.answers_before(step));
             mark!(self, VerificationStalled);
             self.set_timer(TimerKey::Verification(peer), time);
         } else {

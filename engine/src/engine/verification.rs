@@ -85,6 +85,13 @@ impl Verification {
         Some(self.pings_answered >= PINGS)
     }
 
+    /// How often people at the other side may have to answer before it comes to this step. Ours take their own time.
+    pub(crate) fn answers_before(&self, step: &Step) -> u32 {
+        let compare = *step > Step::Code && self.steps.contains(&Step::Code);
+        let decide = *step > Step::Decision && self.peer_decides;
+        u32::from(compare) + u32::from(decide)
+    }
+
     /// Whether this step is the one that is being run.
     pub(crate) fn is_running(&self, step: &Step) -> bool {
         self.current() == Some(step)

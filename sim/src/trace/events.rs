@@ -17,6 +17,18 @@ impl What {
             Event::PeerLiveness { peer, liveness, .. } => {
                 What::PeerLiveness { peer: trace.peer(peer), is: liveness.as_str() }
             }
+            Event::PeerRejected { peer, reason, by_us, .. } => {
+                What::PeerRejected { peer: trace.peer(peer), reason: reason.as_str(), by_us: *by_us }
+            }
+            Event::CodeReady { peer, name, code, confirm } => What::CodeReady {
+                peer: trace.peer(peer),
+                name: name.clone(),
+                code: code.clone(),
+                confirm: *confirm,
+            },
+            Event::DecisionWanted { peer, name, .. } => {
+                What::DecisionWanted { peer: trace.peer(peer), name: name.clone() }
+            }
             Event::StepMessage { peer, step, message, .. } => {
                 step_message(trace, peer, step, message.as_deref())
             }

@@ -7,6 +7,7 @@ mod bounds;
 mod discovery;
 mod effort;
 mod false_alarm;
+mod let_in;
 mod links;
 mod one_link;
 mod provenance;
@@ -16,12 +17,14 @@ mod resurrection;
 mod steadfast;
 mod taint;
 mod texts;
+mod told;
 mod traffic;
 mod transfers;
 
 use p2pnet_engine::{Event, PeerId};
 
 use super::World;
+use super::plan::Asked;
 
 /// What kind of promise a check is about. The exit code of the program tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +69,15 @@ pub(crate) enum Seen<'a> {
         to: usize,
         peer: PeerId,
         id: u64,
+    },
+    /// Somebody at a node has said whether a peer is let in; the engine has taken it and done nothing about it yet.
+    Answered {
+        node: usize,
+        peer: PeerId,
+        asked: Asked,
+        yes: bool,
+        /// Whether that holds for good.
+        for_good: bool,
     },
     /// The engine of a node has done all that an input asked for.
     Turn {
@@ -118,6 +130,8 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(effort::Effort::default()),
         Box::new(traffic::Traffic::default()),
         Box::new(quiet::Quiet::default()),
+        Box::new(let_in::LetIn::default()),
+        Box::new(told::Told::default()),
         Box::new(steadfast::Steadfast::default()),
         Box::new(apart::Apart::default()),
         Box::new(false_alarm::FalseAlarm::default()),
@@ -132,7 +146,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
 }
 
 /// Every check by its id, with its class and the sentence that it stands for.
-pub const SENTENCES: [(&str, Class, &str); 21] = [
+pub const SENTENCES: [(&str, Class, &str); 23] = [
     (
         "no-panic",
         Class::Panic,
@@ -197,6 +211,16 @@ pub const SENTENCES: [(&str, Class, &str); 21] = [
         "quiet",
         Class::Safety,
         "When there is nothing to do no peer comes or goes, and where nothing breaks none is ever lost.",
+    ),
+    (
+        "let-in",
+        Class::Safety,
+        "A node trusts nobody whom its policy keeps out, nobody before its own people and applications said yes, and nobody of whom they saw another code; and where nothing breaks it rejects nobody else, and for no other reason.",
+    ),
+    (
+        "told",
+        Class::Liveness,
+        "After the network was healed two nodes of which one does not let the other in both know why.",
     ),
     (
         "steadfast",

@@ -16,6 +16,7 @@ pub fn least_seeds(profile: Profile) -> u64 {
     match profile {
         Profile::Churn => 100,
         Profile::Adversary => 250,
+        Profile::Verification => 500,
         _ => LEAST_SEEDS,
     }
 }
@@ -37,6 +38,7 @@ pub struct Demand {
     churn: Option<u64>,
     adversary: Option<u64>,
     transfer: Option<u64>,
+    verification: Option<u64>,
 }
 
 impl Demand {
@@ -52,6 +54,7 @@ impl Demand {
             Profile::Churn => self.churn,
             Profile::Adversary => self.adversary,
             Profile::Transfer => self.transfer,
+            Profile::Verification => self.verification,
         };
         least.unwrap_or(0)
     }

@@ -7,7 +7,9 @@ use super::plan::{
     ContentPlan, Crypto, Firewall, HostPlan, LanPlan, LeavePlan, LinkPlan, NodePlan, PLAN_SCHEMA, PathPlan,
     Plan, TextPlan,
 };
-use super::{expand_adversary, expand_churn, expand_discovery, expand_more, expand_transfer};
+use super::{
+    expand_adversary, expand_churn, expand_discovery, expand_more, expand_transfer, expand_verification,
+};
 
 /// What kind of network a seed is expanded into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,11 +30,13 @@ pub enum Profile {
     Adversary,
     /// Contents of several blocks, and all that can come between.
     Transfer,
+    /// Nodes that let in whom they choose: people compare codes, applications decide, authorities vouch.
+    Verification,
 }
 
 impl Profile {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Profile); 8] = [
+    pub const ALL: [(&'static str, Profile); 9] = [
         ("discovery", Profile::Discovery),
         ("calm", Profile::Calm),
         ("lan", Profile::Lan),
@@ -41,6 +45,7 @@ impl Profile {
         ("churn", Profile::Churn),
         ("adversary", Profile::Adversary),
         ("transfer", Profile::Transfer),
+        ("verification", Profile::Verification),
     ];
 
     /// Its name.
@@ -69,7 +74,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
             Profile::Lan => 20_000,
             Profile::Wifi | Profile::Hostile => 25_000,
             Profile::Churn => 30_000,
-            Profile::Adversary | Profile::Transfer => 12_000,
+            Profile::Adversary | Profile::Transfer | Profile::Verification => 12_000,
         },
         quiet_ms: if profile >= Profile::Churn { 5_000 } else { 10_000 },
         converge_ms: None,
@@ -100,6 +105,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         Profile::Churn => expand_churn::fill(&mut plan, seed),
         Profile::Adversary => expand_adversary::fill(&mut plan, seed),
         Profile::Transfer => expand_transfer::fill(&mut plan, seed),
+        Profile::Verification => expand_verification::fill(&mut plan, seed),
         Profile::Calm | Profile::Lan | Profile::Wifi | Profile::Hostile => general(&mut plan, profile, seed),
     }
     plan
@@ -214,6 +220,7 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
             impostor: false,
             declines: false,
             small: false,
+            trust: None,
         });
     }
     if profile >= Profile::Wifi && draws.chance(0.3) {
@@ -458,6 +465,7 @@ pub(super) fn node(name: &str, host: &str, start_ms: u64, draws: &mut Draws) -> 
         impostor: false,
         declines: false,
         small: false,
+        trust: None,
     }
 }
 

@@ -114,6 +114,7 @@ fn hosts(plan: &mut Plan, draws: &mut Draws) {
             impostor: false,
             declines: false,
             small: false,
+            trust: None,
         });
     }
     // Ports that an access point keeps apart, with one that hears both. What it isolates is healed with the core.

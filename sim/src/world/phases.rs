@@ -155,6 +155,9 @@ impl World {
         let (hold_off, redial) = (Duration::from_secs(60), Duration::from_secs(33));
         let steps = u32::try_from(config.trust.steps.len()).unwrap_or(u32::MAX);
         let bytes: u64 = self.plan.content.iter().map(|content| content.bytes as u64).sum();
+        // A restart in the middle of a comparison counts like a rejection, and the fourth in a row holds off twice as long.
+        let people =
+            if self.plan.has_policies() { hold_off * 4 + self.answers_within() } else { Duration::ZERO };
         let transfer = Duration::from_millis(bytes * self.nodes.len() as u64 / 10_000);
         beacon
             + config.lost_after
@@ -163,6 +166,7 @@ impl World {
             + hold_off
             + redial
             + config.source_timeout * 4
+            + people
             + transfer
     }
 

@@ -3,6 +3,7 @@
 mod adversary;
 mod check;
 mod read;
+mod trust;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::faults::Fault;
 
 pub use adversary::{AdversaryPlan, Trick};
 pub use read::PlanError;
+pub use trust::{Asked, CertificateKind, CertificatePlan, TrustPlan};
 
 /// The version of the format. A plan of another version is refused.
 pub const PLAN_SCHEMA: u32 = 1;
@@ -326,6 +328,9 @@ pub struct NodePlan {
     /// Whether its tables are tiny and its record is good for seconds only. None of the core is so.
     #[serde(default, skip_serializing_if = "is_no")]
     pub small: bool,
+    /// Whom it lets in, if that is not whoever answers pings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustPlan>,
 }
 
 /// A text to send.

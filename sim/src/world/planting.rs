@@ -84,7 +84,7 @@ pub fn find(id: &str) -> Option<Plant> {
 
 /// Which checks may find a bug first, and where it is found soon. A bug without a line here is found nowhere.
 fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
-    use Profile::{Adversary, Calm, Hostile, Lan, Wifi};
+    use Profile::{Adversary, Calm, Hostile, Lan, Verification, Wifi};
     match bug {
         Bug::KeepBothLinks => (&["links", "one-link"], Lan),
         Bug::CutTheWinner => (&["quiet"], Calm),
@@ -113,6 +113,8 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::RecordsBeforeTrust | Bug::TheirStepsOnly | Bug::CodeOfNoncesOnly | Bug::AnyCode => {
             (&["taint"], Adversary)
         }
+        Bug::AnyIssuer | Bug::CodeDecides => (&["let-in"], Verification),
+        Bug::SilentRejection => (&["told"], Verification),
         Bug::AnyLinkKey => (&["authentic"], Adversary),
         Bug::UnsignedGoodbye => (&["provenance", "no-resurrection"], Adversary),
         Bug::UnmeteredSignatures => (&["effort"], Adversary),

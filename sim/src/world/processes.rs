@@ -37,6 +37,8 @@ impl World {
         if self.plan.code {
             config.trust.steps.push(Step::Code);
         }
+        self.set_policy(i, &mut config.trust);
+        let node = &self.nodes[i];
         if node.small {
             make_small(&mut config);
         }
@@ -57,6 +59,7 @@ impl World {
         self.nodes[i].wake = None;
         self.note(Mark::Started, Some(i), &incarnation.to_le_bytes(), |_| What::Started { incarnation });
         self.look(&Seen::Started { node: i });
+        self.brief(i);
         self.drain(i);
         self.publish_again(i);
     }

@@ -66,9 +66,15 @@ impl World {
         self.nodes.iter().position(|node| node.peer == *peer)
     }
 
-    /// Whether two nodes are of the core, run, and are in one network, which is whole.
+    /// Whether two nodes must come to trust each other: they must meet, and let each other in.
     #[must_use]
     pub fn must_link(&self, a: usize, b: usize) -> bool {
+        self.must_meet(a, b) && self.agree(a, b)
+    }
+
+    /// Whether two nodes are of the core, run, and are in one network, which is whole.
+    #[must_use]
+    pub fn must_meet(&self, a: usize, b: usize) -> bool {
         let ready =
             |node: usize| self.plan.is_core(node) && self.nodes[node].runs() && !self.nodes[node].left;
         let (from, to) = (self.nodes[a].host, self.nodes[b].host);
@@ -311,6 +317,11 @@ impl World {
         };
         let kept = !node.disk_lost && node.identities.len() == 1 && !node.small;
         kept && node.stopped_at.since(at) > KEPT_WITHIN && !self.plan.fault.iter().any(hinders)
+    }
+
+    /// Whether a node once began anew with an empty disk.
+    pub(crate) fn lost_its_disk(&self, node: usize) -> bool {
+        self.nodes[node].disk_lost
     }
 
     /// Whether a node has, or had before, this identity.

@@ -53,6 +53,10 @@ const OF_TRANSFER: [FaultKind; 10] = [
     FaultKind::BitRot,
 ];
 
+/// Those of the profile `verification`.
+const OF_VERIFICATION: [FaultKind; 4] =
+    [FaultKind::Crash, FaultKind::Restart, FaultKind::Away, FaultKind::AdversaryMiddle];
+
 /// Whether a profile must show a fault.
 fn must_show(profile: Profile, kind: FaultKind) -> bool {
     let trick = Trick::ALL.iter().any(|&(_, of_trick)| of_trick == kind);
@@ -62,6 +66,7 @@ fn must_show(profile: Profile, kind: FaultKind) -> bool {
         Profile::Churn => OF_CHURN.contains(&kind),
         Profile::Transfer => OF_TRANSFER.contains(&kind),
         Profile::Adversary => trick || kind == FaultKind::Away,
+        Profile::Verification => OF_VERIFICATION.contains(&kind),
         Profile::Calm | Profile::Lan | Profile::Wifi => false,
     }
 }

@@ -34,6 +34,7 @@ pub(super) enum Work {
     Leave { node: usize },
     Fetch { node: usize, starts: u64, content: ContentId },
     Compare { node: usize, starts: u64, peer: PeerId, looks: u32 },
+    Decide { node: usize, starts: u64, peer: PeerId },
 }
 
 /// A content that a node published.
@@ -54,7 +55,8 @@ impl Work {
             | Work::Part { node, .. }
             | Work::Leave { node }
             | Work::Fetch { node, .. }
-            | Work::Compare { node, .. } => Some(*node),
+            | Work::Compare { node, .. }
+            | Work::Decide { node, .. } => Some(*node),
         }
     }
 }
@@ -142,6 +144,11 @@ impl World {
             Work::Compare { node, starts, peer, looks } => {
                 if self.nodes[node].starts == starts {
                     self.compare(node, peer, looks);
+                }
+            }
+            Work::Decide { node, starts, peer } => {
+                if self.nodes[node].starts == starts {
+                    self.decide(node, peer);
                 }
             }
             Work::Fetch { node, starts, content } => {
@@ -313,6 +320,7 @@ impl World {
             Event::CodeReady { peer, name, code, confirm } => {
                 self.show(node, peer, Screen { name, code }, confirm)
             }
+            Event::DecisionWanted { peer, .. } => self.ask_application(node, peer),
             Event::Left => self.stop(node, false),
             _ => {}
         }

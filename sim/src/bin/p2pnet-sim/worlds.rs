@@ -27,9 +27,11 @@ Examples:
   p2pnet-sim sweep --seeds 200 --profile lan
   p2pnet-sim sweep --seeds 1000..2000 --profile hostile --keep-going --json
   p2pnet-sim sweep --seeds 250 --profile adversary --crypto cheap
+  p2pnet-sim sweep --seeds 500 --profile verification --crypto cheap
   p2pnet-sim sweep --driver turmoil --seeds 50 --profile lan
 
-Profiles: discovery, calm, lan, wifi, hostile; churn, in which nodes come and go; adversary, in which somebody does harm; transfer, in which contents of several blocks are fetched by many.
+Profiles: discovery, calm, lan, wifi, hostile; churn, in which nodes come and go; adversary, in which somebody does harm;
+verification, in which nodes choose whom they let in; transfer, in which contents of several blocks are fetched by many.
 
 With `--driver turmoil` each seed runs in both drivers, without what turmoil cannot do, and what it comes to is
 compared: who trusts whom, who holds what, which texts arrived. Exits with 15 if that is not the same.")]

@@ -90,6 +90,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     none(!plan.part.is_empty(), "partings");
     none(!plan.adversary.is_empty(), "adversaries");
     none(plan.code, "people who compare codes");
+    none(plan.has_policies(), "nodes that choose whom they let in");
     #[cfg(feature = "planted")]
     none(plan.bug.is_some(), "a planted bug");
     none(plan.node.iter().any(|node| node.declines), "nodes that decline");
@@ -100,6 +101,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     plan.part.clear();
     plan.adversary.clear();
     plan.code = false;
+    plan.node.iter_mut().for_each(|node| node.trust = None);
     #[cfg(feature = "planted")]
     {
         (plan.bug, plan.bug_in) = (None, Vec::new());

@@ -20,17 +20,20 @@ pub(super) struct Mask {
     own: PeerId,
     peer: PeerId,
     word: Word,
+    /// What was said on the other link before anything could be said here.
+    unsaid: Vec<Vec<u8>>,
+    ready: bool,
 }
 
 /// What it says of the code.
 enum Word {
-    /// What the other side says, once that can be said here.
-    Theirs { unsaid: Vec<Vec<u8>>, ready: bool },
+    /// What the other side says.
+    Theirs,
     /// Its own: an exchange with each side.
     Own { nonce: [u8; 32], exchange: Option<CodeByHand> },
 }
 
-/// Where what it says next belongs.
+/// Where what it says next belongs, as a frame.
 pub(super) enum Said {
     Here(Vec<u8>),
     There(Vec<u8>),
@@ -40,24 +43,24 @@ impl Mask {
     /// The first frames on a link whose handshake is done.
     pub(super) fn begin(&mut self, transcript: [u8; 32]) -> Vec<u8> {
         let mut first = forge::confirm();
-        match &mut self.word {
-            Word::Theirs { unsaid, ready } => {
-                *ready = true;
-                first.extend(std::mem::take(unsaid).into_iter().flat_map(forge::code_message));
-            }
-            Word::Own { nonce, exchange } => {
-                let (begun, commitment) = CodeByHand::begin(self.own, self.peer, transcript, *nonce);
-                *exchange = Some(begun);
-                first.extend(commitment.into_iter().flat_map(forge::code_message));
-            }
+        if let Word::Own { nonce, exchange } = &mut self.word {
+            let (begun, commitment) = CodeByHand::begin(self.own, self.peer, transcript, *nonce);
+            *exchange = Some(begun);
+            first.extend(commitment.into_iter().flat_map(forge::code_message));
         }
+        self.ready = true;
+        first.extend(std::mem::take(&mut self.unsaid).into_iter().flatten());
         first
     }
 
-    /// Hears what its peer says of the code.
-    pub(super) fn hear(&mut self, message: Vec<u8>) -> Option<Said> {
+    /// Hears what its peer says of the code, or shows as a certificate: of that it has none of its own.
+    pub(super) fn hear(&mut self, frame: &[u8]) -> Option<Said> {
+        if let Some(shown) = forge::read_certificate(frame) {
+            return Some(Said::There(forge::certificate(shown)));
+        }
+        let message = forge::read_code_message(frame)?;
         match &mut self.word {
-            Word::Theirs { .. } => Some(Said::There(message)),
+            Word::Theirs => Some(Said::There(forge::code_message(message))),
             Word::Own { exchange, .. } => {
                 let answer = exchange.as_mut()?.receive(&message)?;
                 Some(Said::Here(forge::code_message(answer)))
@@ -65,16 +68,13 @@ impl Mask {
         }
     }
 
-    /// Takes what was said on the other link: the frame to say here, if it can be said yet.
-    pub(super) fn pass_on(&mut self, message: Vec<u8>) -> Option<Vec<u8>> {
-        match &mut self.word {
-            Word::Theirs { ready: true, .. } => Some(forge::code_message(message)),
-            Word::Theirs { unsaid, .. } => {
-                unsaid.push(message);
-                None
-            }
-            Word::Own { .. } => None,
+    /// Takes what was said on the other link, and gives it back if it can be said here now.
+    pub(super) fn pass_on(&mut self, frame: Vec<u8>) -> Option<Vec<u8>> {
+        if self.ready {
+            return Some(frame);
         }
+        self.unsaid.push(frame);
+        None
     }
 }
 
@@ -92,7 +92,7 @@ impl World {
             Dice { seed: self.plan.seed, entity: index as u64, round: u64::MAX - conn.0, drawn: 0 };
         let Some(place) = self.place_of(index, &mut dice) else { return false };
         let Some(&victim) = self.adversaries.lured.get(&index) else { return false };
-        if self.plan.code && dice.below(2) == 0 {
+        if self.plan.compares_codes() && dice.below(2) == 0 {
             return self.stand_between(conn, place, victim, &mut dice).is_some();
         }
         match dice.below(4) {
@@ -144,20 +144,34 @@ impl World {
         let own_words = dice.below(2) == 0;
         let mut word = || match own_words {
             true => Word::Own { nonce: dice.array(), exchange: None },
-            false => Word::Theirs { unsaid: Vec::new(), ready: false },
+            false => Word::Theirs,
         };
         let faces = [
             (
                 onward,
                 Side::Dialler,
                 outer,
-                Mask { to: conn, own: to_victim.peer_id(), peer: victim_id, word: word() },
+                Mask {
+                    to: conn,
+                    own: to_victim.peer_id(),
+                    peer: victim_id,
+                    word: word(),
+                    unsaid: Vec::new(),
+                    ready: false,
+                },
             ),
             (
                 conn,
                 Side::Acceptor,
                 inner,
-                Mask { to: onward, own: to_dialler.peer_id(), peer: dialler_id, word: word() },
+                Mask {
+                    to: onward,
+                    own: to_dialler.peer_id(),
+                    peer: dialler_id,
+                    word: word(),
+                    unsaid: Vec::new(),
+                    ready: false,
+                },
             ),
         ];
         for (conn, side, handshake, mask) in faces {

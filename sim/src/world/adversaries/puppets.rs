@@ -161,12 +161,10 @@ impl World {
             match opener.next() {
                 Ok(Some(Opened::Control(frame))) => {
                     let mut answer = forge::answer(&frame).filter(|_| answers);
-                    if let (Play::Between(mask), Some(said)) =
-                        (&mut puppet.play, forge::read_code_message(&frame))
-                    {
-                        match mask.hear(said) {
+                    if let Play::Between(mask) = &mut puppet.play {
+                        match mask.hear(&frame) {
                             Some(Said::Here(frame)) => answer = Some(frame),
-                            Some(Said::There(message)) => for_other.push((mask.to, message)),
+                            Some(Said::There(frame)) => for_other.push((mask.to, frame)),
                             None => {}
                         }
                     }
@@ -180,16 +178,16 @@ impl World {
             }
         }
         self.say_by_hand(conn, side, out);
-        for (other, message) in for_other {
-            self.say_of_code(other, message);
+        for (other, frame) in for_other {
+            self.say_there(other, frame);
         }
     }
 
     /// Says on one link what was said on the other.
-    fn say_of_code(&mut self, conn: ConnId, message: Vec<u8>) {
+    fn say_there(&mut self, conn: ConnId, frame: Vec<u8>) {
         let Some(puppet) = self.adversaries.puppets.get_mut(&conn) else { return };
         let Play::Between(mask) = &mut puppet.play else { return };
-        let (Some(frame), Some((sealer, _))) = (mask.pass_on(message), &mut puppet.keys) else { return };
+        let (Some(frame), Some((sealer, _))) = (mask.pass_on(frame), &mut puppet.keys) else { return };
         let (side, mut out) = (puppet.side, Vec::new());
         sealer.seal(Channel::Control, &frame, &mut out);
         self.say_by_hand(conn, side, out);

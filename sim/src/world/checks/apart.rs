@@ -51,8 +51,11 @@ impl Check for Apart {
                     *entry = (world.now(), runs);
                 }
                 let (Some(engine), Some(other)) = (world.engine(a), world.engine(b)) else { continue };
-                // Of two that live under one key the older one is not believed in the end, and need not be known.
-                if engine.peer(&runs[1].0).is_some() || world.is_cloned(&runs[1].0) {
+                // Who is blocked is not known. Of two that live under one key the older one is not believed in the end, and need not be known.
+                if engine.peer(&runs[1].0).is_some()
+                    || world.is_cloned(&runs[1].0)
+                    || world.blocks(a, &runs[1].0)
+                {
                     continue;
                 }
                 let bound = bound(other, world.len() + world.passers(), loss);

@@ -34,7 +34,8 @@ impl Check for Records {
                 return Some(Broken::on(a, message));
             }
             let lacks = |known: &PeerView<'_>| world.lasts(known) && !same(subject.peer(&known.id), known);
-            let others = holder.peers().filter(|known| known.id != subject.peer_id());
+            let others =
+                holder.peers().filter(|known| known.id != subject.peer_id() && !world.blocks(b, &known.id));
             // Of so many whom only this neighbour tells of, some are not taken (hostile 2836: 258 of 316).
             let told_enough = || world.tells_of_no_more(a, b);
             if let Some(known) = others.into_iter().find(lacks).filter(|_| !told_enough()) {

@@ -28,7 +28,9 @@ impl Check for Steadfast {
             Seen::Event { node, event: Event::PeerLeft { peer, reason, .. } }
                 if world.is_only_attacked() && world.all_fit() =>
             {
-                let other = world.node_of(peer).filter(|&other| is_honest(world, node, other));
+                let other = world
+                    .node_of(peer)
+                    .filter(|&other| is_honest(world, node, other) && world.agree(node, other));
                 match other.filter(|&other| !world.has_left(other) && !world.has_left(node)) {
                     Some(other) => {
                         Err(Broken::on(node, format!("{} is gone: {reason:?}", world.name(other))))
@@ -49,11 +51,12 @@ impl Steadfast {
             self.since.clear();
             return Ok(());
         }
+        let within = WITHIN + world.answers_within();
         for a in 0..world.len() {
             for b in (0..world.len()).filter(|&b| b != a && is_honest(world, a, b)) {
                 let runs = [world.starts(a), world.starts(b)];
                 let there = |node: usize| world.engine(node).is_some() && !world.has_left(node);
-                if !there(a) || !there(b) {
+                if !there(a) || !there(b) || !world.agree(a, b) {
                     self.since.remove(&(a, b));
                     continue;
                 }
@@ -63,8 +66,8 @@ impl Steadfast {
                 }
                 let level =
                     world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b))).map(|peer| peer.level);
-                if level != Some(Level::Trusted) && world.now().since(entry.0) > WITHIN {
-                    let message = format!("{} is {level:?} to it after {WITHIN:?}", world.name(b));
+                if level != Some(Level::Trusted) && world.now().since(entry.0) > within {
+                    let message = format!("{} is {level:?} to it after {within:?}", world.name(b));
                     return Err(Broken::on(a, message));
                 }
             }

@@ -83,6 +83,7 @@ impl Plan {
         }
         for node in &self.node {
             known("host", &node.host, &hosts)?;
+            node.trust.iter().try_for_each(|trust| trust.validate(&node.name, &known, &nodes))?;
         }
         for name in self.core.iter().chain(&self.leaver) {
             known("node", name, &nodes)?;
