@@ -16,6 +16,7 @@ pub fn least_seeds(profile: Profile) -> u64 {
     match profile {
         Profile::Churn => 100,
         Profile::Adversary => 250,
+        Profile::Transfer => 250,
         Profile::Verification => 500,
         _ => LEAST_SEEDS,
     }
