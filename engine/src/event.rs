@@ -315,6 +315,8 @@ pub enum ContentFailure {
     StoreFailed,
     /// The application gave it up.
     Cancelled,
+    /// It is not what its manifest says: a folder without an index. Its publisher is to blame, not those it came from.
+    Malformed,
 }
 
 impl ContentFailure {
@@ -325,6 +327,7 @@ impl ContentFailure {
             ContentFailure::NoSource => "no source has it intact",
             ContentFailure::StoreFailed => "the disk failed",
             ContentFailure::Cancelled => "cancelled",
+            ContentFailure::Malformed => "it is not the folder that its publisher says it is",
         }
     }
 }

@@ -192,4 +192,6 @@ pub enum StoreFailure {
     Full,
     /// Anything else that the operating system says.
     Io,
+    /// The content is not what its manifest says: a folder without an index.
+    Malformed,
 }

@@ -60,7 +60,8 @@ pub use config::{
 };
 pub use content::{
     BLOCK_SIZE, BlockCheck, BlockList, BlockRef, BlockVerifier, ContentHasher, ContentId, ContentKind,
-    MAX_BLOCKS, Manifest, ManifestError, TooLarge, Verdict,
+    FolderEntry, FolderError, FolderIndex, MAX_BLOCKS, MAX_FOLDER_ENTRIES, Manifest, ManifestError, TooLarge,
+    Verdict,
 };
 pub use decision::{Decision, DecisionError, DecisionParseError, MAX_DECISIONS, Who};
 #[cfg(feature = "marks")]

@@ -3,6 +3,7 @@
 mod data_dir;
 mod database;
 mod durable;
+mod folder;
 mod memory;
 mod name;
 mod notebook;
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use p2pnet_engine::{
-    BLOCK_SIZE, BlockList, BlockRef, ContentId, Decision, Leftovers, Manifest, Memory, MemoryChange,
-    StoreFailure,
+    BLOCK_SIZE, BlockList, BlockRef, ContentId, ContentKind, Decision, FolderError, Leftovers, Manifest,
+    Memory, MemoryChange, StoreFailure,
 };
 
 use crate::seam::{Source, Store};
@@ -30,7 +31,8 @@ pub use stored_memory::{KnownPeer, StoredMemory};
 /// A [`Store`] on disk.
 ///
 /// What is being received lies in the inbox as `.p2pnet-<hash>.part`, with the list of its chaining values beside it
-/// as `.p2pnet-<hash>.list`, and gets its name, made safe, when it is complete and durable. What is not complete when
+/// as `.p2pnet-<hash>.list`, and gets its name, made safe, when it is complete and durable. A folder is unpacked into
+/// `.p2pnet-<hash>.folder` then, which takes as much room again, and gets its name when all that is in it is durable. What is not complete when
 /// the process ends, however that ends, is gone on with when the content is fetched again; what was given up is removed,
 /// and so is, by the first transfer of a run, what nobody touched for a week. The data directory is used by one store at a
 /// time, which a lock of the operating system ensures: it ends with the process.
@@ -63,6 +65,7 @@ struct Contents {
 struct Receiving {
     partial: Arc<Partial>,
     name: String,
+    kind: ContentKind,
 }
 
 /// Why a data directory cannot be used. Nothing in it was changed.
@@ -179,7 +182,8 @@ impl Store for DiskStore {
             // An earlier try gives up its file before the same name is claimed again.
             drop(lock(&shared.contents).receiving.remove(&manifest.content));
             let (partial, leftovers) = Partial::open(&shared.inbox, &manifest.content)?;
-            let receiving = Receiving { partial: Arc::new(partial), name: manifest.name };
+            let receiving =
+                Receiving { partial: Arc::new(partial), name: manifest.name, kind: manifest.kind };
             lock(&shared.contents).receiving.insert(manifest.content, receiving);
             Ok(leftovers)
         });
@@ -236,7 +240,10 @@ impl Store for DiskStore {
         let finished = self.blocking(move |shared| {
             let receiving =
                 lock(&shared.contents).receiving.get(&content).cloned().ok_or(io::ErrorKind::NotFound)?;
-            let finished = receiving.partial.finish(&receiving.name);
+            let finished = match receiving.kind {
+                ContentKind::Folder => receiving.partial.finish_folder(&receiving.name),
+                _ => receiving.partial.finish(&receiving.name),
+            };
             // Until then its blocks are read as those of what is being received.
             let path = finished?;
             let mut contents = lock(&shared.contents);
@@ -361,6 +368,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The engine's word for a failure; the cause itself goes to the log.
 fn failure(error: &io::Error) -> StoreFailure {
     tracing::warn!(%error, "the store failed");
+    if error.get_ref().is_some_and(|inner| inner.is::<FolderError>()) {
+        return StoreFailure::Malformed;
+    }
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             StoreFailure::Full

@@ -168,6 +168,10 @@ pub trait Store: Send + Sync + 'static {
 pub enum Source {
     /// A file on disk, read again for each block that is sent.
     File(PathBuf),
+    /// A folder on disk with all that is in it, as one content (see [`FolderIndex`](p2pnet_engine::FolderIndex)). A
+    /// symbolic link in it, or anything else that is neither file nor folder, or whose name is no text, is an error that
+    /// says which. Its files are read again for each block that is sent.
+    Folder(PathBuf),
     /// Bytes in memory, under a name.
     Bytes {
         /// The name that receivers see.
@@ -175,6 +179,15 @@ pub enum Source {
         /// The content.
         bytes: Vec<u8>,
     },
+}
+
+impl Source {
+    /// What is at `path` now: a folder, or else a file. Asks the file system, which may block for a moment.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Source {
+        let path = path.into();
+        if path.is_dir() { Source::Folder(path) } else { Source::File(path) }
+    }
 }
 
 /// What else a node asks its host.

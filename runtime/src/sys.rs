@@ -88,6 +88,17 @@ pub(crate) fn limit_unsent(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether [`sync_all`] makes durable what was written to a whole file system.
+pub(crate) const SYNCS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Makes durable what was written to the file system that `file` is on: for ten thousand small files that is one wait
+/// instead of ten thousand. Elsewhere than on Linux and Android it makes durable nothing but `file`.
+pub(crate) fn sync_all(file: &std::fs::File) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    rustix::fs::syncfs(file)?;
+    file.sync_all()
+}
+
 /// Whether this processor has instructions for AES and for the multiplication that GCM needs.
 pub(crate) fn fast_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]

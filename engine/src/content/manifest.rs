@@ -30,6 +30,8 @@ pub enum ContentKind {
     Task,
     /// What a program needs or made.
     Data,
+    /// A folder: its content begins with a [`FolderIndex`](super::FolderIndex).
+    Folder,
 }
 
 impl Manifest {

@@ -626,6 +626,8 @@ impl Engine {
         }
         if reason == ContentFailure::StoreFailed {
             mark!(self, StoreFailed);
+        }
+        if matches!(reason, ContentFailure::StoreFailed | ContentFailure::Malformed) {
             self.decline_everywhere(content);
         }
         self.outputs.notify(Slot::Transfer(content));

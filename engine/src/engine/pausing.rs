@@ -26,6 +26,7 @@ impl Engine {
         match failure {
             StoreFailure::Full => self.pause(content),
             StoreFailure::Io => self.fail_transfer(content, ContentFailure::StoreFailed),
+            StoreFailure::Malformed => self.fail_transfer(content, ContentFailure::Malformed),
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) async fn deliver(
         What::File(path) if !path.is_absolute() => return Err(Refusal::bad("give an absolute path")),
         What::File(path) => {
             let shown = path.display().to_string();
-            let content = node.share_privately(Source::File(path)).await;
+            let content = node.share_privately(Source::at(path)).await;
             let content = content.map_err(|error| Refusal::bad(format!("cannot send {shown}: {error}")))?;
             let answer = Answer::Content { hash: content.to_string(), bytes: content.size };
             let _ = answers.send(answer).await;

@@ -11,9 +11,22 @@ const MAX_EXTENSION: usize = 16;
 /// names of Windows get an underscore in front; at most 200 bytes; `unnamed` if nothing is left.
 pub(crate) fn safe(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
-    let kept: String = last.chars().filter(|c| !c.is_control() && !turns_text(*c)).map(allowed).collect();
-    let trimmed = kept.trim_start_matches(|c: char| c == '.' || c.is_whitespace());
-    let trimmed = trimmed.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+    let kept = without_tricks(last);
+    finished(kept.trim_start_matches(|c: char| c == '.' || c.is_whitespace()))
+}
+
+/// The same for a name in a folder that was received, where what is hidden stays hidden (`.gitignore`) and a separator
+/// can only be part of the name.
+pub(crate) fn safe_inside(name: &str) -> String {
+    finished(without_tricks(&name.replace(['/', '\\'], "_")).trim_start())
+}
+
+fn without_tricks(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control() && !turns_text(*c)).map(allowed).collect()
+}
+
+fn finished(name: &str) -> String {
+    let trimmed = name.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
     let name = if is_device(trimmed) { format!("_{trimmed}") } else { trimmed.to_owned() };
     if name.is_empty() { "unnamed".to_owned() } else { cut(&name) }
 }
@@ -132,6 +145,19 @@ mod tests {
         assert!(odd.len() <= MAX_BYTES && odd.ends_with('€'));
         let all_extension = safe(&format!("a.{}", "b".repeat(300)));
         assert_eq!(all_extension.len(), MAX_BYTES);
+    }
+
+    /// Inside a folder nothing leads out of it either, and hidden files stay hidden.
+    #[test]
+    fn names_inside_a_folder_stay_in_it() {
+        assert_eq!(safe_inside(".gitignore"), ".gitignore");
+        assert_eq!(safe_inside("..\\..\\x"), ".._.._x");
+        assert_eq!(safe_inside("C:\\a"), if cfg!(windows) { "C__a" } else { "C:_a" });
+        for name in ["..", ".", "...", " . ", "\u{202e}"] {
+            assert_eq!(safe_inside(name), "unnamed", "{name:?}");
+        }
+        assert_eq!(safe_inside("aux.h"), "_aux.h");
+        assert_eq!(safe_inside("trailing. "), "trailing");
     }
 
     /// What comes out is a single component, whatever went in, and safe again.

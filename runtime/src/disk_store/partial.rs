@@ -13,7 +13,7 @@ use p2pnet_engine::{BLOCK_SIZE, BlockList, BlockRef, ContentId, Leftovers};
 use tokio::time::Instant;
 
 use super::published::Published;
-use super::{durable, name};
+use super::{durable, folder, name};
 
 /// Blocks are made durable together: when so many bytes are not yet ...
 const SYNC_BYTES: u64 = 256 << 20;
@@ -105,11 +105,27 @@ impl Partial {
         if !durable::is_at(&self.file, &self.path) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        self.give_name(wanted, |path| rename_to_free(&self.path, path))
+    }
+
+    /// The same for a folder: all that is in it is made durable where nobody looks for it, and then gets its name at once.
+    pub(crate) fn finish_folder(&self, wanted: &str) -> io::Result<PathBuf> {
+        let staging = staging_path(&self.path);
+        folder::unpack(&self.file, self.content.size, &staging)?;
+        let path = self.give_name(wanted, |path| rename_folder_to_free(&staging, path))?;
+        if durable::is_at(&self.file, &self.path) {
+            fs::remove_file(&self.path)?;
+        }
+        Ok(path)
+    }
+
+    /// Has `rename` take the first name in the inbox that is free, and says which it is.
+    fn give_name(&self, wanted: &str, rename: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
         let inbox = self.path.parent().unwrap_or(Path::new("."));
         let safe = name::safe(wanted);
         for number in 1..=MAX_NAMES {
             let path = inbox.join(if number == 1 { safe.clone() } else { name::numbered(&safe, number) });
-            match rename_to_free(&self.path, &path) {
+            match rename(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
@@ -156,10 +172,16 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.resumable.load(Ordering::Relaxed) && durable::is_at(&self.file, &self.path) {
-            let _ = fs::remove_file(list_path(&self.path));
-            let _ = fs::remove_file(&self.path);
+            remove(&self.path);
         }
     }
+}
+
+/// Removes what is being received, and all that belongs to it.
+fn remove(part: &Path) {
+    let _ = fs::remove_file(list_path(part));
+    let _ = folder::remove(&staging_path(part));
+    let _ = fs::remove_file(part);
 }
 
 /// What was written before is not there although nobody said so then: no room now is no reason to wait.
@@ -169,6 +191,10 @@ fn lost(error: io::Error) -> io::Error {
 
 fn list_path(part: &Path) -> PathBuf {
     part.with_extension("list")
+}
+
+fn staging_path(part: &Path) -> PathBuf {
+    part.with_extension("folder")
 }
 
 /// The blocks in `file` that the list beside it proves. If it proves nothing of this content, the file is emptied.
@@ -219,8 +245,7 @@ pub(crate) fn remove_forgotten(inbox: &Path) {
         let is_part = path.extension().is_some_and(|extension| extension == "part")
             && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
         if is_part && is_forgotten(&path) && matches!(claim(&path), Ok(Some(_))) {
-            let _ = fs::remove_file(list_path(&path));
-            let _ = fs::remove_file(&path);
+            remove(&path);
         }
     }
 }
@@ -269,6 +294,14 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
             })
         }
     }
+}
+
+/// The same for a folder, which the system lets replace nothing but an empty one.
+fn rename_folder_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use p2pnet_engine::{
 };
 
 use super::durable;
+use super::folder::PackedFolder;
 use crate::seam::Source;
 
 /// Something published, ready to be read.
@@ -27,6 +28,7 @@ enum Bytes {
         file: File,
         modified: Option<SystemTime>,
     },
+    Folder(PackedFolder),
     Memory(Vec<u8>),
 }
 
@@ -42,15 +44,24 @@ impl Published {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 (name, Bytes::File { file, modified })
             }
+            Source::Folder(path) => {
+                let folder = PackedFolder::walk(&path)?;
+                hash_folder(&folder, &mut hasher)?;
+                // Of `.` the name is that of the folder that it is.
+                let name =
+                    fs::canonicalize(&path)?.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                (name, Bytes::Folder(folder))
+            }
             Source::Bytes { name, bytes } => {
                 hasher.update(&bytes);
                 (name, Bytes::Memory(bytes))
             }
         };
         let (content, list) = hasher.finish().map_err(too_large)?;
+        let kind = if matches!(bytes, Bytes::Folder(_)) { ContentKind::Folder } else { ContentKind::File };
         let published = Published { bytes, size: content.size };
         published.check_unchanged()?;
-        Ok((published, Manifest { content, name: shown(&name), kind: ContentKind::File }, list))
+        Ok((published, Manifest { content, name: shown(&name), kind }, list))
     }
 
     /// A file that was received, every block of it verified.
@@ -70,6 +81,11 @@ impl Published {
                     .get(start..start + length)
                     .map(<[u8]>::to_vec)
                     .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+            }
+            Bytes::Folder(folder) => {
+                let mut data = vec![0; length];
+                folder.read_exact_at(&mut data, offset)?;
+                Ok(data)
             }
             Bytes::File { file, .. } => {
                 let mut data = vec![0; length];
@@ -112,6 +128,23 @@ fn hash(file: &File, hasher: &mut ContentHasher) -> io::Result<()> {
         }
     }
     hasher.update(buffer.get(..filled).unwrap_or_default());
+    Ok(())
+}
+
+/// Hashes the folder's index and files, a block at a time.
+fn hash_folder(folder: &PackedFolder, hasher: &mut ContentHasher) -> io::Result<()> {
+    if folder.size() > u64::from(MAX_BLOCKS) * BLOCK_SIZE as u64 {
+        return Err(too_large(TooLarge));
+    }
+    let mut buffer = vec![0; BLOCK_SIZE];
+    let mut offset = 0;
+    while offset < folder.size() {
+        let left = usize::try_from(folder.size() - offset).unwrap_or(usize::MAX);
+        let Some(block) = buffer.get_mut(..left.min(BLOCK_SIZE)) else { break };
+        folder.read_exact_at(block, offset)?;
+        hasher.update(block);
+        offset += block.len() as u64;
+    }
     Ok(())
 }
 

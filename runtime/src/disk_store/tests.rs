@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use p2pnet_engine::ContentHasher;
+use p2pnet_engine::{ContentHasher, FolderEntry, FolderIndex};
 
 use super::*;
 
@@ -190,4 +191,202 @@ fn content(bytes: &[u8]) -> (Manifest, BlockList) {
     hasher.update(bytes);
     let (content, list) = hasher.finish().unwrap();
     (Manifest { content, name: "hello.txt".into(), kind: p2pnet_engine::ContentKind::File }, list)
+}
+
+/// What is in a folder: paths, and bytes of files.
+fn tree(folder: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inside) = folders.pop() {
+        for item in fs::read_dir(inside).unwrap() {
+            let path = item.unwrap().path();
+            let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                found.insert(name, None);
+                folders.push(path);
+            } else {
+                found.insert(name, Some(fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+/// Writes what a folder is to have in it.
+fn plant(folder: &Path, files: &[(&str, Option<Vec<u8>>)]) {
+    for (path, file) in files {
+        let path = folder.join(path);
+        match file {
+            None => fs::create_dir_all(path).unwrap(),
+            Some(bytes) => {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, bytes).unwrap();
+            }
+        }
+    }
+}
+
+/// Files of no bytes, of a few, over the edges of blocks and of several blocks; empty folders; names that are hidden.
+#[tokio::test]
+async fn a_folder_goes_from_one_store_to_another() {
+    let (from, to, dir) = (store(), store(), tempfile::tempdir().unwrap());
+    let folder = dir.path().join("photos");
+    plant(
+        &folder,
+        &[
+            ("a/none", Some(Vec::new())),
+            ("a/one block", Some(bytes(BLOCK_SIZE))),
+            ("a.txt", Some(b"hello".to_vec())),
+            (".hidden/.gitignore", Some(b"target".to_vec())),
+            ("deep/er/and/deeper", Some(bytes(2 * BLOCK_SIZE + 77))),
+            ("z/empty", None),
+        ],
+    );
+    let (manifest, list) = from.publish(Source::at(&folder)).await.unwrap();
+    assert_eq!((manifest.name.as_str(), manifest.kind), ("photos", ContentKind::Folder));
+    assert!(list.proves(&manifest.content));
+    for number in 1..=2 {
+        to.open(manifest.clone()).await.unwrap();
+        send_all(&from, &to, manifest.content).await;
+        let received = to.finish(manifest.content).await.unwrap();
+        assert_eq!(tree(&received), tree(&folder));
+        // Who has it can give it to others.
+        assert!(to.read(block(manifest.content, 1)).await.is_ok());
+        to.close(manifest.content).await;
+        assert_eq!(fs::read_dir(to.inbox()).unwrap().count(), number, "nothing else is left: {received:?}");
+    }
+    assert!(to.inbox().join("photos (2)").is_dir());
+    let again = from.publish(Source::Folder(folder.join("a").join(".."))).await.unwrap();
+    assert_eq!(again.0, manifest, "a folder has one hash, however it is called");
+}
+
+#[tokio::test]
+async fn an_empty_folder_is_a_folder() {
+    let (from, to, dir) = (store(), store(), tempfile::tempdir().unwrap());
+    let (manifest, _) = from.publish(Source::Folder(dir.path().to_owned())).await.unwrap();
+    to.open(manifest.clone()).await.unwrap();
+    send_all(&from, &to, manifest.content).await;
+    let received = to.finish(manifest.content).await.unwrap();
+    assert!(received.is_dir() && tree(&received).is_empty());
+}
+
+/// What is no file cannot be sent, and what is sent must be what was there: the message names it.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_with_links_pipes_or_changes_is_refused_by_name() {
+    let (store, dir) = (store(), tempfile::tempdir().unwrap());
+    let refused = async |name: &str| {
+        let error = store.publish(Source::Folder(dir.path().to_owned())).await.unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        error.to_string()
+    };
+    fs::create_dir(dir.path().join("in")).unwrap();
+    let link = dir.path().join("in/link");
+    std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+    assert!(refused("in/link").await.contains("symbolic link"));
+    fs::remove_file(&link).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(dir.path().join("in/socket")).unwrap();
+    assert!(refused("in/socket").await.contains("neither a file nor a folder"));
+    drop(socket);
+    fs::remove_file(dir.path().join("in/socket")).unwrap();
+    let odd = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff");
+    fs::write(dir.path().join(odd), "x").unwrap();
+    assert!(refused("no text").await.contains("rename it"));
+    fs::remove_file(dir.path().join(odd)).unwrap();
+
+    fs::write(dir.path().join("in/file"), "one").unwrap();
+    let (manifest, _) = store.publish(Source::Folder(dir.path().to_owned())).await.unwrap();
+    assert!(store.read(block(manifest.content, 0)).await.is_ok());
+    fs::write(dir.path().join("in/file"), "other").unwrap();
+    let error = store.read(block(manifest.content, 0)).await.unwrap_err();
+    assert!(error.to_string().contains("in/file in it was changed"), "{error}");
+}
+
+/// A content that is called a folder.
+fn called_folder(data: &[u8]) -> Manifest {
+    let (manifest, _) = content(data);
+    Manifest { name: "folder".into(), kind: ContentKind::Folder, ..manifest }
+}
+
+/// What is called a folder and is none leaves nothing.
+#[tokio::test]
+async fn what_is_no_folder_is_refused() {
+    let store = store();
+    for data in [&b""[..], b"short", b"longer than the head of an index"] {
+        let manifest = called_folder(data);
+        store.open(manifest.clone()).await.unwrap();
+        if !data.is_empty() {
+            store.write(block(manifest.content, 0), data.to_vec()).await.unwrap();
+        }
+        assert_eq!(store.finish(manifest.content).await, Err(StoreFailure::Malformed));
+        store.abandon(manifest.content).await;
+        assert_eq!(fs::read_dir(store.inbox()).unwrap().count(), 0);
+    }
+}
+
+/// Names of a publisher who means harm stay inside the folder; two that become one are numbered, folders as well.
+#[tokio::test]
+async fn names_in_a_folder_are_made_safe_and_stay_apart() {
+    let store = store();
+    let file = |path: &str| FolderEntry { path: path.into(), size: Some(path.len() as u64) };
+    let paths = ["..\\..\\x", "CON", "a\u{202e}", "a", "b./c", "b/c", "b\u{200b}/c", " / ", "...", "n.", "n"];
+    let index = FolderIndex::new(paths.iter().map(|path| file(path)).collect()).unwrap();
+    let mut data = index.encode();
+    index.entries().iter().for_each(|entry| data.extend(entry.path.as_bytes()));
+    let manifest = called_folder(&data);
+    store.open(manifest.clone()).await.unwrap();
+    store.write(block(manifest.content, 0), data).await.unwrap();
+    let received = store.finish(manifest.content).await.unwrap();
+    let found = tree(&received);
+    let mut names: Vec<&str> = found.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let mut expected = [
+        ".._.._x",
+        "_CON",
+        "a",
+        "a (2)",
+        "b",
+        "b (2)",
+        "b (3)",
+        "b (2)/c",
+        "b (3)/c",
+        "b/c",
+        "n",
+        "n (2)",
+        "unnamed",
+        "unnamed (2)",
+        "unnamed/unnamed",
+    ];
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    // Nothing took the bytes of another.
+    let mut bytes: Vec<Vec<u8>> = found.into_values().flatten().collect();
+    let mut paths = paths.map(|path| path.as_bytes().to_vec());
+    bytes.sort();
+    paths.sort();
+    assert_eq!(bytes, paths);
+}
+
+/// A crash while a folder was unpacked leaves nothing under its name; the next run goes on with the blocks that it has.
+#[tokio::test]
+async fn what_was_being_unpacked_is_begun_anew() {
+    let (from, dir, inbox) = (store(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    plant(dir.path(), &[("a", Some(bytes(BLOCK_SIZE))), ("b", Some(b"b".to_vec()))]);
+    let (manifest, list) = from.publish(Source::Folder(dir.path().to_owned())).await.unwrap();
+    {
+        let first = DiskStore::temporary(Some(inbox.path().to_owned())).unwrap();
+        first.open(manifest.clone()).await.unwrap();
+        first.keep_list(manifest.content, list).await;
+        send_all(&from, &first, manifest.content).await;
+    }
+    let staging = fs::read_dir(inbox.path()).unwrap().map(|item| item.unwrap().path());
+    let staging = staging.last().unwrap().with_extension("folder");
+    plant(&staging, &[("a", Some(b"torn".to_vec())), ("of/another/time", None)]);
+    let second = DiskStore::temporary(Some(inbox.path().to_owned())).unwrap();
+    let leftovers = second.open(manifest.clone()).await.unwrap();
+    assert_eq!(leftovers.blocks.len(), 2);
+    let received = second.finish(manifest.content).await.unwrap();
+    assert_eq!(tree(&received), tree(dir.path()));
+    second.close(manifest.content).await;
+    assert_eq!(fs::read_dir(inbox.path()).unwrap().count(), 1);
 }

@@ -13,10 +13,11 @@ pub(crate) fn check(paths: &[PathBuf]) -> Result<(), Failure> {
         let wrong = |why: String| Failure::BadInput(format!("cannot read {}: {why}", path.display()));
         let metadata = fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
         if metadata.is_dir() {
-            return Err(wrong("it is a directory; pack it into one file first (tar, zip)".into()));
+            fs::read_dir(path).map_err(|error| wrong(error.to_string()))?;
+            continue;
         }
         if !metadata.is_file() {
-            return Err(wrong("it is not a regular file".into()));
+            return Err(wrong("it is neither a file nor a folder".into()));
         }
         if metadata.len() > u64::from(MAX_BLOCKS) * BLOCK_SIZE as u64 {
             return Err(wrong("it has more than 16 GiB; split it first".into()));

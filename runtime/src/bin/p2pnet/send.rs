@@ -149,7 +149,7 @@ async fn share(
 ) -> Result<BTreeSet<ContentId>, Failure> {
     let mut contents = BTreeSet::new();
     for path in &arguments.files {
-        let shared = node.share_privately(Source::File(path.clone())).await;
+        let shared = node.share_privately(Source::at(path.clone())).await;
         let content =
             shared.map_err(|error| Failure::BadInput(format!("cannot send {}: {error}", path.display())))?;
         output.learn_content(content, files::name(path));

@@ -51,7 +51,7 @@ async fn serve(
             control.contents().sharing();
         }
         let (handle, path, name) = (node.handle(), path.clone(), files::name(path));
-        shares.spawn(async move { (name, handle.share(Source::File(path)).await) });
+        shares.spawn(async move { (name, handle.share(Source::at(path)).await) });
     }
     let handle = node.handle();
     let end = arguments.duration.map(|duration| Instant::now() + duration);
