@@ -185,7 +185,6 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
     let lan = Lan::new();
     fs::create_dir(lan.path("corrupt")).unwrap();
     fs::write(lan.path("corrupt/identity"), "p2pnet identity 1\nnonsense\n").unwrap();
-    fs::create_dir(lan.path("directory")).unwrap();
     fs::write(lan.path("empty"), "").unwrap();
     fs::write(lan.path("damaged"), "p2pnet-secret-abc").unwrap();
     fs::write(lan.path("file"), "x").unwrap();
@@ -196,7 +195,8 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
         (&["up", "--ports", "9001,9001"], "different designated ports"),
         (&["up", "--interface", "nope0"], "nope0"),
         (&["up", "--interface", "lo", "--share", "missing.bin"], "missing.bin"),
-        (&["up", "--interface", "lo", "--share", "directory"], "directory"),
+        (&["up", "--interface", "lo", "--share", "/dev/null"], "neither a file nor a folder"),
+        (&["send", "/dev/null", "--interface", "lo"], "/dev/null"),
         (&["up", "--interface", "lo", "--inbox", "file"], "--inbox"),
         (&["up", "--interface", "lo", "--data-dir", "corrupt"], "corrupt/identity"),
         (&["up", "--interface", "lo", "--data-dir", "file"], "file"),
@@ -279,6 +279,35 @@ async fn a_file_is_sent_and_received_with_equal_hash() {
     assert_eq!((&delivered["hash"], &delivered["to"]), (&received["hash"], &anna));
     assert_eq!((sender.code().await, receiver.code().await), (Some(0), Some(0)));
     assert_eq!(names_in(&lan.path("in")), ["photo.jpg"]);
+}
+
+/// A folder arrives as it is, with what is hidden and empty in it; one with something in it that is no file is not sent.
+#[tokio::test]
+async fn a_folder_is_sent_and_received() {
+    let lan = Lan::new();
+    fs::create_dir_all(lan.path("trip/day one/none")).unwrap();
+    fs::write(lan.path("trip/.notes"), "remember").unwrap();
+    fs::rename(lan.file("photo.jpg", (2 << 20) + 5), lan.path("trip/day one/photo.jpg")).unwrap();
+    let mut receiver = lan.start("anna", &["receive", "--inbox", "in"]);
+    receiver.event("listening").await;
+    let mut sender = lan.start("ben", &["send", lan.path("trip").to_str().unwrap(), "--to", "anna"]);
+    let received = receiver.event("content_received").await;
+    assert_eq!((received["name"].as_str(), received["kind"].as_str()), (Some("trip"), Some("folder")));
+    assert_eq!(received["path"].as_str(), lan.path("in/trip").to_str());
+    sender.event("content_delivered").await;
+    assert_eq!((sender.code().await, receiver.code().await), (Some(0), Some(0)));
+    assert_eq!(names_in(&lan.path("in")), ["trip"]);
+    assert_eq!(names_in(&lan.path("in/trip")), [".notes", "day one"]);
+    assert_eq!(names_in(&lan.path("in/trip/day one")), ["none", "photo.jpg"]);
+    for file in [".notes", "day one/photo.jpg"] {
+        assert_eq!(hash_of(&lan.path("in/trip").join(file)), hash_of(&lan.path("trip").join(file)));
+    }
+
+    std::os::unix::fs::symlink("/etc/passwd", lan.path("trip/link")).unwrap();
+    let output = finished(lan.command(&["send", lan.path("trip").to_str().unwrap()])).await;
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("\"link\" is a symbolic link; put what it points to in its place"), "{said}");
 }
 
 /// What is meant for one must not land with another, however eager.

@@ -34,6 +34,19 @@ pub enum ContentKind {
     Folder,
 }
 
+impl ContentKind {
+    /// One word for programs and people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ContentKind::File => "file",
+            ContentKind::Task => "task",
+            ContentKind::Data => "data",
+            ContentKind::Folder => "folder",
+        }
+    }
+}
+
 impl Manifest {
     /// Checks all limits, for a manifest of our own as for a peer's.
     ///

@@ -299,7 +299,7 @@ async fn a_folder_with_links_pipes_or_changes_is_refused_by_name() {
     assert!(store.read(block(manifest.content, 0)).await.is_ok());
     fs::write(dir.path().join("in/file"), "other").unwrap();
     let error = store.read(block(manifest.content, 0)).await.unwrap_err();
-    assert!(error.to_string().contains("in/file in it was changed"), "{error}");
+    assert!(error.to_string().contains("\"in/file\" was changed"), "{error}");
 }
 
 /// A content that is called a folder.

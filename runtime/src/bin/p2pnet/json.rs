@@ -61,7 +61,9 @@ impl Line {
     }
 
     fn manifest(self, manifest: &Manifest) -> Line {
-        self.text("hash", &manifest.content.to_string()).text("name", &manifest.name)
+        self.text("hash", &manifest.content.to_string())
+            .text("name", &manifest.name)
+            .text("kind", manifest.kind.as_str())
     }
 }
 

@@ -88,9 +88,9 @@ pub(crate) enum Command {
     Demo,
     /// Be a node until Ctrl-C
     Up(UpArguments),
-    /// Send files or a text to peers
+    /// Send files, folders or a text to peers
     Send(SendArguments),
-    /// Receive files
+    /// Receive files and folders
     Receive(ReceiveArguments),
     /// Show who is on this LAN
     Peers(PeersArguments),
@@ -134,7 +134,7 @@ pub(crate) struct UpArguments {
     /// Leave after so long, such as 30s [default: at Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) duration: Option<Duration>,
-    /// A file to offer to every trusted peer; may be given several times
+    /// A file or folder to offer to every trusted peer; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) share: Vec<PathBuf>,
     /// Take everything that trusted peers offer, into this directory
@@ -150,10 +150,10 @@ pub(crate) struct UpArguments {
 #[command(after_help = "\
 Examples:
   p2pnet send photo.jpg                         to everyone who is there
-  p2pnet send a.zip b.zip --to anna             to one peer, by name or id
+  p2pnet send trip/ notes.txt --to anna         a folder and a file, to one peer by name or id
   p2pnet send --text 'lunch?' --to k3xq7abc     a text")]
 pub(crate) struct SendArguments {
-    /// Files to send
+    /// Files and folders to send
     #[arg(value_name = "FILE", required_unless_present = "text")]
     pub(crate) files: Vec<PathBuf>,
     /// The peer to send to: its name, its id, or at least the first 8 characters of it [default: every peer that is
@@ -174,14 +174,14 @@ pub(crate) struct SendArguments {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  p2pnet receive                                one file, into this directory
-  p2pnet receive --inbox ~/incoming --count 3   three files
+  p2pnet receive                                one file or folder, into this directory
+  p2pnet receive --inbox ~/incoming --count 3   three of them
   p2pnet receive --timeout 1m                   do not wait for ever")]
 pub(crate) struct ReceiveArguments {
-    /// Where to put files; created if need be
+    /// Where to put them; created if need be
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) inbox: PathBuf,
-    /// How many files to take
+    /// How many to take; a folder is one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
     /// Give up when nothing has moved for so long [default: never]

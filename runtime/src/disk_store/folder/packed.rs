@@ -131,7 +131,7 @@ fn as_text(path: &Path) -> io::Result<String> {
 }
 
 fn refused(path: &Path, why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{} in it {why}", path.display()))
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{path:?} {why}"))
 }
 
 fn unfit(error: FolderError) -> io::Error {
