@@ -30,6 +30,7 @@ mod places;
 mod redial;
 mod rivalry;
 mod share;
+mod sources;
 mod steps;
 mod strangers;
 #[cfg(feature = "marks")]

@@ -37,7 +37,7 @@ pub(crate) struct Transfer {
     /// How often the list was asked of another source.
     pub(super) lister_turn: u32,
     pub(super) list: BlockList,
-    /// Whom it is fetched from. At most [`MAX_SOURCES`](super::fetching::MAX_SOURCES).
+    /// Whom it is fetched from. At most [`MAX_SOURCES`](super::sources::MAX_SOURCES).
     pub(super) sources: BTreeMap<PeerId, Source>,
     /// Who fetches it as well, as sources tell, and what each says that it has. At most
     /// [`MAX_TAKERS`](super::takers::MAX_TAKERS).
