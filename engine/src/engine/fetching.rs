@@ -2,6 +2,7 @@
 //! one first because only it proves the size.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::content::{BlockList, BlockRef, ContentId, Verdict};
 use crate::event::{ContentFailure, Event};
@@ -34,6 +35,12 @@ impl Engine {
     /// See [`FetchError`]; nothing changed.
     pub fn fetch(&mut self, now: crate::Timestamp, content: ContentId) -> Result<(), FetchError> {
         self.advance(now);
+        self.begin_fetch(content)?;
+        self.pump_links();
+        Ok(())
+    }
+
+    pub(super) fn begin_fetch(&mut self, content: ContentId) -> Result<(), FetchError> {
         if self.leaving.is_some() {
             return Err(FetchError::Leaving);
         }
@@ -50,7 +57,6 @@ impl Engine {
         let manifest = offer.manifest.clone();
         self.transfers.insert(content, Transfer::new(manifest, offering));
         self.start_transfers();
-        self.pump_links();
         Ok(())
     }
 
@@ -71,6 +77,7 @@ impl Engine {
             blocks: content.block_count(),
             fetched_bytes: transfer.fetched_bytes,
             sources: transfer.sources.keys().copied().collect(),
+            paused: transfer.held,
         })
     }
 
@@ -91,7 +98,7 @@ impl Engine {
         let waiting: Vec<ContentId> = self
             .transfers
             .iter()
-            .filter(|(_, transfer)| transfer.stage == TransferStage::Waiting)
+            .filter(|(_, transfer)| transfer.stage == TransferStage::Waiting && !transfer.held)
             .map(|(&content, _)| content)
             .take(ACTIVE.saturating_sub(active))
             .collect();
@@ -315,7 +322,7 @@ impl Engine {
 
     pub(super) fn block_written(&mut self, block: BlockRef, result: Result<(), StoreFailure>) {
         let Some(transfer) = self.transfers.get_mut(&block.content) else { return };
-        let paused = transfer.stage == TransferStage::Paused;
+        let paused = transfer.is_paused();
         if !transfer.is_under_way() && !paused {
             return;
         }
@@ -405,6 +412,10 @@ impl Engine {
             return self.pause_event(content);
         }
         let transfer = self.transfers.remove(&content)?;
+        if self.offers_wait {
+            // Not here: whoever polls for events has done what there was to do.
+            self.set_timer(TimerKey::Offers, Duration::ZERO);
+        }
         let manifest = transfer.manifest;
         match transfer.stage {
             TransferStage::Complete => {

@@ -134,7 +134,7 @@ impl Engine {
     /// takers who may get it.
     pub(super) fn without_source(&mut self, content: ContentId) {
         let Some(transfer) = self.transfers.get(&content) else { return };
-        let paused = transfer.stage == TransferStage::Paused;
+        let paused = transfer.is_paused();
         if !paused {
             self.timers.cancel(TimerKey::Transfer(content));
         }
@@ -146,7 +146,7 @@ impl Engine {
         let hope =
             self.peers.iter().any(|(id, known)| known.offers.contains_key(&content) && !bad.contains(id));
         if hope && paused {
-            // It is looked for when there is room.
+            // It is looked for when there is room, or when the application goes on.
         } else if hope {
             mark!(self, SourceAbsent);
             // Those who are hoped for may never come back, while one that was given up has it intact again.
@@ -203,6 +203,9 @@ impl Engine {
     pub(super) fn transfer_due(&mut self, content: ContentId) {
         let (now, timeout) = (self.now, self.config.source_timeout);
         let Some(transfer) = self.transfers.get_mut(&content) else { return };
+        if transfer.held {
+            return;
+        }
         if transfer.stage == TransferStage::Paused {
             return self.try_again(content);
         }
