@@ -8,6 +8,7 @@ use core::time::Duration;
 use crate::ladder::Ladder;
 use crate::link::CipherSuite;
 use crate::network::Network;
+use crate::offers::OfferPolicy;
 use crate::policy::TrustPolicy;
 
 /// The port that every node listens on, and two more of which one at a time is used on top of it.
@@ -38,6 +39,8 @@ pub struct Config {
     pub suite: CipherSuite,
     /// Who is let in, and what passes before that.
     pub trust: TrustPolicy,
+    /// Which offers are taken without asking the application: none unless it says otherwise.
+    pub offers: OfferPolicy,
     /// The ways by which beacons go out, and the budget of each.
     pub ladder: Ladder,
     /// How beacons are spaced after the first three.
@@ -103,6 +106,7 @@ impl Config {
             designated_ports: DESIGNATED_PORTS.to_vec(),
             suite: CipherSuite::ChaChaPolyBlake2s,
             trust: TrustPolicy::default(),
+            offers: OfferPolicy::default(),
             ladder: Ladder::default(),
             cadence: Cadence::default(),
             dial_courtesy: Duration::from_millis(100),

@@ -43,6 +43,7 @@ mod liveness;
 mod marks;
 mod memory;
 mod network;
+mod offers;
 mod output;
 mod planted;
 mod policy;
@@ -86,6 +87,7 @@ pub use liveness::{Declarer, Evidence, HeardBy, Liveness};
 pub use marks::{Mark, Marks};
 pub use memory::{Memory, MemoryChange, Remembered, RememberedFloor};
 pub use network::{Network, NetworkNameError};
+pub use offers::OfferPolicy;
 pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
 #[cfg(feature = "planted")]
 pub use planted::Bug;

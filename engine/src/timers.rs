@@ -33,6 +33,7 @@ pub(crate) enum TimerKey {
     Verification(PeerId),
     Gone(PeerId),
     Watch(PeerId),
+    Offers,
 }
 
 impl TimerKey {
@@ -49,7 +50,7 @@ impl TimerKey {
             TimerKey::Watch(_) => TimeoutReason::Watch,
             TimerKey::Tend | TimerKey::Dial(_) | TimerKey::Target(_) => TimeoutReason::Dial,
             TimerKey::Text(_) => TimeoutReason::Text,
-            TimerKey::Transfer(_) => TimeoutReason::Transfer,
+            TimerKey::Transfer(_) | TimerKey::Offers => TimeoutReason::Transfer,
             TimerKey::Verification(_) => TimeoutReason::Verification,
         }
     }

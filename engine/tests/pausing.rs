@@ -74,3 +74,91 @@ fn a_paused_transfer_leaves_its_turn_to_others() {
     let progress = lan.nodes[1].engine.progress(&content).unwrap();
     assert!(progress.sources.is_empty(), "{:?}", progress.sources);
 }
+
+/// Node 1 fetches with all the room there is, and pauses when some blocks have come and others are on their way.
+fn held() -> (Lan, ContentId) {
+    let (mut lan, content) = paused();
+    lan.nodes[1].room = None;
+    lan.command(1, |engine, now| engine.cancel(now, content));
+    lan.run_for_millis(1_000);
+    lan.nodes[0].events.clear();
+    lan.nodes[1].events.clear();
+    lan.nodes[0].budget = None;
+    lan.command(1, |engine, now| engine.fetch(now, content)).unwrap();
+    let written = lan.nodes[1].engine.progress(&content).unwrap().written;
+    assert!((1..10).contains(&written), "{written}");
+    assert!(lan.command(1, |engine, now| engine.pause(now, content)));
+    lan.nodes[0].budget = Some(4 << 20);
+    lan.give_budget(0, 4 << 20);
+    lan.run_for_millis(100);
+    (lan, content)
+}
+
+#[test]
+fn what_the_application_pauses_stands_still_until_it_goes_on_and_both_sides_know() {
+    let (mut lan, content) = held();
+    let receiver = lan.nodes[1].engine.peer_id();
+    assert!(lan.command(1, |engine, now| engine.pause(now, content)), "it is paused, as wished");
+    let sent = lan.nodes[0].engine.stats().blocks_sent;
+    lan.run_for_millis(120_000);
+    assert_eq!(lan.nodes[0].engine.stats().blocks_sent, sent, "nothing comes");
+    let progress = lan.nodes[1].engine.progress(&content).unwrap();
+    assert!(progress.paused && progress.sources.is_empty() && progress.written < 10, "{progress:?}");
+    let paused = |event: &Event| matches!(event, Event::DeliveryPaused { .. });
+    let resumed = |event: &Event| matches!(event, Event::DeliveryResumed { .. });
+    assert!(lan.nodes[0].events.contains(&Event::DeliveryPaused { content, to: receiver }));
+    assert_eq!((told(&lan, 0, paused), told(&lan, 0, resumed)), (1, 0));
+
+    assert!(lan.command(1, |engine, now| engine.resume(now, content)));
+    lan.run_for_millis(3_000);
+    assert_eq!((told(&lan, 0, paused), told(&lan, 0, resumed)), (1, 1));
+    assert_eq!(told(&lan, 1, |event| matches!(event, Event::ContentReceived { .. })), 1);
+    assert!(lan.nodes[0].events.contains(&Event::ContentDelivered { content, to: receiver }));
+    assert!(!lan.command(1, |engine, now| engine.pause(now, content)), "there is nothing to pause any more");
+    assert!(!lan.command(1, |engine, now| engine.resume(now, content)));
+}
+
+/// A pause outlasts a link, and who offers the content anew is told of it.
+#[test]
+fn a_pause_outlasts_the_links() {
+    let (mut lan, content) = held();
+    let peer = lan.nodes[0].engine.peer_id();
+    lan.command(1, |engine, now| engine.disconnect(now, peer));
+    lan.run_for_millis(500);
+    let receiver = lan.nodes[1].engine.peer_id();
+    lan.command(0, |engine, now| engine.disconnect(now, receiver));
+    lan.run_for_millis(60_000);
+    assert!(lan.nodes[1].engine.progress(&content).is_some_and(|progress| progress.paused));
+    assert_eq!(told(&lan, 1, |event| matches!(event, Event::ContentFailed { .. })), 0);
+    assert!(lan.command(1, |engine, now| engine.resume(now, content)));
+}
+
+/// The application's pause and a full disk do not end one another.
+#[test]
+fn a_pause_by_the_application_holds_also_without_room() {
+    let (mut lan, content) = paused();
+    assert!(lan.command(1, |engine, now| engine.pause(now, content)));
+    let sent = lan.nodes[0].engine.stats().blocks_sent;
+    lan.nodes[1].room = None;
+    lan.run_for_millis(60_000);
+    assert_eq!(lan.nodes[0].engine.stats().blocks_sent, sent, "not even to try for room");
+    assert!(lan.command(1, |engine, now| engine.resume(now, content)));
+    lan.run_for_millis(6_000);
+    assert_eq!(told(&lan, 1, |event| matches!(event, Event::ContentReceived { .. })), 1);
+}
+
+/// What is paused can be cancelled, and ends when it is offered no more.
+#[test]
+fn a_transfer_that_the_application_paused_ends_as_any_other() {
+    let (mut lan, content) = held();
+    lan.command(1, |engine, now| engine.cancel(now, content));
+    assert_eq!(told(&lan, 1, |event| matches!(event, Event::ContentFailed { .. })), 1);
+    let receiver = lan.nodes[1].engine.peer_id();
+    lan.run_for_millis(100);
+    assert!(lan.nodes[0].events.contains(&Event::ContentDeclined { content, to: receiver }));
+
+    let (mut lan, content) = held();
+    lan.command(0, |engine, now| engine.withdraw(now, content));
+    lan.run_for_millis(100);
+    assert_eq!(told(&lan, 1, |event| matches!(event, Event::ContentFailed { .. })), 1);
+}

@@ -146,7 +146,8 @@ pub enum Event {
         last: u64,
     },
     /// A trusted peer offers content: [`fetch`](crate::NodeHandle::fetch) or [`decline`](crate::NodeHandle::decline)
-    /// it.
+    /// it. It may be being fetched already, if the node's [`OfferPolicy`](crate::OfferPolicy) takes it; to fetch it then
+    /// changes nothing.
     ContentOffered {
         /// Who offers it.
         from: PeerId,
@@ -193,6 +194,20 @@ pub enum Event {
     },
     /// A peer has no room for content of ours. It goes on when it has.
     ContentHeldUp {
+        /// What.
+        content: ContentId,
+        /// Who.
+        to: PeerId,
+    },
+    /// A peer's application has paused its transfer of content of ours.
+    DeliveryPaused {
+        /// What.
+        content: ContentId,
+        /// Who.
+        to: PeerId,
+    },
+    /// A peer's application goes on with content of ours, after [`Event::DeliveryPaused`].
+    DeliveryResumed {
         /// What.
         content: ContentId,
         /// Who.

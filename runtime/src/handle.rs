@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    ContentId, Decision, Engine, Evidence, Level, Liveness, Manifest, PeerId, Stats, Step, Timestamp, Who,
+    ContentId, Decision, Engine, Evidence, Level, Liveness, Manifest, OfferPolicy, PeerId, Stats, Step,
+    Timestamp, Who,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -72,6 +73,8 @@ pub struct ProgressInfo {
     pub fetched_bytes: u64,
     /// Whom it comes from now: those who offer it, and those who fetch it as well and have something that is missing.
     pub sources: Vec<PeerId>,
+    /// Whether [`NodeHandle::pause`] has paused it.
+    pub paused: bool,
 }
 
 impl NodeHandle {
@@ -163,6 +166,32 @@ impl NodeHandle {
         self.ask(move |engine, now| engine.cancel(now, content)).await
     }
 
+    /// Says which offers are taken without asking, from now on and of those that wait for an answer.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn set_offer_policy(&self, policy: OfferPolicy) -> Result<(), CommandError> {
+        self.ask(move |engine, now| engine.set_offer_policy(now, policy)).await
+    }
+
+    /// Pauses a content that is being fetched, until [`resume`](NodeHandle::resume): what came is kept, and whoever offers
+    /// it is told ([`Event::DeliveryPaused`](crate::Event::DeliveryPaused)). Says whether it is paused now: not if it is
+    /// not being fetched, or all of it is here. A pause ends with the node; what came is there when it is fetched again.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn pause(&self, content: ContentId) -> Result<bool, CommandError> {
+        self.ask(move |engine, now| engine.pause(now, content)).await
+    }
+
+    /// Goes on with a content that was paused. Says whether it is being fetched.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn resume(&self, content: ContentId) -> Result<bool, CommandError> {
+        self.ask(move |engine, now| engine.resume(now, content)).await
+    }
+
     /// Dials an address until a peer is there.
     ///
     /// # Errors
@@ -208,6 +237,7 @@ impl NodeHandle {
                 blocks: progress.blocks,
                 fetched_bytes: progress.fetched_bytes,
                 sources: progress.sources,
+                paused: progress.paused,
             })
         };
         self.ask(progress).await

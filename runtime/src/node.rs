@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use p2pnet_engine::{
-    CipherSuite, Config, DESIGNATED_PORTS, Engine, Identity, Interface, Network, PeerId, Restored, Seeds,
-    TrustPolicy,
+    CipherSuite, Config, DESIGNATED_PORTS, Engine, Identity, Interface, Network, OfferPolicy, PeerId,
+    Restored, Seeds, TrustPolicy,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -167,6 +167,11 @@ impl NodeBuilder {
     /// is `VERIFICATION.md`.
     pub fn trust_policy(self, policy: TrustPolicy) -> Self {
         self.config(|config| config.trust = policy)
+    }
+
+    /// Which offers are taken without asking; unless set, none: the application fetches or declines each.
+    pub fn offer_policy(self, policy: OfferPolicy) -> Self {
+        self.config(|config| config.offers = policy)
     }
 
     /// Changes anything else about the engine. Name, network, ports and suite are already set and may be overruled;

@@ -53,6 +53,9 @@ enum Answer {
     Complete,
     Declined,
     NoRoom,
+    Paused,
+    /// It goes on, after a pause.
+    Resumed,
 }
 
 /// How far a transfer has come.
@@ -69,6 +72,8 @@ pub struct Progress<'a> {
     pub fetched_bytes: u64,
     /// Whom it comes from now: those who offer it, and those who fetch it as well and have something that is missing.
     pub sources: Vec<PeerId>,
+    /// Whether the application has paused it.
+    pub paused: bool,
 }
 
 /// Why content is not published. Nothing changed.
@@ -280,6 +285,10 @@ impl Engine {
         self.answered(peer, content, Answer::NoRoom);
     }
 
+    pub(super) fn delivery_paused(&mut self, peer: PeerId, content: ContentId, paused: bool) {
+        self.answered(peer, content, if paused { Answer::Paused } else { Answer::Resumed });
+    }
+
     fn answered(&mut self, peer: PeerId, content: ContentId, answer: Answer) {
         let max = self.config.max_peers;
         let meant = |published: &&mut Published| published.offered && published.is_for(&peer);
@@ -287,6 +296,9 @@ impl Engine {
         // To hold it is final.
         let before = published.deliveries.get(&peer).map(|(before, _)| *before);
         if before == Some(answer) || before == Some(Answer::Complete) {
+            return;
+        }
+        if answer == Answer::Resumed && before != Some(Answer::Paused) {
             return;
         }
         if published.deliveries.len() >= max && !published.deliveries.contains_key(&peer) {
@@ -305,6 +317,8 @@ impl Engine {
             Answer::Complete => Event::ContentDelivered { content, to },
             Answer::Declined => Event::ContentDeclined { content, to },
             Answer::NoRoom => Event::ContentHeldUp { content, to },
+            Answer::Paused => Event::DeliveryPaused { content, to },
+            Answer::Resumed => Event::DeliveryResumed { content, to },
         })
     }
 
@@ -333,6 +347,7 @@ impl Engine {
             live: true,
             reported: false,
             declined: false,
+            taken: false,
         });
         offer.live = true;
         if offer.declined {
@@ -340,10 +355,14 @@ impl Engine {
             self.send_to_peer(peer, &Frame::Decline(content));
             return;
         }
-        if self.transfers.contains_key(&content) {
+        if let Some(transfer) = self.transfers.get(&content) {
+            if transfer.held {
+                self.send_to_peer(peer, &Frame::Paused { content, paused: true });
+            }
             self.source_found(content);
         } else {
             self.outputs.notify(Slot::Offer(peer, content));
+            self.take_offer(peer, content);
         }
     }
 

@@ -59,6 +59,7 @@ impl Engine {
             Frame::Complete(content) => self.delivered(peer, content),
             Frame::Decline(content) => self.declined(peer, content),
             Frame::NoRoom(content) => self.held_up(peer, content),
+            Frame::Paused { content, paused } => self.delivery_paused(peer, content, paused),
             Frame::Takers { content, peers } => self.takers_named(peer, content, peers),
             Frame::Have { content, blocks, answer } => self.have_received(peer, content, blocks, answer),
             Frame::HaveBlock(block) => self.has_block(peer, block),

@@ -14,6 +14,7 @@ mod floors;
 mod frames;
 mod handshakes;
 mod held;
+mod holding;
 mod link;
 mod links;
 mod liveness;
@@ -30,6 +31,7 @@ mod places;
 mod redial;
 mod rivalry;
 mod share;
+mod sources;
 mod steps;
 mod strangers;
 #[cfg(feature = "marks")]
@@ -40,6 +42,7 @@ mod texts;
 mod transfer;
 mod trust;
 mod verification;
+mod wanting;
 mod watch;
 mod why;
 
@@ -191,6 +194,8 @@ pub struct Engine {
     targets: BTreeMap<SocketAddr, Target>,
     published: BTreeMap<ContentId, Published>,
     transfers: BTreeMap<ContentId, Transfer>,
+    /// Whether there may be offers that are wanted and found no place among the transfers.
+    offers_wait: bool,
     /// Contents that were completed, the oldest first.
     completed: VecDeque<ContentId>,
     /// What is left to tell of peers that the application believes to be connected and that are not in the table
@@ -290,6 +295,7 @@ impl Engine {
             targets: BTreeMap::new(),
             published: BTreeMap::new(),
             transfers: BTreeMap::new(),
+            offers_wait: false,
             completed: VecDeque::new(),
             departures: BTreeMap::new(),
             texts_lost: BTreeMap::new(),
@@ -428,6 +434,7 @@ impl Engine {
                 TimerKey::Target(address) => self.target_due(address),
                 TimerKey::Text(peer) => self.texts_due(peer),
                 TimerKey::Transfer(content) => self.transfer_due(content),
+                TimerKey::Offers => self.take_offers(),
                 TimerKey::Verification(peer) => self.verification_due(peer, stalled),
                 TimerKey::Gone(peer) => self.peer_gone(peer),
                 TimerKey::Watch(peer) => self.watch_due(peer),

@@ -24,13 +24,13 @@ impl Engine {
     /// The store could not do what a transfer needs: it waits for room, or fails.
     pub(super) fn store_refused(&mut self, content: ContentId, failure: StoreFailure) {
         match failure {
-            StoreFailure::Full => self.pause(content),
+            StoreFailure::Full => self.wait_for_room(content),
             StoreFailure::Io => self.fail_transfer(content, ContentFailure::StoreFailed),
             StoreFailure::Malformed => self.fail_transfer(content, ContentFailure::Malformed),
         }
     }
 
-    fn pause(&mut self, content: ContentId) {
+    fn wait_for_room(&mut self, content: ContentId) {
         let Some(transfer) = self.transfers.get(&content) else { return };
         if transfer.stage == TransferStage::Paused || transfer.is_over() {
             return;
@@ -78,13 +78,19 @@ impl Engine {
             self.outputs.action(Action::Store(StoreRequest::Open { manifest }));
         } else {
             transfer.stage = transfer.stage_of_fetching();
-            if !self.finish_if_written(content) {
-                self.source_found(content);
-                // Those who offer it may all be away.
-                if self.transfers.get(&content).is_some_and(|transfer| transfer.sources.is_empty()) {
-                    self.without_source(content);
-                }
-            }
+            self.look_for_sources(content);
+        }
+    }
+
+    /// Goes on with a transfer that had paused.
+    pub(super) fn look_for_sources(&mut self, content: ContentId) {
+        if self.finish_if_written(content) {
+            return;
+        }
+        self.source_found(content);
+        // Those who offer it may all be away.
+        if self.transfers.get(&content).is_some_and(|transfer| transfer.sources.is_empty()) {
+            self.without_source(content);
         }
     }
 

@@ -145,6 +145,8 @@ pub(crate) struct Offer {
     pub(crate) live: bool,
     pub(crate) reported: bool,
     pub(crate) declined: bool,
+    /// Whether it was taken without asking the application.
+    pub(crate) taken: bool,
 }
 
 /// What the application knows of a peer.

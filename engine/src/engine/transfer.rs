@@ -37,7 +37,7 @@ pub(crate) struct Transfer {
     /// How often the list was asked of another source.
     pub(super) lister_turn: u32,
     pub(super) list: BlockList,
-    /// Whom it is fetched from. At most [`MAX_SOURCES`](super::fetching::MAX_SOURCES).
+    /// Whom it is fetched from. At most [`MAX_SOURCES`](super::sources::MAX_SOURCES).
     pub(super) sources: BTreeMap<PeerId, Source>,
     /// Who fetches it as well, as sources tell, and what each says that it has. At most
     /// [`MAX_TAKERS`](super::takers::MAX_TAKERS).
@@ -62,6 +62,8 @@ pub(crate) struct Transfer {
     /// Whether the store had no room when it was asked last, and whether the application knows.
     pub(super) no_room: bool,
     pub(super) no_room_told: bool,
+    /// Whether the application has paused it: nothing is asked for, whatever the stage.
+    pub(super) held: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +185,7 @@ impl Transfer {
             store_open: false,
             no_room: false,
             no_room_told: false,
+            held: false,
         }
     }
 
@@ -215,7 +218,7 @@ impl Transfer {
 
     /// Whether it takes blocks or their list.
     pub(super) fn is_under_way(&self) -> bool {
-        matches!(self.stage, TransferStage::Listing | TransferStage::Fetching)
+        !self.held && matches!(self.stage, TransferStage::Listing | TransferStage::Fetching)
     }
 
     /// What is to be fetched next, now that the store is ready: the list or blocks.
@@ -224,6 +227,15 @@ impl Transfer {
             TransferStage::Listing
         } else {
             TransferStage::Fetching
+        }
+    }
+
+    /// Whether it waits for room or for the application, with the store open or to be opened.
+    pub(super) fn is_paused(&self) -> bool {
+        match self.stage {
+            TransferStage::Paused => true,
+            TransferStage::Listing | TransferStage::Fetching => self.held,
+            _ => false,
         }
     }
 

@@ -149,6 +149,11 @@ pub(crate) enum Frame {
     CancelBlock(BlockRef),
     /// The sender has no room for this content now, and goes on when it has.
     NoRoom(ContentId),
+    /// The sender's application has paused its transfer of this content, or goes on with it.
+    Paused {
+        content: ContentId,
+        paused: bool,
+    },
 }
 
 /// A signed record and how long it has been held by those who passed it on.

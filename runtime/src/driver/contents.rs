@@ -197,6 +197,8 @@ impl Contents {
             EngineEvent::ContentPaused { manifest } => Event::ContentPaused { manifest },
             EngineEvent::ContentResumed { manifest } => Event::ContentResumed { manifest },
             EngineEvent::ContentHeldUp { content, to } => Event::ContentHeldUp { content, to },
+            EngineEvent::DeliveryPaused { content, to } => Event::DeliveryPaused { content, to },
+            EngineEvent::DeliveryResumed { content, to } => Event::DeliveryResumed { content, to },
             EngineEvent::ContentDelivered { content, to } => Event::ContentDelivered { content, to },
             EngineEvent::ContentDeclined { content, to } => Event::ContentDeclined { content, to },
             EngineEvent::IncompatiblePeer { addr, version } => Event::IncompatiblePeer { addr, version },

@@ -138,6 +138,11 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             if event == p2pnet_engine::Event::Left {
                 self.left = true;
             }
+            if let p2pnet_engine::Event::ContentOffered { manifest, .. } = &event
+                && self.engine.progress(&manifest.content).is_some()
+            {
+                self.contents.fetching(manifest.content);
+            }
             if let (Some(event), Some(permit)) = (self.contents.translate(event), permit) {
                 permit.send(event);
             }

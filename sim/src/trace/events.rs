@@ -45,6 +45,8 @@ impl What {
             Event::ContentPaused { manifest } => paused(manifest, true),
             Event::ContentResumed { manifest } => paused(manifest, false),
             Event::ContentHeldUp { content, to } => held_up(trace, content, to),
+            Event::DeliveryPaused { content, to } => delivery_paused(trace, content, to, true),
+            Event::DeliveryResumed { content, to } => delivery_paused(trace, content, to, false),
             Event::ContentDelivered { content, to } => delivered(trace, content, to),
             Event::ContentDeclined { content, to } => declined(trace, content, to),
             Event::IncompatiblePeer { addr, version } => {
@@ -85,6 +87,8 @@ impl What {
             Event::ContentPaused { manifest } => paused(manifest, true),
             Event::ContentResumed { manifest } => paused(manifest, false),
             Event::ContentHeldUp { content, to } => held_up(trace, content, to),
+            Event::DeliveryPaused { content, to } => delivery_paused(trace, content, to, true),
+            Event::DeliveryResumed { content, to } => delivery_paused(trace, content, to, false),
             Event::ContentDelivered { content, to } => delivered(trace, content, to),
             Event::ContentDeclined { content, to } => declined(trace, content, to),
             Event::IncompatiblePeer { addr, version } => {
@@ -137,6 +141,10 @@ fn paused(manifest: &Manifest, paused: bool) -> What {
 
 fn held_up(trace: &Trace, content: &ContentId, to: &PeerId) -> What {
     What::ContentHeldUp { to: trace.peer(to), content: short_hash(content) }
+}
+
+fn delivery_paused(trace: &Trace, content: &ContentId, to: &PeerId, paused: bool) -> What {
+    What::DeliveryPaused { to: trace.peer(to), content: short_hash(content), paused }
 }
 
 fn delivered(trace: &Trace, content: &ContentId, to: &PeerId) -> What {

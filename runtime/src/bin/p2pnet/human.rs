@@ -154,6 +154,12 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             Word::Bad("waiting"),
             format!("{}: the disk of {} is full", names.content(content), names.who(to)),
         ),
+        Event::DeliveryPaused { content, to } => {
+            (Word::Quiet("paused"), format!("{} by {}", names.content(content), names.who(to)))
+        }
+        Event::DeliveryResumed { content, to } => {
+            (Word::Good("goes on"), format!("{} at {}", names.content(content), names.who(to)))
+        }
         Event::ContentDelivered { content, to } => {
             (Word::Good("delivered"), format!("{} to {}", names.content(content), names.who(to)))
         }

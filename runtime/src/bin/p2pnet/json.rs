@@ -126,6 +126,12 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
         Event::ContentHeldUp { content, to } => {
             new("content_held_up").text("hash", &content.to_string()).text("to", &to.to_string())
         }
+        Event::DeliveryPaused { content, to } => {
+            new("delivery_paused").text("hash", &content.to_string()).text("to", &to.to_string())
+        }
+        Event::DeliveryResumed { content, to } => {
+            new("delivery_resumed").text("hash", &content.to_string()).text("to", &to.to_string())
+        }
         Event::ContentDelivered { content, to } => {
             new("content_delivered").text("hash", &content.to_string()).text("to", &to.to_string())
         }
