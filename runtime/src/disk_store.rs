@@ -4,14 +4,17 @@ mod data_dir;
 mod database;
 mod durable;
 mod folder;
+mod index;
 mod memory;
 mod name;
 mod notebook;
 mod partial;
 mod published;
+mod stored_contents;
 mod stored_memory;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
@@ -24,8 +27,10 @@ use p2pnet_engine::{
 use crate::seam::{Source, Store};
 use data_dir::DataDir;
 use database::{Database, number};
+use index::Entry;
 use partial::Partial;
 use published::Published;
+pub use stored_contents::{StoredContent, StoredContents, StoredState};
 pub use stored_memory::{KnownPeer, StoredMemory};
 
 /// A [`Store`] on disk.
@@ -56,6 +61,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Contents {
     receiving: BTreeMap<ContentId, Receiving>,
+    /// What was in the inbox already when it was to be received.
+    found: BTreeMap<ContentId, (PathBuf, Arc<Published>)>,
     /// What was received and is still read.
     received: BTreeMap<ContentId, Arc<Published>>,
     published: BTreeMap<ContentId, Arc<Published>>,
@@ -175,17 +182,70 @@ impl DiskStore {
     }
 }
 
+impl Shared {
+    /// What an earlier run received or published, if it is still there, every byte of it.
+    fn find(&self, content: &ContentId) -> Option<(Entry, Published, BlockList)> {
+        let entry = match lock(&self.dir).database()?.read(|from| index::find(from, content)) {
+            Ok(entry) => entry?,
+            Err(error) => {
+                tracing::warn!(%error, "whether a content is here already cannot be looked up");
+                return None;
+            }
+        };
+        let (published, list) = entry.prove()?;
+        Some((entry, published, list))
+    }
+
+    /// Keeps in mind where a content is.
+    fn keep(&self, content: ContentId, kind: ContentKind, path: &Path) {
+        let Some(entry) = Entry::new(content, kind, path) else { return };
+        let kept = match lock(&self.dir).database() {
+            Some(database) => database.write(|into| index::keep(into, &entry)),
+            None => Ok(()),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(%error, %content, "the next run cannot know that this content is here");
+        }
+    }
+
+    /// Gets ready for a content. If it lies in the inbox there is nothing to do; if it is elsewhere on this disk it is
+    /// copied, which is what the user wants who has chosen the inbox.
+    fn open(&self, manifest: Manifest) -> io::Result<Leftovers> {
+        let content = manifest.content;
+        let is_folder = manifest.kind == ContentKind::Folder;
+        let found = self.find(&content);
+        let in_inbox = |entry: &Entry| {
+            fs::canonicalize(&self.inbox).is_ok_and(|inbox| entry.path.parent() == Some(inbox.as_path()))
+        };
+        if let Some((entry, published, list)) = found {
+            if entry.is_folder == is_folder && in_inbox(&entry) {
+                lock(&self.contents).found.insert(content, (entry.path, Arc::new(published)));
+                return Ok(Leftovers { list, blocks: (0..content.block_count()).collect() });
+            }
+            let partial = self.receive(manifest)?;
+            return partial.0.fill(&published, list, partial.1);
+        }
+        Ok(self.receive(manifest)?.1)
+    }
+
+    fn receive(&self, manifest: Manifest) -> io::Result<(Arc<Partial>, Leftovers)> {
+        let (partial, leftovers) = Partial::open(&self.inbox, &manifest.content)?;
+        let partial = Arc::new(partial);
+        let receiving = Receiving { partial: Arc::clone(&partial), name: manifest.name, kind: manifest.kind };
+        lock(&self.contents).receiving.insert(manifest.content, receiving);
+        Ok((partial, leftovers))
+    }
+}
+
 impl Store for DiskStore {
     async fn open(&self, manifest: Manifest) -> Result<Leftovers, StoreFailure> {
         let opened = self.blocking(move |shared| {
-            shared.swept.call_once(|| partial::remove_forgotten(&shared.inbox));
+            shared.swept.call_once(|| {
+                partial::remove_forgotten(&shared.inbox);
+            });
             // An earlier try gives up its file before the same name is claimed again.
             drop(lock(&shared.contents).receiving.remove(&manifest.content));
-            let (partial, leftovers) = Partial::open(&shared.inbox, &manifest.content)?;
-            let receiving =
-                Receiving { partial: Arc::new(partial), name: manifest.name, kind: manifest.kind };
-            lock(&shared.contents).receiving.insert(manifest.content, receiving);
-            Ok(leftovers)
+            shared.open(manifest)
         });
         opened.await.map_err(|error| failure(&error))
     }
@@ -204,6 +264,7 @@ impl Store for DiskStore {
         let closed = self.blocking(move |shared| {
             let mut contents = lock(&shared.contents);
             contents.received.remove(&content);
+            contents.found.remove(&content);
             let receiving = contents.receiving.remove(&content);
             drop(contents);
             drop(receiving);
@@ -225,7 +286,8 @@ impl Store for DiskStore {
         self.blocking(move |shared| {
             let contents = lock(&shared.contents);
             let whole = contents.published.get(&block.content).or(contents.received.get(&block.content));
-            if let Some(whole) = whole.cloned() {
+            let found = || contents.found.get(&block.content).map(|(_, whole)| whole);
+            if let Some(whole) = whole.or_else(found).cloned() {
                 drop(contents);
                 return whole.read(block);
             }
@@ -238,6 +300,12 @@ impl Store for DiskStore {
 
     async fn finish(&self, content: ContentId) -> Result<PathBuf, StoreFailure> {
         let finished = self.blocking(move |shared| {
+            let mut contents = lock(&shared.contents);
+            if let Some((path, whole)) = contents.found.remove(&content) {
+                contents.received.insert(content, whole);
+                return Ok(path);
+            }
+            drop(contents);
             let receiving =
                 lock(&shared.contents).receiving.get(&content).cloned().ok_or(io::ErrorKind::NotFound)?;
             let finished = match receiving.kind {
@@ -251,6 +319,8 @@ impl Store for DiskStore {
                 contents.received.insert(content, Arc::new(received));
             }
             contents.receiving.remove(&content);
+            drop(contents);
+            shared.keep(content, receiving.kind, &path);
             Ok(path)
         });
         finished.await.map_err(|error| failure(&error))
@@ -258,6 +328,7 @@ impl Store for DiskStore {
 
     async fn abandon(&self, content: ContentId) {
         let abandoned = self.blocking(move |shared| {
+            lock(&shared.contents).found.remove(&content);
             let receiving = lock(&shared.contents).receiving.remove(&content);
             if let Some(receiving) = receiving {
                 receiving.partial.abandon();
@@ -269,7 +340,14 @@ impl Store for DiskStore {
 
     async fn publish(&self, source: Source) -> io::Result<(Manifest, BlockList)> {
         self.blocking(move |shared| {
+            let path = match &source {
+                Source::File(path) | Source::Folder(path) => Some(path.clone()),
+                Source::Bytes { .. } => None,
+            };
             let (published, manifest, list) = Published::open(source)?;
+            if let Some(path) = path {
+                shared.keep(manifest.content, manifest.kind, &path);
+            }
             lock(&shared.contents).published.insert(manifest.content, Arc::new(published));
             Ok((manifest, list))
         })
@@ -379,6 +457,8 @@ fn failure(error: &io::Error) -> StoreFailure {
     }
 }
 
+#[cfg(test)]
+mod index_tests;
 #[cfg(test)]
 mod memory_tests;
 #[cfg(test)]

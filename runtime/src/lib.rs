@@ -38,7 +38,9 @@ mod standing;
 mod sys;
 mod tokio_net;
 
-pub use disk_store::{DiskStore, DiskStoreError, KnownPeer, StoredMemory};
+pub use disk_store::{
+    DiskStore, DiskStoreError, KnownPeer, StoredContent, StoredContents, StoredMemory, StoredState,
+};
 pub use error::{CommandError, StartError};
 pub use event::Event;
 pub use handle::{NodeHandle, PeerInfo, ProgressInfo};

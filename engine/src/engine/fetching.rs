@@ -121,7 +121,9 @@ impl Engine {
             Err(failure) => return self.store_refused(content, failure),
         };
         transfer.store_open = true;
-        if content.block_count() > 1 && leftovers.list.proves(&content) {
+        // Of a single block there is no list, and so nothing unless the store says that it has all of it.
+        let is_any = content.block_count() > 1 || !leftovers.blocks.is_empty();
+        if is_any && leftovers.list.proves(&content) {
             mark!(self, TransferResumed);
             transfer.resume(leftovers);
         }

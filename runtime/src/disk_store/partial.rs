@@ -27,6 +27,9 @@ const MAX_NAMES: u32 = 10_000;
 /// What nobody has touched for so long is removed.
 const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Bytes of left-overs that stay in an inbox: 64 GiB.
+const LEFTOVERS_SIZE: u64 = 64 << 30;
+
 /// The beginning of both names. Then comes the beginning of the hash, and a number if that is taken.
 const PREFIX: &str = ".p2pnet-";
 
@@ -85,6 +88,32 @@ impl Partial {
         let mut data = vec![0; length];
         durable::read_exact_at(&self.file, &mut data, u64::from(block.index) * BLOCK_SIZE as u64)?;
         Ok(data)
+    }
+
+    /// Copies what another place on this disk has and is missing here. `whole` was found to have this list.
+    pub(crate) fn fill(
+        &self,
+        whole: &Published,
+        list: BlockList,
+        leftovers: Leftovers,
+    ) -> io::Result<Leftovers> {
+        if !list.is_empty() {
+            self.keep_list(&list)?;
+        }
+        let content = self.content;
+        let mut blocks = leftovers.blocks;
+        for index in (0..content.block_count())
+            .filter(|index| blocks.binary_search(index).is_err())
+            .collect::<Vec<_>>()
+        {
+            // What cannot be read any more comes from a peer.
+            let Ok(data) = whole.read(BlockRef { content, index }) else { break };
+            if list.check(&content, index).is_some_and(|check| check.accepts(&data)) {
+                self.write(u64::from(index) * BLOCK_SIZE as u64, &data)?;
+                blocks.push(index);
+            }
+        }
+        Ok(Leftovers { list, blocks })
     }
 
     /// What is finished, for others to read.
@@ -238,21 +267,37 @@ fn read_list(path: &Path, content: &ContentId) -> io::Result<Vec<[u8; 32]>> {
     Ok(values.to_vec())
 }
 
-/// Removes what other runs have left in the inbox and nobody has touched for [`FORGOTTEN`].
-pub(crate) fn remove_forgotten(inbox: &Path) {
-    let Ok(entries) = fs::read_dir(inbox) else { return };
-    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
-        let is_part = path.extension().is_some_and(|extension| extension == "part")
-            && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-        if is_part && is_forgotten(&path) && matches!(claim(&path), Ok(Some(_))) {
-            remove(&path);
-        }
-    }
+/// Removes what other runs have left in the inbox and nobody has touched for [`FORGOTTEN`], and what is older than the
+/// last [`LEFTOVERS_SIZE`] of the rest. Says how many.
+pub(crate) fn remove_forgotten(inbox: &Path) -> usize {
+    remove_beyond(inbox, LEFTOVERS_SIZE)
 }
 
-fn is_forgotten(path: &Path) -> bool {
-    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    modified.ok().and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > FORGOTTEN)
+fn remove_beyond(inbox: &Path, most: u64) -> usize {
+    let Ok(entries) = fs::read_dir(inbox) else { return 0 };
+    let is_part = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "part")
+            && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX))
+    };
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(is_part);
+    let mut parts: Vec<(Duration, u64, PathBuf)> = paths
+        .map(|path| {
+            let found = fs::symlink_metadata(&path).ok();
+            let modified = found.as_ref().and_then(|found| found.modified().ok());
+            let age = modified.and_then(|modified| modified.elapsed().ok()).unwrap_or_default();
+            (age, found.map_or(0, |found| found.len()), path)
+        })
+        .collect();
+    parts.sort();
+    let (mut kept, mut removed) = (0u64, 0);
+    for (age, size, path) in parts {
+        kept = kept.saturating_add(size);
+        if (age > FORGOTTEN || kept > most) && matches!(claim(&path), Ok(Some(_))) {
+            remove(&path);
+            removed += 1;
+        }
+    }
+    removed
 }
 
 /// Opens `path` and locks it, so that no other process takes it for a left-over; `None` if one is using it.
@@ -515,6 +560,35 @@ mod tests {
         let partial = open(inbox.path(), content(4)).unwrap();
         assert!(partial.write(2, b"abc").is_err());
         assert!(partial.write(u64::MAX, b"abc").is_err());
+    }
+
+    /// Left-overs have a quota; the oldest go first, and what somebody is receiving stays.
+    #[test]
+    fn the_oldest_leftovers_beyond_the_quota_go() {
+        let inbox = tempfile::tempdir().unwrap();
+        let hour = Duration::from_secs(3600);
+        let part = |age: u32, size: u64| {
+            let path = inbox.path().join(format!(".p2pnet-{age:016x}.part"));
+            let file = File::create(&path).unwrap();
+            file.set_len(size).unwrap();
+            file.set_modified(std::time::SystemTime::now() - hour * age).unwrap();
+        };
+        [(1, 10), (2, 10), (3, 10), (4, 10)].iter().for_each(|&(age, size)| part(age, size));
+        let held = claim(&inbox.path().join(".p2pnet-0000000000000004.part")).unwrap().unwrap();
+        fs::write(inbox.path().join("photo.jpg"), [0; 1000]).unwrap();
+        assert_eq!(remove_beyond(inbox.path(), 25), 1);
+        assert_eq!(
+            names(inbox.path()),
+            [
+                ".p2pnet-0000000000000001.part",
+                ".p2pnet-0000000000000002.part",
+                ".p2pnet-0000000000000004.part",
+                "photo.jpg"
+            ]
+        );
+        drop(held);
+        part(200, 1);
+        assert_eq!(remove_beyond(inbox.path(), u64::MAX), 1, "a week is long");
     }
 
     /// An empty file is a file.
