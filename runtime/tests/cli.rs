@@ -310,6 +310,40 @@ async fn a_folder_is_sent_and_received() {
     assert!(said.contains("\"link\" is a symbolic link; put what it points to in its place"), "{said}");
 }
 
+/// What lies in the inbox is read and not fetched again; `store` shows it, and forgets it when it is gone.
+#[tokio::test]
+async fn what_was_received_is_not_fetched_again_and_can_be_looked_at() {
+    let lan = Lan::new();
+    let file = lan.file("photo.jpg", (2 << 20) + 12345);
+    for round in 0..2 {
+        let mut receiver = lan.start("anna", &["receive", "--inbox", "in"]);
+        receiver.event("listening").await;
+        let mut sender = lan.start("ben", &["send", file.to_str().unwrap(), "--to", "anna"]);
+        let received = receiver.event("content_received").await;
+        assert_eq!(received["fetched_bytes"] == 0, round == 1, "{received}");
+        assert_eq!((sender.code().await, receiver.code().await), (Some(0), Some(0)));
+        assert_eq!(names_in(&lan.path("in")), ["photo.jpg"]);
+    }
+    let store = async |arguments: &[&str]| {
+        let output = finished(lan.beside("anna.data", &[&["store"], arguments].concat())).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+        (output.status.code(), lines)
+    };
+    let (code, listed) = store(&["ls"]).await;
+    let path = fs::canonicalize(lan.path("in/photo.jpg")).unwrap();
+    assert_eq!((code, listed.len(), &listed[0]["state"]), (Some(0), 1, &"same".into()), "{listed:?}");
+    assert_eq!(listed[0]["hash"].as_str().unwrap(), hash_of(&file));
+    assert_eq!(listed[0]["path"].as_str().unwrap(), path.to_str().unwrap());
+    assert_eq!(store(&["verify"]).await.0, Some(0));
+    fs::remove_file(path).unwrap();
+    let (code, listed) = store(&["verify"]).await;
+    assert_eq!((code, &listed[0]["state"]), (Some(1), &"gone".into()));
+    let (code, collected) = store(&["gc", "--inbox", "in"]).await;
+    assert_eq!((code, &collected[1]["forgotten"]), (Some(0), &1.into()), "{collected:?}");
+    assert_eq!(store(&["ls"]).await, (Some(0), vec![]));
+}
+
 /// What is meant for one must not land with another, however eager.
 #[tokio::test]
 async fn a_file_sent_to_one_peer_is_not_offered_to_others() {

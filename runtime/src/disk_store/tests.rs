@@ -390,3 +390,33 @@ async fn what_was_being_unpacked_is_begun_anew() {
     second.close(manifest.content).await;
     assert_eq!(fs::read_dir(inbox.path()).unwrap().count(), 1);
 }
+
+/// What a folder of small files costs on this disk, durability included. `cargo test --release -p p2pnet --lib
+/// small_files -- --ignored --nocapture` prints it.
+#[tokio::test]
+#[ignore = "prints figures"]
+async fn figures_of_small_files() {
+    for files in [1_000u32, 10_000] {
+        let (place, from, to) = (tempfile::tempdir().unwrap(), store(), store());
+        let root = place.path().join("folder");
+        for number in 0..files {
+            let folder = root.join(format!("{:03}", number / 100));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(format!("{number:05}")), number.to_le_bytes().repeat(1024)).unwrap();
+        }
+        let began = std::time::Instant::now();
+        let (manifest, _) = from.publish(Source::Folder(root)).await.unwrap();
+        let published = began.elapsed().as_secs_f64();
+        to.open(manifest.clone()).await.unwrap();
+        send_all(&from, &to, manifest.content).await;
+        let began = std::time::Instant::now();
+        to.finish(manifest.content).await.unwrap();
+        let finished = began.elapsed().as_secs_f64();
+        let rate = |seconds: f64| f64::from(files) / seconds;
+        println!(
+            "{files} files: published {:.0}/s, unpacked and durable {:.0}/s",
+            rate(published),
+            rate(finished)
+        );
+    }
+}

@@ -22,6 +22,7 @@ mod secret;
 mod send;
 mod session;
 mod signals;
+mod store;
 mod text;
 mod up;
 mod why;
@@ -75,6 +76,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Forget(arguments) => decide::run(&cli.common, Verb::Forget, &arguments.who, output).await,
         Command::Decisions => decide::list(&cli.common, output).await,
         Command::Cert(command) => cert::run(&cli.common, command, output),
+        Command::Store(command) => store::run(&cli.common, command, output),
         Command::Id => id::run(&cli.common, output).await,
         Command::Secret => secret::run(output),
     }

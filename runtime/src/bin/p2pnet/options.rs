@@ -113,6 +113,9 @@ pub(crate) enum Command {
     /// Make an authority and its certificates, for --trust cert:FILE
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Show, check or tidy up what was received and sent
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Show this node's identity
     Id,
     /// Make a new secret for a network
@@ -264,6 +267,30 @@ pub(crate) enum CertCommand {
     New,
     /// Vouch for a peer, on the network that --network and --secret-file say
     Issue(IssueArguments),
+}
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+A content that is where it was is not fetched again, also after a restart. No node may use the data directory meanwhile.
+
+Examples:
+  p2pnet store ls                    what is known: same, doubtful (written to since, or a folder) or gone
+  p2pnet store verify                read all of it: good, changed or gone; exit code 1 unless all is good
+  p2pnet store gc --inbox ~/incoming forget what is gone, remove what interrupted transfers left")]
+pub(crate) enum StoreCommand {
+    /// List the contents that were received or sent, the last one first
+    Ls,
+    /// Read and hash all of them
+    Verify,
+    /// Forget those that are gone or something else now; no file of yours is touched
+    Gc(GcArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GcArguments {
+    /// Remove from this directory what interrupted transfers left a week ago or earlier, and the oldest beyond 64 GiB
+    #[arg(long, value_name = "DIR")]
+    pub(crate) inbox: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
