@@ -1,8 +1,8 @@
 //! Where contents are that were received or published, in the table `contents` of the database: what is here already need
 //! not come over the network again, also after a restart.
 //!
-//! The key is the hash and the size (u64), the value the kind (0 file, 1 folder), when it was kept (seconds since 1970,
-//! u64), when the file was last written to (nanoseconds since 1970, u64), and the path. Numbers are little endian. What it
+//! The key is the hash and the size (u64), the value the kind (0 file, 1 folder), its turn (u64, counted
+//! up), when the file was last written to (nanoseconds since 1970, u64), and the path. Numbers are little endian. What it
 //! says is a hint: a file is read and hashed before it counts as the content.
 
 use std::fs;
@@ -14,10 +14,14 @@ use redb::{
     ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
 };
 
+use super::database::NUMBERS;
 use super::published::Published;
 use crate::seam::Source;
 
 const CONTENTS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("contents");
+
+/// The turn of the last content that was kept.
+const TURN: &str = "contents";
 
 /// Contents that are kept in mind. Beyond it the one kept longest ago is forgotten; its file stays.
 const MAX_CONTENTS: u64 = 4096;
@@ -30,7 +34,8 @@ const MAX_PATH: usize = 4096;
 pub(super) struct Entry {
     pub(super) content: ContentId,
     pub(super) is_folder: bool,
-    kept_at: u64,
+    /// The last one kept has the greatest; a new one gets it when it is kept.
+    turn: u64,
     modified: u64,
     pub(super) path: PathBuf,
 }
@@ -53,8 +58,7 @@ impl Entry {
         path.to_str().filter(|path| path.len() <= MAX_PATH)?;
         let is_folder = kind == ContentKind::Folder;
         let modified = if is_folder { 0 } else { nanoseconds(fs::metadata(&path).ok()?.modified().ok()?) };
-        let kept_at = nanoseconds(SystemTime::now()) / 1_000_000_000;
-        Some(Entry { content, is_folder, kept_at, modified, path })
+        Some(Entry { content, is_folder, turn: 0, modified, path })
     }
 
     pub(super) fn looks(&self) -> Looks {
@@ -80,9 +84,9 @@ impl Entry {
         (manifest.content == self.content).then_some((published, list))
     }
 
-    fn encode(&self) -> Option<Vec<u8>> {
+    fn encode(&self, turn: u64) -> Option<Vec<u8>> {
         let mut value = vec![u8::from(self.is_folder)];
-        value.extend_from_slice(&self.kept_at.to_le_bytes());
+        value.extend_from_slice(&turn.to_le_bytes());
         value.extend_from_slice(&self.modified.to_le_bytes());
         value.extend_from_slice(self.path.to_str()?.as_bytes());
         Some(value)
@@ -92,12 +96,12 @@ impl Entry {
         let (hash, size) = key.split_first_chunk()?;
         let content = ContentId { hash: *hash, size: u64::from_le_bytes(size.try_into().ok()?) };
         let (&kind, value) = value.split_first()?;
-        let (kept_at, value) = value.split_first_chunk()?;
+        let (turn, value) = value.split_first_chunk()?;
         let (modified, path) = value.split_first_chunk()?;
         Some(Entry {
             content,
             is_folder: kind == 1,
-            kept_at: u64::from_le_bytes(*kept_at),
+            turn: u64::from_le_bytes(*turn),
             modified: u64::from_le_bytes(*modified),
             path: PathBuf::from(std::str::from_utf8(path).ok()?),
         })
@@ -117,7 +121,7 @@ pub(super) fn all(transaction: &ReadTransaction) -> Result<Vec<Entry>, redb::Err
         Err(TableError::TableDoesNotExist(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.kept_at));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.turn));
     Ok(entries)
 }
 
@@ -133,14 +137,17 @@ pub(super) fn find(transaction: &ReadTransaction, content: &ContentId) -> Result
 
 /// Keeps where a content is, in place of where it was.
 pub(super) fn keep(transaction: &WriteTransaction, entry: &Entry) -> Result<(), redb::Error> {
-    let Some(value) = entry.encode() else { return Ok(()) };
+    let mut numbers = transaction.open_table(NUMBERS)?;
+    let turn = numbers.get(TURN)?.map_or(0, |turn| turn.value()).saturating_add(1);
+    let Some(value) = entry.encode(turn) else { return Ok(()) };
+    numbers.insert(TURN, turn)?;
     let mut table = transaction.open_table(CONTENTS)?;
     table.insert(&*key(&entry.content), &*value)?;
     while table.len()? > MAX_CONTENTS {
         let mut oldest: Option<(u64, Vec<u8>)> = None;
         for kept in table.iter()? {
             let (key, value) = kept?;
-            let at = Entry::decode(key.value(), value.value()).map_or(0, |entry| entry.kept_at);
+            let at = Entry::decode(key.value(), value.value()).map_or(0, |entry| entry.turn);
             if oldest.as_ref().is_none_or(|(before, _)| at < *before) {
                 oldest = Some((at, key.value().to_vec()));
             }

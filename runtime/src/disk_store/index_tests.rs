@@ -162,7 +162,11 @@ async fn what_is_stored_is_listed_checked_and_forgotten_when_it_is_gone() {
     assert_eq!(state(&list, &changed), Some(StoredState::Doubtful));
     assert_eq!(state(&list, &gone), Some(StoredState::Gone));
     let mut list = Vec::new();
-    stored.verify(|stored| Ok::<_, io::Error>(list.push(stored))).unwrap();
+    let tell = |stored| {
+        list.push(stored);
+        Ok::<(), io::Error>(())
+    };
+    stored.verify(tell).unwrap();
     assert_eq!(state(&list, &good), Some(StoredState::Good));
     assert_eq!(state(&list, &changed), Some(StoredState::Changed));
     assert_eq!(state(&list, &gone), Some(StoredState::Gone));

@@ -571,7 +571,8 @@ mod tests {
             let path = inbox.path().join(format!(".p2pnet-{age:016x}.part"));
             let file = File::create(&path).unwrap();
             file.set_len(size).unwrap();
-            file.set_modified(std::time::SystemTime::now() - hour * age).unwrap();
+            let now = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(now - hour * age).unwrap();
         };
         [(1, 10), (2, 10), (3, 10), (4, 10)].iter().for_each(|&(age, size)| part(age, size));
         let held = claim(&inbox.path().join(".p2pnet-0000000000000004.part")).unwrap().unwrap();
