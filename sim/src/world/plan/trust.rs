@@ -154,10 +154,10 @@ host = "one"
     #[test]
     fn a_policy_that_cannot_be_is_told_with_its_line() {
         for (from, to, line, message) in [
-            ("allow = [\"a\", \"b\"]", "allow = [\"bb\"]", 22, "there is no node `bb`; did you mean `b`?"),
+            ("allow = [\"a\", \"b\"]", "allow = [\"bb\"]", 21, "there is no node `bb`; did you mean `b`?"),
             ("allow = [\"a\", \"b\"]", "blocks = [\"a\"]", 6, "`a` cannot block itself"),
             ("answer_ms = 100", "answer_ms = 100001", 6, "`a`: people answer within 100000 ms"),
-            ("other-issuer", "good-enough", 26, "unknown variant `good-enough`"),
+            ("other-issuer", "good-enough", 25, "unknown variant `good-enough`"),
         ] {
             let error = Plan::parse(&PLAN.replace(from, to)).unwrap_err();
             assert_eq!(error.line, Some(line), "{error}");
