@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use p2pnet_engine::{
@@ -185,13 +186,20 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left running.
-    pub async fn start(mut self) -> Result<Node, StartError> {
-        let inbox = self.inbox.take();
-        let store = match self.data_dir.take() {
-            Some(path) => DiskStore::open(path, inbox)?,
-            None => DiskStore::temporary(inbox)?,
-        };
-        self.start_on(TokioNet::new(), store, OsHost::new()).await
+    pub async fn start(self) -> Result<Node, StartError> {
+        self.start_here().await
+    }
+
+    /// Boxed, so that the driver of real sockets and disks is compiled with this crate and not with every program.
+    fn start_here(mut self) -> Pin<Box<dyn Future<Output = Result<Node, StartError>>>> {
+        Box::pin(async move {
+            let inbox = self.inbox.take();
+            let store = match self.data_dir.take() {
+                Some(path) => DiskStore::open(path, inbox)?,
+                None => DiskStore::temporary(inbox)?,
+            };
+            self.start_on(TokioNet::new(), store, OsHost::new()).await
+        })
     }
 
     /// Starts on any network, store and host, such as those of a simulation. The data directory and the inbox are
