@@ -80,6 +80,16 @@ pub struct Config {
     /// Texts that wait for a peer; beyond it [`Engine::send_text`](crate::Engine::send_text) refuses. Also texts
     /// that wait for the application; beyond it they are not acknowledged and come again.
     pub max_texts: usize,
+    /// Messages that wait for one peer, whether it is there or not. Beyond it
+    /// [`Engine::send_message`](crate::Engine::send_message) refuses.
+    pub max_messages: usize,
+    /// Bytes of messages that were sent and whose outcome was not taken; beyond it
+    /// [`Engine::broadcast`](crate::Engine::broadcast) refuses. As much is held to be passed on again in a crowd, then the
+    /// oldest goes. As much may wait for the application, a quarter of it from one sender; beyond that it is not
+    /// acknowledged and comes again. Each message counts for 1 KiB at least. 256 KiB or more.
+    pub max_message_bytes: usize,
+    /// How long a message is kept for those who are away: until then its outcome may take. 1 s to 1 day.
+    pub message_ttl: Duration,
     /// Contents offered to others, contents being fetched, and offers remembered for each peer.
     pub max_contents: usize,
     /// Blocks asked for and not yet written, for each content: 1 to 64. Memory is this many MiB.
@@ -122,6 +132,9 @@ impl Config {
             max_dials: 8,
             max_queued: 2 << 20,
             max_texts: 64,
+            max_messages: 256,
+            max_message_bytes: 16 << 20,
+            message_ttl: Duration::from_secs(600),
             max_contents: 256,
             window: 8,
             source_timeout: Duration::from_secs(10),
@@ -154,6 +167,10 @@ impl Config {
                 ConfigError::Timeouts,
             ),
             (
+                (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&self.message_ttl),
+                ConfigError::MessageTtl,
+            ),
+            (
                 (Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600)).contains(&self.record_ttl),
                 ConfigError::RecordTtl,
             ),
@@ -167,6 +184,8 @@ impl Config {
                     && self.max_queued >= 256 * 1024
                     && self.max_queued / 2 >= self.max_peers.saturating_mul(ENTRY_ROOM)
                     && self.max_texts >= 1
+                    && self.max_messages >= 1
+                    && self.max_message_bytes >= 256 * 1024
                     && self.max_contents >= 1
                     && (1..=64).contains(&self.window),
                 ConfigError::Limits,
@@ -272,9 +291,12 @@ pub enum ConfigError {
     /// The record's time to live.
     #[error("record_ttl must be between 1 s and 7 days")]
     RecordTtl,
+    /// How long messages are kept.
+    #[error("message_ttl must be between 1 s and 1 day")]
+    MessageTtl,
     /// A limit is too small to work with, or for the others.
     #[error(
-        "every limit must be at least 1, max_queued at least 256 KiB and 80 bytes for each of max_peers, window at most 64"
+        "every limit must be at least 1, max_queued at least 256 KiB and 80 bytes for each of max_peers, max_message_bytes at least 256 KiB, window at most 64"
     )]
     Limits,
 }

@@ -1,6 +1,7 @@
 //! What the engine tells the application.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -141,6 +142,27 @@ pub enum Event {
         first: u64,
         /// The last one that was sent.
         last: u64,
+    },
+    /// A message from a trusted peer, or passed on by trusted peers from one of theirs. Exactly once in this run for each
+    /// that was sent, in order from each peer that this node is linked with.
+    Message {
+        /// Who sent it: proven by the link that it came by, or by its signature.
+        from: PeerId,
+        /// What, at most [`MAX_MESSAGE`](crate::MAX_MESSAGE) bytes.
+        bytes: Arc<[u8]>,
+        /// Over how many links it came: 1 from the sender itself. Those who passed it on may lie about it.
+        hops: u16,
+    },
+    /// The outcome of a message that [`Engine::send_message`](crate::Engine::send_message) or
+    /// [`Engine::broadcast`](crate::Engine::broadcast) took. It comes once for each, after
+    /// [`Config::message_ttl`](crate::Config::message_ttl) at the latest.
+    MessageSettled {
+        /// Its number.
+        id: u64,
+        /// How many peers are known to have taken it. In a crowd those who passed it on say so.
+        delivered: u32,
+        /// Those it was for that are not known to have taken it.
+        missing: Vec<PeerId>,
     },
     /// A trusted peer offers content: [`fetch`](crate::Engine::fetch) or [`decline`](crate::Engine::decline) it.
     /// It may be being fetched already, if [`Config::offers`](crate::Config::offers) takes it; to fetch it then changes nothing.

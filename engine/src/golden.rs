@@ -13,7 +13,10 @@ use crate::record::tests::sample;
 use crate::record::{Instance, SignedRecord};
 use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 use crate::wire::codec::encode;
-use crate::wire::{BUCKETS, Frame, RecordEntry, bucket_digest, place_of, root_digest, shortened};
+use crate::wire::{
+    BUCKETS, Frame, MessageKey, Payload, RecordEntry, Relayed, Span, bucket_digest, place_of, root_digest,
+    shortened,
+};
 
 fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
@@ -162,4 +165,34 @@ fn sealed_link_records() {
         "1600009fcf40c407f4ea803f9c23ba3d908fedb07e3bc2ec93400001664a59297e83ae4f902b95cb168a21e4bfecb4f01a9d21b073166e4e531eea5330d97cdebcbd0361e461d7eeca84845b56fd9fdcd1c15aa48ebd6c87c46f9a0d"
     );
     assert_eq!(all, "04c74c060d66c3df91d727cfef82dd5cce958d483fc09a28f942e50fabe2586b");
+}
+
+#[test]
+fn messages() {
+    let identity = Identity::from_seed([1; 32]);
+    let key = MessageKey { origin: identity.peer_id(), incarnation: 3, seq: 300 };
+    let relayed = Relayed::sign(&identity, &Network::open("golden").unwrap(), key, Payload::new(b"hi"));
+    let span = Span { origin: identity.peer_id(), incarnation: 3, first: 1, last: 300 };
+    let frames = [
+        Frame::Message { id: 1, base: 1, payload: Payload::new(b"hi") },
+        Frame::MessageAck { id: 1, again: true },
+        Frame::Gossip(relayed),
+        Frame::IHave(alloc::vec![span]),
+        Frame::Graft(alloc::vec![span]),
+        Frame::Prune,
+        Frame::Recap { origin: identity.peer_id(), incarnation: 3, base: 1, last: 300, round: 2 },
+        Frame::Reached { origin: identity.peer_id(), incarnation: 3, entries: alloc::vec![(7, 300)] },
+    ];
+    let bytes: Vec<String> = frames.iter().map(|frame| hex(&encode(frame))).collect();
+    let expected = [
+        "1f0101026869",
+        "200101",
+        "218a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c03fb2c01000002686940c601eb661ceb122fa8476c147992762dead68d2f99134ba7661a4c9fe646adfb08c36b88533b12ea7fa32206cff904e84456587b22d3cf2845b621b89aa6e307",
+        "22018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0301fb2c01",
+        "23018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0301fb2c01",
+        "24",
+        "258a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0301fb2c0102",
+        "268a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c030107fb2c01",
+    ];
+    assert_eq!(bytes, expected);
 }

@@ -69,8 +69,8 @@ pub use decision::{Decision, DecisionError, DecisionParseError, MAX_DECISIONS, W
 pub use engine::Table;
 pub use engine::{
     AnswerError, Cause, DialError, DialOutcome, DialTried, Engine, FetchError, HeardOn, Level, LinkRefused,
-    PeerView, Probed, Progress, PublishError, RecordSource, Refusal, Rejection, Restored, RungReport,
-    StepError, TextError, Why,
+    MessageError, PeerView, Probed, Progress, PublishError, RecordSource, Refusal, Rejection, Restored,
+    RungReport, StepError, TextError, Why,
 };
 pub use event::{ContentFailure, Event, LeaveReason, Party};
 pub use identity::{Identity, PeerId, PeerIdError};
@@ -99,5 +99,5 @@ pub use record::{
 pub use reject::RejectReason;
 pub use stats::Stats;
 pub use time::Timestamp;
-pub use wire::MAX_STEP_MESSAGE;
 pub use wire::beacon::PROTOCOL_VERSION;
+pub use wire::{MAX_MESSAGE, MAX_STEP_MESSAGE};

@@ -195,4 +195,6 @@ pub enum TimeoutReason {
     Verification,
     /// Passing news on, or comparing the collection with a neighbour.
     Share,
+    /// Messages: acknowledging, sending again, passing on, giving up.
+    Message,
 }

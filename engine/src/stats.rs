@@ -45,6 +45,12 @@ pub struct Stats {
     pub peers_rejected: u64,
     pub frames_dropped: u64,
     pub texts_dropped: u64,
+    /// Messages handed to the application.
+    pub messages_taken: u64,
+    pub messages_dropped: u64,
+    /// Messages that came by gossip, and those of them that had come before.
+    pub gossip_received: u64,
+    pub gossip_repeated: u64,
     pub blocks_sent: u64,
     pub blocks_good: u64,
     pub blocks_bad: u64,

@@ -34,6 +34,14 @@ pub(crate) enum TimerKey {
     Gone(PeerId),
     Watch(PeerId),
     Offers,
+    Message(PeerId),
+    MessageAck(PeerId),
+    MessageRoom,
+    MessageExpiry,
+    GossipNews,
+    Graft,
+    Recap,
+    Report,
 }
 
 impl TimerKey {
@@ -50,6 +58,14 @@ impl TimerKey {
             TimerKey::Watch(_) => TimeoutReason::Watch,
             TimerKey::Tend | TimerKey::Dial(_) | TimerKey::Target(_) => TimeoutReason::Dial,
             TimerKey::Text(_) => TimeoutReason::Text,
+            TimerKey::Message(_)
+            | TimerKey::MessageAck(_)
+            | TimerKey::MessageRoom
+            | TimerKey::MessageExpiry
+            | TimerKey::GossipNews
+            | TimerKey::Graft
+            | TimerKey::Recap
+            | TimerKey::Report => TimeoutReason::Message,
             TimerKey::Transfer(_) | TimerKey::Offers => TimeoutReason::Transfer,
             TimerKey::Verification(_) => TimeoutReason::Verification,
         }

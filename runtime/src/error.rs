@@ -3,8 +3,8 @@
 use std::io;
 
 use p2pnet_engine::{
-    AnswerError, ConfigError, DecisionError, DialError, FetchError, NetworkNameError, PublishError,
-    StepError, TextError,
+    AnswerError, ConfigError, DecisionError, DialError, FetchError, MessageError, NetworkNameError,
+    PublishError, StepError, TextError,
 };
 
 use crate::disk_store::DiskStoreError;
@@ -81,6 +81,9 @@ pub enum CommandError {
     /// A text was refused.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// A message was refused.
+    #[error(transparent)]
+    Message(#[from] MessageError),
     /// A source could not be read.
     #[error("the source cannot be read: {0}")]
     Source(#[source] io::Error),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use p2pnet_engine::{
     ContentFailure, ContentId, Evidence, LeaveReason, Liveness, Manifest, Party, PeerId, RejectReason,
@@ -144,6 +145,26 @@ pub enum Event {
         first: u64,
         /// The last one that was sent.
         last: u64,
+    },
+    /// A message from a trusted peer, or in a crowd passed on from one of theirs; exactly once in this run for each that
+    /// was sent.
+    Message {
+        /// Who sent it.
+        from: PeerId,
+        /// What, at most [`MAX_MESSAGE`](p2pnet_engine::MAX_MESSAGE) bytes.
+        bytes: Arc<[u8]>,
+        /// Over how many links it came: 1 from the sender itself.
+        hops: u16,
+    },
+    /// What became of a message, once for each.
+    MessageSettled {
+        /// The number that [`NodeHandle::send_message`](crate::NodeHandle::send_message) or
+        /// [`NodeHandle::broadcast`](crate::NodeHandle::broadcast) gave.
+        id: u64,
+        /// How many peers are known to have taken it.
+        delivered: u32,
+        /// Those it was for that are not.
+        missing: Vec<PeerId>,
     },
     /// A trusted peer offers content: [`fetch`](crate::NodeHandle::fetch) or [`decline`](crate::NodeHandle::decline)
     /// it. It may be being fetched already, if the node's [`OfferPolicy`](crate::OfferPolicy) takes it; to fetch it then

@@ -104,6 +104,28 @@ impl NodeHandle {
         Ok(self.ask(move |engine, now| engine.send_text(now, to, &text)).await??)
     }
 
+    /// Sends a message of at most [`MAX_MESSAGE`](p2pnet_engine::MAX_MESSAGE) bytes to one peer, now or when both sides
+    /// have verified each other; it waits for a peer that is away. Gives the number under which
+    /// [`Event::MessageSettled`](crate::Event::MessageSettled) tells once what became of it.
+    ///
+    /// # Errors
+    /// See [`MessageError`](p2pnet_engine::MessageError). Nothing was queued.
+    pub async fn send_message(&self, to: PeerId, bytes: impl Into<Vec<u8>>) -> Result<u64, CommandError> {
+        let bytes = bytes.into();
+        Ok(self.ask(move |engine, now| engine.send_message(now, to, &bytes)).await??)
+    }
+
+    /// Sends a message to all trusted peers; in a crowd to all that are known, who pass it on
+    /// ([`Engine::broadcast`](p2pnet_engine::Engine::broadcast) says who that is). Gives a number as
+    /// [`send_message`](Self::send_message) does.
+    ///
+    /// # Errors
+    /// See [`MessageError`](p2pnet_engine::MessageError). Nothing was queued.
+    pub async fn broadcast(&self, bytes: impl Into<Vec<u8>>) -> Result<u64, CommandError> {
+        let bytes = bytes.into();
+        Ok(self.ask(move |engine, now| engine.broadcast(now, &bytes)).await??)
+    }
+
     /// Hashes a source and offers it to all trusted peers, now and later. A file must stay as it is: blocks are read
     /// from it as they are sent, and what then differs is refused by who receives it.
     ///

@@ -71,6 +71,8 @@ pub enum What {
     Text { from: String, text: String, trusted: bool },
     TextDelivered { to: String, id: u64 },
     TextsLost { to: String, first: u64, last: u64 },
+    Message { from: String, bytes: usize, hops: u16 },
+    MessageSettled { id: u64, delivered: u32, missing: Vec<String> },
     ContentOffered { from: String, content: String, bytes: u64 },
     ContentReceived { from: String, content: String, fetched_bytes: u64 },
     ContentFailed { content: String, reason: &'static str },
@@ -308,6 +310,16 @@ impl fmt::Display for What {
             }
             What::TextDelivered { to, id } => write!(f, "text {id} delivered to {to}"),
             What::TextsLost { to, first, last } => write!(f, "texts {first} to {last} for {to} are lost"),
+            What::Message { from, bytes, hops: 1 } => write!(f, "message from {from} ({bytes} B)"),
+            What::Message { from, bytes, hops } => {
+                write!(f, "message from {from} ({bytes} B) over {hops} links")
+            }
+            What::MessageSettled { id, delivered, missing } if missing.is_empty() => {
+                write!(f, "message {id}: {delivered} have it")
+            }
+            What::MessageSettled { id, delivered, missing } => {
+                write!(f, "message {id}: {delivered} have it, not {}", missing.join(", "))
+            }
             What::ContentOffered { from, content, bytes } => {
                 write!(f, "{from} offers {content} ({bytes} B)")
             }

@@ -98,6 +98,7 @@ impl Engine {
     pub fn distrust(&mut self, now: Timestamp, peer: PeerId) {
         self.advance(now);
         self.take_back(Decision::Trust(peer));
+        self.give_up_mailbox(peer);
         if let Some(known) = self.peers.get_mut(&peer) {
             (known.compared, known.accepted) = (None, None);
             if known.link.is_some() {
@@ -126,6 +127,7 @@ impl Engine {
                     }
                     return Err(error);
                 }
+                self.give_up_mailbox(peer);
                 if self.peers.contains_key(&peer) {
                     self.turn_out(peer, RejectReason::Blocked);
                     self.drop_offers_of(peer, true);
@@ -160,6 +162,7 @@ impl Engine {
         self.advance(now);
         let decided =
             self.take_back(Decision::Trust(peer)) | self.take_back(Decision::Block(Who::Peer(peer)));
+        self.give_up_mailbox(peer);
         let known = self.peers.contains_key(&peer);
         if known {
             self.part_from(peer, DisconnectReason::Closed, LeaveReason::Closed);

@@ -221,7 +221,7 @@ impl Engine {
         let done = leaving.farewells_left == 0;
         mark!(self, Farewell);
         let datagram = self.farewell();
-        self.broadcast(&datagram, false);
+        self.broadcast_datagram(&datagram, false);
         if done {
             self.outputs.notify(Slot::Left);
         } else {
@@ -231,7 +231,7 @@ impl Engine {
 
     fn send_to_everyone(&mut self, flags: BeaconFlags, thorough: bool) {
         let datagram = self.sealed_beacon(flags, Way::default());
-        self.broadcast(&datagram, thorough);
+        self.broadcast_datagram(&datagram, thorough);
         if flags.has(BeaconFlags::ANNOUNCE) {
             self.call_remembered(flags, thorough);
         }

@@ -24,6 +24,8 @@ impl Engine {
                 Slot::Text => (self.texts_in.pop_front(), true),
                 Slot::TextsAcked(peer) => (self.next_delivered_text(peer), true),
                 Slot::TextsLost(peer) => (self.texts_lost.remove(&peer), false),
+                Slot::Message => (self.next_message(), true),
+                Slot::Settled => (self.next_settled(), true),
                 Slot::Offer(peer, content) => (self.offer_event(peer, content), false),
                 Slot::Transfer(content) => (self.transfer_event(content), false),
                 Slot::Delivery(content, peer) => (self.delivery_event(content, peer), false),

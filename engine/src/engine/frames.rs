@@ -8,7 +8,7 @@ use crate::marks::mark;
 use crate::planted::planted;
 use crate::policy::RecordGate;
 use crate::wire::codec::decode;
-use crate::wire::{DisconnectReason, Frame};
+use crate::wire::{DisconnectReason, Frame, MessageKey};
 
 use super::Engine;
 use super::link::Stage;
@@ -64,6 +64,20 @@ impl Engine {
             Frame::Have { content, blocks, answer } => self.have_received(peer, content, blocks, answer),
             Frame::HaveBlock(block) => self.has_block(peer, block),
             Frame::CancelBlock(block) => self.block_cancelled(id, block),
+            Frame::Message { id: message, base, payload } => {
+                self.message_received(id, peer, message, base, payload)
+            }
+            Frame::MessageAck { id: message, again } => self.message_acked(peer, message, again),
+            Frame::Gossip(relayed) => self.gossip_received(id, peer, relayed),
+            Frame::IHave(spans) => self.told_of_messages(peer, &spans),
+            Frame::Graft(spans) => self.grafted(id, peer, &spans),
+            Frame::Prune => self.pruned(peer),
+            Frame::Recap { origin, incarnation, base, last, round } => {
+                self.recap_received(peer, MessageKey { origin, incarnation, seq: last }, base, round);
+            }
+            Frame::Reached { origin, incarnation, entries } => {
+                self.reached_received(peer, origin, incarnation, &entries);
+            }
             exchange @ (Frame::RecordsRoot { .. }
             | Frame::RecordsDigests { .. }
             | Frame::RecordsListed { .. }

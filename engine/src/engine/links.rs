@@ -157,7 +157,8 @@ impl Engine {
         }
     }
 
-    fn try_send_frame(&mut self, id: LinkId, frame: &Frame, limit: usize) -> bool {
+    /// Queues a frame unless more than `limit` bytes would wait; says whether it did.
+    pub(super) fn try_send_frame(&mut self, id: LinkId, frame: &Frame, limit: usize) -> bool {
         let Some(link) = self.links.get_mut(&id) else { return true };
         self.touched.insert(id);
         link.queue.push(frame, limit)

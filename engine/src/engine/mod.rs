@@ -19,6 +19,7 @@ mod link;
 mod links;
 mod liveness;
 mod memory;
+mod messages;
 mod news;
 mod outputs;
 mod overlay;
@@ -77,6 +78,7 @@ use self::errands::Errands;
 use self::floors::Floors;
 use self::link::{Link, Stage};
 use self::memory::Keeping;
+use self::messages::Messages;
 use self::outputs::Outputs;
 use self::overlay::Overlay;
 use self::own::OwnRecord;
@@ -90,6 +92,7 @@ pub use self::contents::{FetchError, Progress, PublishError};
 pub use self::decisions::Rejection;
 pub use self::discovery::{Probed, RungReport};
 pub use self::links::LinkRefused;
+pub use self::messages::MessageError;
 pub use self::peer::Level;
 pub use self::peers::PeerView;
 pub use self::persons::AnswerError;
@@ -182,7 +185,7 @@ pub struct Engine {
     session_floor: u64,
     /// The highest number of a text to any peer that was forgotten.
     text_floor: u64,
-    /// The texts that were taken from peers that were forgotten. At most `max_peers`, then the longest forgotten goes.
+    /// The texts and messages that were taken from peers that were forgotten. At most `max_peers`, then the longest forgotten goes.
     taken: taken::Forgotten,
     /// Links that others dialled and that have not authenticated, the oldest first.
     half_open: BTreeSet<LinkId>,
@@ -204,6 +207,7 @@ pub struct Engine {
     /// Texts that were for peers that are not in the table any more. At most `max_peers`, then the smallest id goes.
     texts_lost: BTreeMap<PeerId, Event>,
     texts_in: VecDeque<Event>,
+    messages: Messages,
     steps_in: BTreeMap<PeerId, VecDeque<Event>>,
     incompatible: VecDeque<(SocketAddr, u8)>,
     incompatible_seen: VecDeque<SocketAddr>,
@@ -300,6 +304,7 @@ impl Engine {
             departures: BTreeMap::new(),
             texts_lost: BTreeMap::new(),
             texts_in: VecDeque::new(),
+            messages: Messages::default(),
             steps_in: BTreeMap::new(),
             incompatible: VecDeque::new(),
             incompatible_seen: VecDeque::new(),
@@ -433,6 +438,14 @@ impl Engine {
                 TimerKey::Dial(peer) => self.dial_due(peer),
                 TimerKey::Target(address) => self.target_due(address),
                 TimerKey::Text(peer) => self.texts_due(peer),
+                TimerKey::Message(peer) => self.message_due(peer),
+                TimerKey::MessageAck(peer) => self.message_ack_due(peer),
+                TimerKey::MessageRoom => self.message_room_due(),
+                TimerKey::MessageExpiry => self.message_expiry_due(),
+                TimerKey::GossipNews => self.gossip_news_due(),
+                TimerKey::Graft => self.graft_due(),
+                TimerKey::Recap => self.recap_due(),
+                TimerKey::Report => self.report_due(),
                 TimerKey::Transfer(content) => self.transfer_due(content),
                 TimerKey::Offers => self.take_offers(),
                 TimerKey::Verification(peer) => self.verification_due(peer, stalled),
@@ -569,6 +582,7 @@ impl Engine {
             }
         }
         self.remember_before_leaving();
+        self.settle_everything();
         self.timers.clear();
         self.farewell_due();
         self.pump_links();

@@ -21,6 +21,8 @@ pub(crate) enum Slot {
     Text,
     TextsAcked(PeerId),
     TextsLost(PeerId),
+    Message,
+    Settled,
     Offer(PeerId, ContentId),
     Transfer(ContentId),
     Delivery(ContentId, PeerId),

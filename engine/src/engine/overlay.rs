@@ -88,11 +88,11 @@ impl Engine {
             || self.ring().contains(&peer)
     }
 
-    /// Whether something waits for a link to this peer: texts, or a content that it offered.
+    /// Whether something waits for a link to this peer: texts, messages, or a content that it offered.
     fn is_needed(&self, peer: PeerId) -> bool {
         let Some(known) = self.peers.get(&peer) else { return false };
         let is_wanted = |content| self.transfers.get(content).is_some_and(|transfer| !transfer.is_over());
-        !known.texts.outgoing.is_empty() || known.offers.keys().any(is_wanted)
+        !known.texts.outgoing.is_empty() || self.has_mail_for(&peer) || known.offers.keys().any(is_wanted)
     }
 
     /// The neighbours on the ring: on each side the nearest that do not seem to be away.

@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 
 use super::decisions::Rejection;
 use super::held::Held;
+use super::messages::Acks;
 use super::share::COMPARISONS;
 use super::taken::Taken;
 use super::verification::Verification;
@@ -89,6 +90,9 @@ pub(crate) struct Peer {
     /// Whether it said goodbye, by a way that may have overtaken what still comes on its link.
     pub(crate) gone: bool,
     pub(crate) texts: Texts,
+    /// Which of its texts and messages were taken, and which acknowledgements of messages it is owed.
+    pub(crate) taken: Taken,
+    pub(crate) acks: Acks,
     pub(crate) offers: BTreeMap<ContentId, Offer>,
     /// What the application was last told.
     pub(crate) reported: Reported,
@@ -118,7 +122,7 @@ pub(crate) struct Redial {
     pub(crate) next_address: usize,
 }
 
-/// Texts to and from a peer.
+/// Texts to a peer.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
     /// Not yet acknowledged, in the order of their numbers.
@@ -126,8 +130,6 @@ pub(crate) struct Texts {
     pub(crate) last_sent: u64,
     pub(crate) acked: u64,
     pub(crate) acked_reported: u64,
-    /// What was taken from it.
-    pub(crate) taken: Taken,
 }
 
 impl Texts {
@@ -218,6 +220,8 @@ impl Peer {
             life: Life::default(),
             gone: false,
             texts: Texts::default(),
+            taken: Taken::default(),
+            acks: Acks::default(),
             offers: BTreeMap::new(),
             reported: Reported::default(),
         }

@@ -294,7 +294,7 @@ impl Engine {
             let mut peer = Peer::new(held.record, age, source, self.session_floor, self.now);
             peer.introducer = introducer;
             peer.texts.begin_after(self.text_floor);
-            peer.texts.taken = self.taken.recall(id);
+            peer.taken = self.taken.recall(id);
             self.peers.insert(id, peer);
             self.collection.joined(id, introducer);
             self.outputs.notify(Slot::Peer(id));
@@ -415,8 +415,8 @@ impl Engine {
         let Some(mut peer) = self.peers.remove(&id) else { return };
         self.discovery.note_unheard(&peer);
         self.collection.parted(&id, peer.introducer);
-        // Nor may a text be taken twice.
-        self.taken.keep(id, core::mem::take(&mut peer.texts.taken), self.config.max_peers);
+        // Nor may a text or message be taken twice.
+        self.taken.keep(id, core::mem::take(&mut peer.taken), self.config.max_peers);
         // A peer that comes back must not hear of a session that it has heard of before.
         self.session_floor = self.session_floor.max(peer.session);
         // Nor take a new text for one that it has: it may remember what we have forgotten.
@@ -426,6 +426,7 @@ impl Engine {
         self.outputs.forget(Slot::Step(id));
         self.outputs.forget(Slot::Ask(id));
         self.lost_texts_of(id, &peer);
+        self.messages_of_forgotten(id);
         if peer.reported.liveness.is_some() {
             self.departed(id, &mut peer);
         }

@@ -45,7 +45,7 @@ impl Engine {
             ("decisions", self.decisions.len(), crate::decision::MAX_DECISIONS),
             ("peers that wait for a person", self.waiting().count(), config.trust.max_waiting),
             ("departures", self.departures.len(), peers),
-            ("forgotten peers whose texts were taken", self.taken.len(), peers),
+            ("forgotten peers of whom something was taken", self.taken.len(), peers),
             ("lost texts", self.texts_lost.len(), peers),
             ("links in use", self.connected, config.max_links),
             ("handshakes", self.half_open.len(), config.max_half_open),
@@ -76,6 +76,7 @@ impl Engine {
         let heard = self.peers.values().filter(|peer| !peer.heard.is_empty()).count();
         tables.extend(self.discovery.tables(config, heard));
         tables.extend(self.memory_tables());
+        tables.extend(self.message_tables());
         tables.extend(self.strangers.tables());
         tables
     }

@@ -1,21 +1,44 @@
-//! Which texts of a peer were taken, so that none is taken twice, not even after the peer was forgotten.
+//! Which texts and messages of a peer were taken, so that none is taken twice, not even after the peer was forgotten.
 
 use alloc::collections::VecDeque;
 
 use crate::identity::PeerId;
 use crate::record::Instance;
 
-/// Earlier runs of a peer of which it is remembered which texts were taken.
+/// Earlier runs of a peer of which it is remembered what was taken.
 const MAX_RUNS: usize = 4;
 
-/// What was taken from one peer. Numbers of its texts grow by one within a run.
+/// What a peer numbers on its own, by one within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Message,
+}
+
+/// The last number of each kind that was taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    text: u64,
+    message: u64,
+}
+
+impl Last {
+    fn of(&mut self, kind: Kind) -> &mut u64 {
+        match kind {
+            Kind::Text => &mut self.text,
+            Kind::Message => &mut self.message,
+        }
+    }
+}
+
+/// What was taken from one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// The last one of this run. A run that jumps to another incarnation goes on counting.
-    last: u64,
+    /// Of this run. A run that jumps to another incarnation goes on counting.
+    last: Last,
     run: Option<(u64, Instance)>,
-    /// The last ones of earlier runs: clones of a peer come in turn.
-    before: VecDeque<(Instance, u64)>,
+    /// Of earlier runs: clones of a peer come in turn.
+    before: VecDeque<(Instance, Last)>,
 }
 
 impl Taken {
@@ -27,7 +50,8 @@ impl Taken {
         if self.run.is_none_or(|(_, run)| run != instance) {
             self.put_away();
             let again = self.before.iter().position(|(run, _)| *run == instance);
-            self.last = again.and_then(|again| self.before.remove(again)).map_or(0, |(_, last)| last);
+            self.last =
+                again.and_then(|again| self.before.remove(again)).map(|(_, last)| last).unwrap_or_default();
             if self.before.len() > MAX_RUNS {
                 self.before.pop_front();
             }
@@ -40,21 +64,22 @@ impl Taken {
         if let Some((_, run)) = self.run.take() {
             self.before.push_back((run, self.last));
         }
-        self.last = 0;
+        self.last = Last::default();
     }
 
-    /// Whether a text from a link of this incarnation is of a run that is over.
+    /// Whether what comes by a link of this incarnation is of a run that is over.
     pub(crate) fn is_over(&self, incarnation: u64) -> bool {
         self.run.is_some_and(|(latest, _)| incarnation < latest)
     }
 
-    pub(crate) fn last(&self) -> u64 {
-        self.last
+    pub(crate) fn last(&self, kind: Kind) -> u64 {
+        *{ self.last }.of(kind)
     }
 
     /// Everything up to `id` counts as taken.
-    pub(crate) fn up_to(&mut self, id: u64) {
-        self.last = self.last.max(id);
+    pub(crate) fn up_to(&mut self, kind: Kind, id: u64) {
+        let last = self.last.of(kind);
+        *last = (*last).max(id);
     }
 }
 
@@ -99,19 +124,28 @@ mod tests {
     fn clones_that_take_turns_are_counted_apart() {
         let mut taken = Taken::default();
         taken.begin(1, run(1));
-        taken.up_to(7);
+        taken.up_to(Kind::Text, 7);
         taken.begin(2, run(2));
-        assert_eq!(taken.last(), 0);
-        taken.up_to(3);
+        assert_eq!(taken.last(Kind::Text), 0);
+        taken.up_to(Kind::Text, 3);
         assert!(taken.is_over(1) && !taken.is_over(2));
         taken.begin(3, run(1));
-        assert_eq!(taken.last(), 7);
+        assert_eq!(taken.last(Kind::Text), 7);
         taken.begin(2, run(2));
-        assert_eq!(taken.last(), 7, "an earlier incarnation changes nothing");
+        assert_eq!(taken.last(Kind::Text), 7, "an earlier incarnation changes nothing");
         for number in 3..9 {
             taken.begin(u64::from(number) + 1, run(number));
         }
         assert!(taken.before.len() <= MAX_RUNS);
+    }
+
+    #[test]
+    fn texts_and_messages_are_counted_apart() {
+        let mut taken = Taken::default();
+        taken.begin(1, run(1));
+        taken.up_to(Kind::Text, 7);
+        taken.up_to(Kind::Message, 3);
+        assert_eq!([Kind::Text, Kind::Message].map(|kind| taken.last(kind)), [7, 3]);
     }
 
     #[test]
@@ -123,14 +157,14 @@ mod tests {
         for number in 1..4 {
             let mut taken = Taken::default();
             taken.begin(1, run(number));
-            taken.up_to(u64::from(number));
+            taken.up_to(Kind::Text, u64::from(number));
             forgotten.keep(peer(number), taken, 2);
         }
         let mut recall = |number| {
             let mut taken = forgotten.recall(peer(number));
             // Under any incarnation: its disk may be lost.
             taken.begin(0, run(number));
-            taken.last()
+            taken.last(Kind::Text)
         };
         assert_eq!([1, 2, 3].map(&mut recall), [0, 2, 3]);
         assert_eq!(recall(3), 0, "it is in the table again");

@@ -15,6 +15,7 @@ use crate::wire::Frame;
 
 use super::Engine;
 use super::outputs::Slot;
+use super::taken::Kind;
 
 /// How long an acknowledgement may take before a text is sent again.
 const RESEND_AFTER: Duration = Duration::from_secs(1);
@@ -116,33 +117,35 @@ impl Engine {
         let session = self.links.get(&link).and_then(|link| link.session());
         let incarnation = session.map_or(0, |session| session.incarnation);
         let Some(known) = self.peers.get_mut(&from) else { return };
-        if known.texts.taken.is_over(incarnation) {
+        if known.taken.is_over(incarnation) {
             mark!(self, TextFromEarlierRun);
             return;
         }
         let trusted = known.ours || planted!(self, UntrustedTextAsTrusted);
-        let taken = &mut known.texts.taken;
+        let taken = &mut known.taken;
         // Whatever is below `base` was acknowledged by an earlier run of ours.
-        if base.saturating_sub(1) > taken.last() {
+        if base.saturating_sub(1) > taken.last(Kind::Text) {
             mark!(self, TextBaseJumped);
-            taken.up_to(base - 1);
+            taken.up_to(Kind::Text, base - 1);
         }
-        if id <= taken.last() {
+        if id <= taken.last(Kind::Text) {
             mark!(self, TextRepeated);
-        } else if id - taken.last() > 1 {
+        } else if id - taken.last(Kind::Text) > 1 {
             mark!(self, TextAhead);
         }
-        if id == taken.last().saturating_add(1) || (planted!(self, TextTwice) && id <= taken.last()) {
+        if id == taken.last(Kind::Text).saturating_add(1)
+            || (planted!(self, TextTwice) && id <= taken.last(Kind::Text))
+        {
             if trusted_waiting >= max || (!trusted && untrusted_waiting >= MAX_UNTRUSTED) {
                 self.stats.texts_dropped += 1;
                 mark!(self, TextDropped);
                 return;
             }
-            taken.up_to(id);
+            taken.up_to(Kind::Text, id);
             self.texts_in.push_back(Event::Text { from, text, trusted });
             self.outputs.notify(Slot::Text);
         }
-        let taken = self.peers.get(&from).map_or(0, |known| known.texts.taken.last());
+        let taken = self.peers.get(&from).map_or(0, |known| known.taken.last(Kind::Text));
         if let Some(link) = self.peers.get(&from).and_then(|known| known.link) {
             self.send_answer(link, &Frame::TextAck { id: taken });
         }

@@ -55,7 +55,7 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let before = known.link.replace(id);
         known.linked_at = self.now;
-        known.texts.taken.begin(incarnation, instance);
+        known.taken.begin(incarnation, instance);
         let replaced_older = before
             .and_then(|before| self.links.get(&before)?.session())
             .is_some_and(|session| session.incarnation < incarnation);
@@ -131,6 +131,7 @@ impl Engine {
         self.connected -= 1;
         self.timers.cancel(TimerKey::Verification(peer));
         self.steps_in.remove(&peer);
+        self.messages.gossip.neighbour_left(&peer);
         if let Some(known) = self.peers.get_mut(&peer) {
             known.link = None;
             known.ours = false;
@@ -219,5 +220,6 @@ impl Engine {
             self.offer_everything_to(peer);
         }
         self.tell_maps(peer);
+        self.exchange_messages(peer);
     }
 }

@@ -10,6 +10,7 @@ use crate::identity::PeerId;
 use crate::reject::RejectReason;
 
 use super::exchange::{DIGEST_LEN, ROOT_LEN, RecordEntry};
+use super::message::{Payload, Relayed, Span};
 
 /// The most records in one [`Frame::Records`].
 pub(crate) const RECORDS_PER_FRAME: usize = 64;
@@ -153,6 +154,41 @@ pub(crate) enum Frame {
     Paused {
         content: ContentId,
         paused: bool,
+    },
+    /// A message to the receiver. `base` is the lowest number that the sender has not settled.
+    Message {
+        id: u64,
+        base: u64,
+        payload: Payload,
+    },
+    /// Every message up to this number was taken. `again` when one beyond it came and found no room: now there is some.
+    MessageAck {
+        id: u64,
+        again: bool,
+    },
+    /// A message to all, passed on (Leitão, Pereira, Rodrigues, "Epidemic Broadcast Trees", SRDS 2007: *eager push*).
+    Gossip(Relayed),
+    /// The sender has these (*lazy push*).
+    IHave(Vec<Span>),
+    /// Asks for these, and that the sender pass on to the receiver what comes.
+    Graft(Vec<Span>),
+    /// What the receiver passes on comes to the sender sooner by others: an [`IHave`](Frame::IHave) will do.
+    Prune,
+    /// The origin has not heard of everybody who took its messages from `base` to `last`. Passed on like a message, and
+    /// answered by [`Reached`](Frame::Reached). `round` grows with each.
+    Recap {
+        origin: PeerId,
+        incarnation: u64,
+        base: u64,
+        last: u64,
+        round: u64,
+    },
+    /// Up to which number the nodes at these places in the collection have taken all messages of a run. On its way to
+    /// the origin.
+    Reached {
+        origin: PeerId,
+        incarnation: u64,
+        entries: Vec<(u64, u64)>,
     },
 }
 

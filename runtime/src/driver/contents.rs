@@ -182,6 +182,10 @@ impl Contents {
             EngineEvent::Text { from, text, trusted } => Event::Text { from, text, trusted },
             EngineEvent::TextDelivered { to, id } => Event::TextDelivered { to, id },
             EngineEvent::TextsLost { to, first, last } => Event::TextsLost { to, first, last },
+            EngineEvent::Message { from, bytes, hops } => Event::Message { from, bytes, hops },
+            EngineEvent::MessageSettled { id, delivered, missing } => {
+                Event::MessageSettled { id, delivered, missing }
+            }
             EngineEvent::ContentOffered { from, manifest } => Event::ContentOffered { from, manifest },
             EngineEvent::ContentReceived { manifest, from, fetched_bytes } => {
                 let since = self.since.remove(&manifest.content);

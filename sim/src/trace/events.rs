@@ -37,6 +37,8 @@ impl What {
             Event::TextsLost { to, first, last } => {
                 What::TextsLost { to: trace.peer(to), first: *first, last: *last }
             }
+            Event::Message { from, bytes, hops } => message_from(trace, from, bytes, *hops),
+            Event::MessageSettled { id, delivered, missing } => settled(trace, *id, *delivered, missing),
             Event::ContentOffered { from, manifest } => offered(trace, from, manifest),
             Event::ContentReceived { manifest, from, fetched_bytes } => {
                 received(trace, from, manifest, *fetched_bytes)
@@ -79,6 +81,8 @@ impl What {
             Event::TextsLost { to, first, last } => {
                 What::TextsLost { to: trace.peer(to), first: *first, last: *last }
             }
+            Event::Message { from, bytes, hops } => message_from(trace, from, bytes, *hops),
+            Event::MessageSettled { id, delivered, missing } => settled(trace, *id, *delivered, missing),
             Event::ContentOffered { from, manifest } => offered(trace, from, manifest),
             Event::ContentReceived { manifest, from, fetched_bytes, .. } => {
                 received(trace, from, manifest, *fetched_bytes)
@@ -121,6 +125,14 @@ fn step_message(trace: &Trace, peer: &PeerId, step: &str, message: Option<&[u8]>
 
 fn text_from(trace: &Trace, from: &PeerId, text: &str, trusted: bool) -> What {
     What::Text { from: trace.peer(from), text: text.to_owned(), trusted }
+}
+
+fn message_from(trace: &Trace, from: &PeerId, bytes: &[u8], hops: u16) -> What {
+    What::Message { from: trace.peer(from), bytes: bytes.len(), hops }
+}
+
+fn settled(trace: &Trace, id: u64, delivered: u32, missing: &[PeerId]) -> What {
+    What::MessageSettled { id, delivered, missing: missing.iter().map(|peer| trace.peer(peer)).collect() }
 }
 
 fn offered(trace: &Trace, from: &PeerId, manifest: &Manifest) -> What {

@@ -93,7 +93,7 @@ impl Engine {
 
     /// Sends one datagram on every rung that reaches a whole network. What switches filter differs, so all of them are
     /// tried; 255.255.255.255 only when `thorough`, since whoever hears it mostly hears the directed broadcast as well.
-    pub(super) fn broadcast(&mut self, datagram: &[u8], thorough: bool) {
+    pub(super) fn broadcast_datagram(&mut self, datagram: &[u8], thorough: bool) {
         let mut destinations = Vec::new();
         for interface in &self.interfaces {
             for rung in Rung::ALL {

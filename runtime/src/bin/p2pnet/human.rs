@@ -118,6 +118,13 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             let mark = if *trusted { "" } else { " (not verified)" };
             (Word::Good("text"), format!("{}{mark}: {}", names.who(from), escaped(text)))
         }
+        Event::Message { from, bytes, .. } => {
+            let what = match str::from_utf8(bytes) {
+                Ok(text) => escaped(text),
+                Err(_) => size(bytes.len() as u64),
+            };
+            (Word::Good("message"), format!("{}: {what}", names.who(from)))
+        }
         Event::ContentOffered { from, manifest } => (
             Word::Quiet("offered"),
             format!("{}, {}, by {}", escaped(&manifest.name), size(manifest.content.size), names.who(from)),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use p2pnet::{Event, HeardBy, Manifest, Party};
 
 use crate::text;
@@ -110,6 +111,10 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
             new("decision_wanted").text("peer", &peer.to_string()).text("name", name).maybe("addr", *addr)
         }
         Event::Text { from, text, .. } => new("text").text("from", &from.to_string()).text("text", text),
+        Event::Message { from, bytes, hops } => new("message")
+            .text("from", &from.to_string())
+            .text("hex", &HEXLOWER.encode(bytes))
+            .number("hops", *hops),
         Event::ContentOffered { from, manifest } => new("content_offered")
             .manifest(manifest)
             .number("bytes", manifest.content.size)
