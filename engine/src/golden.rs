@@ -14,8 +14,8 @@ use crate::record::{Instance, SignedRecord};
 use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 use crate::wire::codec::encode;
 use crate::wire::{
-    BUCKETS, Frame, MessageKey, Payload, RecordEntry, Relayed, Span, bucket_digest, place_of, root_digest,
-    shortened,
+    BUCKETS, Frame, MessageKey, Payload, Recap, RecapBody, RecordEntry, Relayed, Span, bucket_digest,
+    place_of, root_digest, shortened,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -171,7 +171,9 @@ fn sealed_link_records() {
 fn messages() {
     let identity = Identity::from_seed([1; 32]);
     let key = MessageKey { origin: identity.peer_id(), incarnation: 3, seq: 300 };
-    let relayed = Relayed::sign(&identity, &Network::open("golden").unwrap(), key, Payload::new(b"hi"));
+    let network = Network::open("golden").unwrap();
+    let relayed = Relayed::sign(&identity, &network, key, Payload::new(b"hi"));
+    let said = RecapBody { origin: identity.peer_id(), incarnation: 3, base: 1, last: 300, round: 2 };
     let span = Span { origin: identity.peer_id(), incarnation: 3, first: 1, last: 300 };
     let frames = [
         Frame::Message { id: 1, base: 1, payload: Payload::new(b"hi") },
@@ -180,7 +182,7 @@ fn messages() {
         Frame::IHave(alloc::vec![span]),
         Frame::Graft(alloc::vec![span]),
         Frame::Prune,
-        Frame::Recap { origin: identity.peer_id(), incarnation: 3, base: 1, last: 300, round: 2 },
+        Frame::Recap(Recap::sign(&identity, &network, said)),
         Frame::Reached { origin: identity.peer_id(), incarnation: 3, entries: alloc::vec![(7, 300)] },
     ];
     let bytes: Vec<String> = frames.iter().map(|frame| hex(&encode(frame))).collect();
@@ -191,7 +193,7 @@ fn messages() {
         "22018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0301fb2c01",
         "23018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0301fb2c01",
         "24",
-        "258a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0301fb2c0102",
+        "258a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0301fb2c010240f110020ad5f2cf1921b429253a710e154c9d7a13aa245ff245c2386a2e1cea3dbae6647117ddd00a9053ce131372587029f94986cf54102344ac11d2ccf1020e",
         "268a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c030107fb2c01",
     ];
     assert_eq!(bytes, expected);

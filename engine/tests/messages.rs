@@ -405,6 +405,56 @@ fn a_message_that_its_origin_did_not_sign_ends_the_link_that_it_came_by() {
 }
 
 #[test]
+fn who_blocks_the_origin_neither_takes_its_messages_nor_keeps_others_from_them() {
+    let mut lan = crowd();
+    let origin = id(&lan, 0);
+    lan.command(5, |engine, now| engine.block(now, origin)).unwrap();
+    lan.run_for_millis(10_000);
+    for n in 0..10_u32 {
+        broadcast(&mut lan, 0, &n.to_le_bytes()).unwrap();
+        lan.run_for_millis(200);
+    }
+    lan.run_for_millis(10_000);
+    for i in 1..CROWD {
+        assert_eq!(taken(&lan, i).len(), if i == 5 { 0 } else { 10 }, "node {i}");
+    }
+}
+
+/// An insider names messages that nobody sent: it cannot keep a neighbour from asking for those that others have.
+#[test]
+fn made_up_messages_do_not_crowd_out_those_that_are() {
+    let mut lan = crowd();
+    const I_HAVE: u8 = 34;
+    const GRAFT: u8 = 35;
+    let victim = 1;
+    let neighbours: Vec<usize> = (2..CROWD)
+        .filter(|&i| lan.nodes[victim].engine.peer(&id(&lan, i)).is_some_and(|peer| peer.link.is_some()))
+        .collect();
+    let liar = neighbours[0];
+    let tell = |lan: &mut Lan, from: usize, origin: u8, last: &[u8]| {
+        let mut body = vec![I_HAVE, 1];
+        body.extend_from_slice(&[origin; 32]);
+        body.extend_from_slice(&[1, 1]);
+        body.extend_from_slice(last);
+        let mut framed = (body.len() as u32).to_le_bytes().to_vec();
+        framed.extend_from_slice(&body);
+        lan.say(from, victim, &framed);
+    };
+    for origin in 1..20 {
+        tell(&mut lan, liar, origin, &[0xfb, 0xff, 0xff]);
+    }
+    let told = lan.nodes[victim].engine.tables();
+    let full = told.iter().find(|(name, ..)| *name == "messages missed that one told of").unwrap();
+    assert_eq!(full.1, full.2, "what the liar told of is all there is room for");
+    lan.nodes[victim].frames.clear();
+    tell(&mut lan, neighbours[1], 99, &[1]);
+    lan.run_for_millis(100);
+    let asks =
+        |frames: &Vec<u8>| frames.windows(33).any(|bytes| bytes == [&[GRAFT, 1][..], &[99; 31]].concat());
+    assert!(lan.nodes[victim].frames.values().any(asks), "it asks for what the other told of");
+}
+
+#[test]
 fn every_message_of_many_origins_arrives_once() {
     let mut lan = crowd();
     for round in 0..5_u32 {

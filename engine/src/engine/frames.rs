@@ -8,7 +8,7 @@ use crate::marks::mark;
 use crate::planted::planted;
 use crate::policy::RecordGate;
 use crate::wire::codec::decode;
-use crate::wire::{DisconnectReason, Frame, MessageKey};
+use crate::wire::{DisconnectReason, Frame};
 
 use super::Engine;
 use super::link::Stage;
@@ -72,9 +72,7 @@ impl Engine {
             Frame::IHave(spans) => self.told_of_messages(peer, &spans),
             Frame::Graft(spans) => self.grafted(id, peer, &spans),
             Frame::Prune => self.pruned(peer),
-            Frame::Recap { origin, incarnation, base, last, round } => {
-                self.recap_received(peer, MessageKey { origin, incarnation, seq: last }, base, round);
-            }
+            Frame::Recap(recap) => self.recap_received(id, peer, recap),
             Frame::Reached { origin, incarnation, entries } => {
                 self.reached_received(peer, origin, incarnation, &entries);
             }

@@ -228,6 +228,17 @@ impl Engine {
         }
     }
 
+    /// Something begins to wait for a link to this peer. That theirs was given up while nothing did is no reason to wait.
+    pub(super) fn need_link(&mut self, peer: PeerId) {
+        let now = self.now;
+        if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.link.is_none()) {
+            if known.last_leave.0 == LeaveReason::Trimmed {
+                known.redial.hold_until = now;
+            }
+            self.consider_dial(peer, Duration::ZERO);
+        }
+    }
+
     /// Gives up the link that is of the least use; says whether there was one to spare. The neighbours on the ring are
     /// never given up, so it is never the last way to anybody.
     fn trim(&mut self) -> bool {

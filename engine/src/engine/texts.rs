@@ -72,7 +72,7 @@ impl Engine {
             self.send_answer(link, &Frame::Text { id, base, text: text.to_string() });
             self.timers.set_earlier(TimerKey::Text(to), self.now + RESEND_AFTER);
         } else {
-            self.consider_dial(to, Duration::ZERO);
+            self.need_link(to);
         }
         self.pump_links();
         Ok(id)

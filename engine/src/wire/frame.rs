@@ -10,7 +10,7 @@ use crate::identity::PeerId;
 use crate::reject::RejectReason;
 
 use super::exchange::{DIGEST_LEN, ROOT_LEN, RecordEntry};
-use super::message::{Payload, Relayed, Span};
+use super::message::{Payload, Recap, Relayed, Span};
 
 /// The most records in one [`Frame::Records`].
 pub(crate) const RECORDS_PER_FRAME: usize = 64;
@@ -174,15 +174,8 @@ pub(crate) enum Frame {
     Graft(Vec<Span>),
     /// What the receiver passes on comes to the sender sooner by others: an [`IHave`](Frame::IHave) will do.
     Prune,
-    /// The origin has not heard of everybody who took its messages from `base` to `last`. Passed on like a message, and
-    /// answered by [`Reached`](Frame::Reached). `round` grows with each.
-    Recap {
-        origin: PeerId,
-        incarnation: u64,
-        base: u64,
-        last: u64,
-        round: u64,
-    },
+    /// Passed on like a message, and answered by [`Reached`](Frame::Reached).
+    Recap(Recap),
     /// Up to which number the nodes at these places in the collection have taken all messages of a run. On its way to
     /// the origin.
     Reached {

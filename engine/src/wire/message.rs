@@ -21,6 +21,7 @@ pub(crate) const ENTRIES_PER_REPORT: usize = 1024;
 
 const SIGNATURE_LEN: usize = 64;
 const DOMAIN: &str = "p2pnet v1 message";
+const RECAP_DOMAIN: &str = "p2pnet v1 recap";
 
 /// The bytes of a message. One message goes to many peers, so cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,48 @@ fn signed(network: &Network, key: MessageKey, payload: &Payload) -> Vec<u8> {
     encode(&(network.tag(), key, payload))
 }
 
+/// The origin of messages has not heard of everybody who took those from `base` to `last`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Recap {
+    pub(crate) said: RecapBody,
+    /// The origin's, over the network and what it says.
+    #[serde(with = "serde_bytes")]
+    pub(crate) signature: [u8; SIGNATURE_LEN],
+}
+
+/// What a recap says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecapBody {
+    pub(crate) origin: PeerId,
+    pub(crate) incarnation: u64,
+    /// Nothing before it is to be waited for.
+    pub(crate) base: u64,
+    pub(crate) last: u64,
+    /// Grows with each recap.
+    pub(crate) round: u64,
+}
+
+impl Recap {
+    /// A recap of our own.
+    pub(crate) fn sign(identity: &Identity, network: &Network, said: RecapBody) -> Self {
+        Recap { said, signature: identity.sign(RECAP_DOMAIN, &encode(&(network.tag(), said))) }
+    }
+
+    /// Whether its origin has signed it for this network.
+    pub(crate) fn is_signed(&self, network: &Network) -> bool {
+        let bytes = encode(&(network.tag(), self.said));
+        identity::verify(&self.said.origin, RECAP_DOMAIN, &bytes, &self.signature)
+    }
+}
+
+impl RecapBody {
+    /// All that it speaks of.
+    pub(crate) fn span(&self) -> Span {
+        let RecapBody { origin, incarnation, base: first, last, .. } = *self;
+        Span { origin, incarnation, first, last }
+    }
+}
+
 /// Messages of one run of one origin whose numbers follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Span {
@@ -158,6 +201,25 @@ mod tests {
             assert!(!Relayed { key, ..relayed.clone() }.is_signed(&network), "{key:?}");
         }
         assert!(!Relayed { payload: Payload::new(b"hell0"), ..relayed }.is_signed(&network));
+    }
+
+    #[test]
+    fn only_the_origin_signs_a_recap() {
+        let (identity, network) = (Identity::from_seed([1; 32]), Network::open("here").unwrap());
+        let said = RecapBody { origin: identity.peer_id(), incarnation: 3, base: 1, last: 2, round: 1 };
+        let recap = Recap::sign(&identity, &network, said);
+        assert!(recap.is_signed(&network));
+        assert!(!recap.is_signed(&Network::open("elsewhere").unwrap()));
+        let others = [
+            RecapBody { origin: PeerId::from_bytes([7; 32]), ..said },
+            RecapBody { incarnation: 4, ..said },
+            RecapBody { base: 2, ..said },
+            RecapBody { last: 3, ..said },
+            RecapBody { round: 2, ..said },
+        ];
+        for said in others {
+            assert!(!Recap { said, ..recap.clone() }.is_signed(&network), "{said:?}");
+        }
     }
 
     #[test]

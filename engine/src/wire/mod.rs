@@ -13,4 +13,6 @@ pub(crate) use exchange::{
 pub use frame::MAX_STEP_MESSAGE;
 pub(crate) use frame::{AgedRecord, DisconnectReason, Frame, Hello, RECORDS_PER_FRAME, VALUES_PER_PART};
 pub use message::MAX_MESSAGE;
-pub(crate) use message::{ENTRIES_PER_REPORT, MessageKey, Payload, Relayed, SPANS_PER_FRAME, Span, spans_of};
+pub(crate) use message::{
+    ENTRIES_PER_REPORT, MessageKey, Payload, Recap, RecapBody, Relayed, SPANS_PER_FRAME, Span, spans_of,
+};

@@ -26,6 +26,7 @@ pub(super) fn make_small(config: &mut Config) {
     config.max_introduced = 1;
     (config.max_peers, config.max_links, config.max_half_open, config.max_dials) = (2, 1, 2, 1);
     (config.max_queued, config.max_texts, config.max_contents, config.window) = (256 * 1024, 1, 1, 1);
+    (config.max_messages, config.max_message_bytes) = (2, 256 * 1024);
 }
 
 pub(super) fn hosts(plan: &Plan) -> Vec<Host> {

@@ -9,6 +9,7 @@ mod effort;
 mod false_alarm;
 mod let_in;
 mod links;
+mod messages;
 mod one_link;
 mod provenance;
 mod quiet;
@@ -68,6 +69,11 @@ pub(crate) enum Seen<'a> {
         from: usize,
         to: usize,
         peer: PeerId,
+        id: u64,
+    },
+    MessageSent {
+        index: usize,
+        from: usize,
         id: u64,
     },
     /// Somebody at a node has said whether a peer is let in; the engine has taken it and done nothing about it yet.
@@ -140,13 +146,14 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(records::Records),
         Box::new(transfers::Transfers::default()),
         Box::new(texts::Texts::default()),
+        Box::new(messages::Messages::default()),
         // The last: who does not know or trust a peer is told so sooner than that there is no link.
         Box::new(one_link::OneLink::default()),
     ]
 }
 
 /// Every check by its id, with its class and the sentence that it stands for.
-pub const SENTENCES: [(&str, Class, &str); 23] = [
+pub const SENTENCES: [(&str, Class, &str); 24] = [
     (
         "no-panic",
         Class::Panic,
@@ -181,6 +188,11 @@ pub const SENTENCES: [(&str, Class, &str); 23] = [
         "texts",
         Class::Safety,
         "A text arrives at most once in each run of its receiver, unchanged, from whom it says; none is reported as delivered that is not; and those sent after the network was healed arrive.",
+    ),
+    (
+        "messages",
+        Class::Safety,
+        "A message arrives at most once in each run of its receiver, unchanged, from whom it says; each has one outcome, which names nobody as having it who has not; and those sent after the network was healed arrive at all whom they are for.",
     ),
     (
         "authentic",

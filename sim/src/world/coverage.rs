@@ -16,7 +16,7 @@ pub fn least_seeds(profile: Profile) -> u64 {
     match profile {
         Profile::Churn => 100,
         Profile::Adversary => 250,
-        Profile::Transfer => 250,
+        Profile::Transfer | Profile::Messages => 250,
         Profile::Verification => 500,
         _ => LEAST_SEEDS,
     }
@@ -40,6 +40,7 @@ pub struct Demand {
     adversary: Option<u64>,
     transfer: Option<u64>,
     verification: Option<u64>,
+    messages: Option<u64>,
 }
 
 impl Demand {
@@ -56,6 +57,7 @@ impl Demand {
             Profile::Adversary => self.adversary,
             Profile::Transfer => self.transfer,
             Profile::Verification => self.verification,
+            Profile::Messages => self.messages,
         };
         least.unwrap_or(0)
     }

@@ -8,7 +8,8 @@ use super::plan::{
     Plan, TextPlan,
 };
 use super::{
-    expand_adversary, expand_churn, expand_discovery, expand_more, expand_transfer, expand_verification,
+    expand_adversary, expand_churn, expand_discovery, expand_messages, expand_more, expand_transfer,
+    expand_verification,
 };
 
 /// What kind of network a seed is expanded into.
@@ -32,11 +33,13 @@ pub enum Profile {
     Transfer,
     /// Nodes that let in whom they choose: people compare codes, applications decide, authorities vouch.
     Verification,
+    /// Messages to one and to all, in small networks and in crowds.
+    Messages,
 }
 
 impl Profile {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Profile); 9] = [
+    pub const ALL: [(&'static str, Profile); 10] = [
         ("discovery", Profile::Discovery),
         ("calm", Profile::Calm),
         ("lan", Profile::Lan),
@@ -46,6 +49,7 @@ impl Profile {
         ("adversary", Profile::Adversary),
         ("transfer", Profile::Transfer),
         ("verification", Profile::Verification),
+        ("messages", Profile::Messages),
     ];
 
     /// Its name.
@@ -74,7 +78,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
             Profile::Lan => 20_000,
             Profile::Wifi | Profile::Hostile => 25_000,
             Profile::Churn => 30_000,
-            Profile::Adversary | Profile::Transfer | Profile::Verification => 12_000,
+            Profile::Adversary | Profile::Transfer | Profile::Verification | Profile::Messages => 12_000,
         },
         quiet_ms: if profile >= Profile::Churn { 5_000 } else { 10_000 },
         converge_ms: None,
@@ -83,6 +87,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         crypto: Crypto::Real,
         badge: false,
         code: false,
+        max_links: None,
         link: Vec::new(),
         lan: Vec::new(),
         host: Vec::new(),
@@ -91,6 +96,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         fault: Vec::new(),
         adversary: Vec::new(),
         text: Vec::new(),
+        message: Vec::new(),
         content: Vec::new(),
         leave: Vec::new(),
         dial: Vec::new(),
@@ -106,6 +112,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         Profile::Adversary => expand_adversary::fill(&mut plan, seed),
         Profile::Transfer => expand_transfer::fill(&mut plan, seed),
         Profile::Verification => expand_verification::fill(&mut plan, seed),
+        Profile::Messages => expand_messages::fill(&mut plan, seed),
         Profile::Calm | Profile::Lan | Profile::Wifi | Profile::Hostile => general(&mut plan, profile, seed),
     }
     plan

@@ -55,6 +55,9 @@ pub struct Plan {
     /// Whether peers must have the same short code, which the people at both compare.
     #[serde(default, skip_serializing_if = "is_no")]
     pub code: bool,
+    /// The most links that a node may have, if that is not what it may by default; with more peers it keeps half as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_links: Option<usize>,
     /// How links can be.
     #[serde(default)]
     pub link: Vec<LinkPlan>,
@@ -76,6 +79,9 @@ pub struct Plan {
     /// Texts to send.
     #[serde(default)]
     pub text: Vec<TextPlan>,
+    /// Messages to send.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub message: Vec<MessagePlan>,
     /// Contents to publish.
     #[serde(default)]
     pub content: Vec<ContentPlan>,
@@ -344,6 +350,22 @@ pub struct TextPlan {
     /// To whom.
     pub to: String,
     /// How long it is.
+    #[serde(default)]
+    pub bytes: usize,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessagePlan {
+    /// When.
+    pub at_ms: u64,
+    /// Who sends it.
+    pub from: String,
+    /// To whom; to all if to nobody in particular.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// How long it is, at least: it begins with its number.
     #[serde(default)]
     pub bytes: usize,
 }

@@ -84,7 +84,7 @@ pub fn find(id: &str) -> Option<Plant> {
 
 /// Which checks may find a bug first, and where it is found soon. A bug without a line here is found nowhere.
 fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
-    use Profile::{Adversary, Calm, Hostile, Lan, Verification, Wifi};
+    use Profile::{Adversary, Calm, Hostile, Lan, Messages, Verification, Wifi};
     match bug {
         Bug::KeepBothLinks => (&["links", "one-link"], Lan),
         Bug::CutTheWinner => (&["quiet"], Calm),
@@ -122,6 +122,9 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
         Bug::FloodCutsLinks => (&["steadfast"], Adversary),
         Bug::NoPulse => (&["false-alarm"], Lan),
         Bug::RumourBelieved => (&["false-alarm", "one-link", "quiet"], Lan),
+        Bug::MessageTwice | Bug::MessageUnsigned | Bug::MessagesNotResent | Bug::ReportsDropped => {
+            (&["messages"], Messages)
+        }
         Bug::TextsNotResent => (&["texts"], Wifi),
         _ => (&[], Hostile),
     }

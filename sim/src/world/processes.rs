@@ -37,6 +37,12 @@ impl World {
         if self.plan.code {
             config.trust.steps.push(Step::Code);
         }
+        (config.message_ttl, config.max_message_bytes) = (workload::MESSAGE_TTL, workload::MESSAGE_BYTES);
+        if let Some(max_links) = self.plan.max_links {
+            (config.max_links, config.active_links) = (max_links, max_links.div_ceil(2));
+            // Who was turned away because all places were taken comes back after a minute at the latest.
+            config.message_ttl *= 4;
+        }
         self.set_policy(i, &mut config.trust);
         let node = &self.nodes[i];
         if node.small {

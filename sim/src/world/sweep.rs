@@ -53,6 +53,17 @@ const OF_TRANSFER: [FaultKind; 10] = [
     FaultKind::BitRot,
 ];
 
+/// Those of the profile `messages`.
+const OF_MESSAGES: [FaultKind; 7] = [
+    FaultKind::Crash,
+    FaultKind::PowerLoss,
+    FaultKind::Away,
+    FaultKind::Reset,
+    FaultKind::Stall,
+    FaultKind::Partition,
+    FaultKind::InsiderFrame,
+];
+
 /// Those of the profile `verification`.
 const OF_VERIFICATION: [FaultKind; 4] =
     [FaultKind::Crash, FaultKind::Restart, FaultKind::Away, FaultKind::AdversaryMiddle];
@@ -67,6 +78,7 @@ fn must_show(profile: Profile, kind: FaultKind) -> bool {
         Profile::Transfer => OF_TRANSFER.contains(&kind),
         Profile::Adversary => trick || kind == FaultKind::Away,
         Profile::Verification => OF_VERIFICATION.contains(&kind),
+        Profile::Messages => OF_MESSAGES.contains(&kind),
         Profile::Calm | Profile::Lan | Profile::Wifi => false,
     }
 }

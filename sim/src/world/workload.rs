@@ -20,13 +20,18 @@ pub(crate) const BADGE: &str = "badge";
 pub(crate) const WRONG_BADGE: &[u8] = b"a badge of paper";
 /// How long an application waits before it tries again what was refused.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-/// How often it tries to send a text to a peer that it does not know.
+/// How long messages are kept for those who are away: shorter than runs are.
+pub(crate) const MESSAGE_TTL: Duration = Duration::from_secs(20);
+/// How much of them waits: less than bursts are.
+pub(crate) const MESSAGE_BYTES: usize = 512 * 1024;
+/// How often it tries to send a text or message to a peer that it does not know.
 pub(crate) const TEXT_TRIES: u32 = 120;
 
 /// Something that an application does.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
     Text { index: usize, node: usize, tries: u32 },
+    Message { index: usize, node: usize, tries: u32 },
     Publish { index: usize, node: usize },
     Withdraw { index: usize, node: usize },
     Dial { node: usize, to: usize },
@@ -49,6 +54,7 @@ impl Work {
     pub(super) fn node(&self) -> Option<usize> {
         match self {
             Work::Text { node, .. }
+            | Work::Message { node, .. }
             | Work::Publish { node, .. }
             | Work::Withdraw { node, .. }
             | Work::Dial { node, .. }
@@ -71,6 +77,24 @@ impl Plan {
         }
         text.truncate(p2pnet_engine::MAX_TEXT);
         text
+    }
+
+    /// The message of this number: no two are equal.
+    pub(crate) fn message_bytes(&self, index: usize) -> Vec<u8> {
+        let plan = &self.message[index];
+        let mut bytes = format!("message {index} from {} ", plan.from).into_bytes();
+        while bytes.len() < plan.bytes {
+            bytes.push((bytes.len() * 31 + index) as u8);
+        }
+        bytes
+    }
+
+    /// The number of a message, if it is exactly that message.
+    pub(crate) fn message_index(&self, bytes: &[u8]) -> Option<usize> {
+        let rest = bytes.strip_prefix(b"message ")?;
+        let number = rest.split(|&byte| byte == b' ').next()?;
+        let index: usize = str::from_utf8(number).ok()?.parse().ok()?;
+        (index < self.message.len() && self.message_bytes(index) == bytes).then_some(index)
     }
 
     /// What the content of this number is.
@@ -98,6 +122,10 @@ impl World {
         for (index, text) in self.plan.text.iter().enumerate() {
             let node = self.plan.node(&text.from).unwrap_or(0);
             work.push((text.at_ms, Work::Text { index, node, tries: 0 }));
+        }
+        for (index, message) in self.plan.message.iter().enumerate() {
+            let node = self.plan.node(&message.from).unwrap_or(0);
+            work.push((message.at_ms, Work::Message { index, node, tries: 0 }));
         }
         for (index, content) in self.plan.content.iter().enumerate() {
             let node = self.plan.node(&content.from).unwrap_or(0);
@@ -130,6 +158,7 @@ impl World {
     pub(super) fn work(&mut self, work: Work) {
         match work {
             Work::Text { index, node, tries } => self.send_text(index, node, tries),
+            Work::Message { index, node, tries } => self.send_message(index, node, tries),
             Work::Publish { index, node } => self.publish(index, node),
             Work::Leave { node } => self.leave(node),
             Work::Withdraw { index, node } => self.withdraw(index, node),
@@ -171,6 +200,26 @@ impl World {
             }
             _ if tries < TEXT_TRIES => {
                 self.after(PATIENCE, Happening::Work(Work::Text { index, node, tries: tries + 1 }));
+            }
+            _ => {}
+        }
+    }
+
+    fn send_message(&mut self, index: usize, node: usize, tries: u32) {
+        let to = self.plan.message[index].to.as_ref().and_then(|to| self.plan.node(to));
+        let (peer, now) = (to.map(|to| self.nodes[to].peer), self.local(node));
+        let bytes = self.plan.message_bytes(index);
+        let sent = self.nodes[node].engine.as_mut().map(|engine| match peer {
+            Some(peer) => engine.send_message(now, peer, &bytes),
+            None => engine.broadcast(now, &bytes),
+        });
+        match sent {
+            Some(Ok(id)) => {
+                self.look(&Seen::MessageSent { index, from: node, id });
+                self.drain(node);
+            }
+            _ if tries < TEXT_TRIES => {
+                self.after(PATIENCE, Happening::Work(Work::Message { index, node, tries: tries + 1 }));
             }
             _ => {}
         }

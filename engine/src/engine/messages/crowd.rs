@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::identity::PeerId;
+use crate::input::LinkId;
 use crate::marks::mark;
 use crate::planted::planted;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
-use crate::wire::{ENTRIES_PER_REPORT, Frame, MessageKey, Payload, Relayed, Span};
+use crate::wire::{ENTRIES_PER_REPORT, Frame, MessageKey, Payload, Recap, RecapBody, Relayed};
 
 use super::super::Engine;
 
@@ -163,21 +164,26 @@ impl Engine {
         let crowd = &mut self.messages.crowd;
         let Some(&Sent { seq: base, .. }) = crowd.pending.front() else { return };
         crowd.round += 1;
-        let key =
-            MessageKey { origin: self.identity.peer_id(), incarnation: crowd.incarnation, seq: crowd.seq };
-        let (round, after) = (crowd.round, crowd.recap_after);
+        let said = RecapBody {
+            origin: self.identity.peer_id(),
+            incarnation: crowd.incarnation,
+            base,
+            last: crowd.seq,
+            round: crowd.round,
+        };
+        let after = crowd.recap_after;
         crowd.recap_after = (after * 2).min(RECAP_LAST);
         mark!(self, RecapSent);
-        self.pass_recap_on(key, base, round, None);
+        self.pass_recap_on(Recap::sign(&self.identity, &self.config.network, said), None);
         self.set_timer(TimerKey::Recap, after);
     }
 
     // ---- On the way ----
 
     /// Passes a recap on to all neighbours but the one that it came from.
-    fn pass_recap_on(&mut self, key: MessageKey, base: u64, round: u64, from: Option<PeerId>) {
-        let MessageKey { origin, incarnation, seq: last } = key;
-        let frame = Frame::Recap { origin, incarnation, base, last, round };
+    fn pass_recap_on(&mut self, recap: Recap, from: Option<PeerId>) {
+        let origin = recap.said.origin;
+        let frame = Frame::Recap(recap);
         for (peer, link) in self.trusted_links() {
             if Some(peer) != from && peer != origin {
                 self.send_answer(link, &frame);
@@ -185,31 +191,34 @@ impl Engine {
         }
     }
 
-    /// The origin asks who has taken its messages up to `last`. Nothing before `base` is to be waited for.
-    pub(in super::super) fn recap_received(&mut self, from: PeerId, last: MessageKey, base: u64, round: u64) {
-        if base == 0 || base > last.seq {
+    /// The origin asks who has taken its messages.
+    pub(in super::super) fn recap_received(&mut self, link: LinkId, from: PeerId, recap: Recap) {
+        let RecapBody { origin: id, incarnation, base, last, round } = recap.said;
+        if base == 0 || base > last {
             self.stats.frames_refused += 1;
             return;
         }
         let (limit, now) = (self.config.max_peers, self.now);
-        let known = self.messages.gossip.origins.get(&last.origin);
-        let is_over = known.is_some_and(|origin| {
-            let again = origin.incarnation == last.incarnation
+        let is_over = self.messages.gossip.origins.get(&id).is_some_and(|origin| {
+            let again = origin.incarnation == incarnation
                 && origin.recap.is_some_and(|(before, at)| round <= before || now.since(at) < RECAP_EVERY);
-            origin.incarnation > last.incarnation || again
+            origin.incarnation > incarnation || again
         });
-        if is_over || last.origin == self.identity.peer_id() {
+        if is_over || id == self.identity.peer_id() {
             mark!(self, RecapRepeated);
             return;
         }
-        let origin = self.messages.gossip.origin_of(&last, from, limit, now);
+        if !recap.is_signed(&self.config.network) {
+            self.passed_on_a_forgery(link);
+            return;
+        }
+        let span = recap.said.span();
+        let origin = self.messages.gossip.origin_of(&span.key(last), from, limit, now);
         origin.recap = Some((round, now));
         origin.give_up_before(base);
-        let MessageKey { origin, incarnation, seq } = last;
-        let missed = Span { origin, incarnation, first: base, last: seq };
-        self.told_of_messages(from, &[missed]);
-        self.report_own(last.origin);
-        self.pass_recap_on(last, base, round, Some(from));
+        self.told_of_messages(from, &[span]);
+        self.report_own(id);
+        self.pass_recap_on(recap, Some(from));
     }
 
     /// Has the origin told what this node has taken.

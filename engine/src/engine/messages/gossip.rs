@@ -29,7 +29,8 @@ const GATHER: Duration = Duration::from_millis(5);
 const GRAFT_AFTER: Duration = Duration::from_millis(80);
 const GRAFT_AGAIN: Duration = Duration::from_millis(160);
 
-/// Messages that are missed at a time. Others are heard of again by a recap.
+/// Messages that are missed at a time, for each neighbour that told of them first: what one makes up keeps out nobody
+/// else's. Others are heard of again by a recap.
 const MAX_WANTED: usize = 1024;
 
 /// Neighbours that are remembered to have one that is missed.
@@ -54,6 +55,8 @@ pub(in super::super) struct Gossip {
     /// What lazy neighbours are told next, and who needs not be told.
     news: BTreeMap<MessageKey, Option<PeerId>>,
     wanted: BTreeMap<MessageKey, Wanted>,
+    /// How many of them each neighbour told of first.
+    told: BTreeMap<PeerId, usize>,
     due: BTreeSet<(Timestamp, MessageKey)>,
 }
 
@@ -82,6 +85,7 @@ struct Held {
 /// A message that is missed.
 #[derive(Debug)]
 struct Wanted {
+    told_by: PeerId,
     holders: VecDeque<PeerId>,
     due: Timestamp,
 }
@@ -197,15 +201,24 @@ impl Gossip {
             if wanted.holders.len() < MAX_HOLDERS && !wanted.holders.contains(&holder) {
                 wanted.holders.push_back(holder);
             }
-        } else if self.wanted.len() < MAX_WANTED {
+            return;
+        }
+        let told = self.told.entry(holder).or_default();
+        if *told < MAX_WANTED {
+            *told += 1;
             self.due.insert((due, key));
-            self.wanted.insert(key, Wanted { holders: [holder].into(), due });
+            self.wanted.insert(key, Wanted { told_by: holder, holders: [holder].into(), due });
         }
     }
 
     fn want_no_more(&mut self, key: &MessageKey) {
-        if let Some(wanted) = self.wanted.remove(key) {
-            self.due.remove(&(wanted.due, *key));
+        let Some(wanted) = self.wanted.remove(key) else { return };
+        self.due.remove(&(wanted.due, *key));
+        if let Some(told) = self.told.get_mut(&wanted.told_by) {
+            *told -= 1;
+            if *told == 0 {
+                self.told.remove(&wanted.told_by);
+            }
         }
     }
 
@@ -217,7 +230,7 @@ impl Gossip {
             ("origins of messages", self.origins.len(), config.max_peers),
             ("messages of one ahead of what is missed", of_origins(|origin| origin.ahead.len()), MAX_AHEAD),
             ("reports of one", of_origins(|origin| origin.reports.len()), config.max_peers + 1),
-            ("messages missed", self.wanted.len(), MAX_WANTED),
+            ("messages missed that one told of", self.told.values().copied().max().unwrap_or(0), MAX_WANTED,),
             ("lazy neighbours", self.lazy.len(), config.max_links),
         ]
     }
@@ -286,10 +299,11 @@ impl Engine {
             return;
         }
         if !relayed.is_signed(&self.config.network) && !planted!(self, MessageUnsigned) {
-            // Whoever passes a message on has looked at this.
-            mark!(self, MessageForged);
-            self.stats.frames_refused += 1;
-            self.disconnect_link(link, DisconnectReason::Protocol, LeaveReason::Protocol);
+            self.passed_on_a_forgery(link);
+            return;
+        }
+        if self.peers.get(&key.origin).is_some_and(|known| key.incarnation < known.incarnation()) {
+            mark!(self, MessageOfEarlierRun);
             return;
         }
         if self.decisions.blocks_peer(&key.origin) || !self.config.trust.allows(&key.origin) {
@@ -307,6 +321,13 @@ impl Engine {
         self.messages.gossip.origin_of(&key, from, limit, now).take(key.seq);
         self.report_own(key.origin);
         self.pass_on(relayed, Some(from));
+    }
+
+    /// Whoever passes something on has looked at its signature.
+    pub(super) fn passed_on_a_forgery(&mut self, link: LinkId) {
+        mark!(self, MessageForged);
+        self.stats.frames_refused += 1;
+        self.disconnect_link(link, DisconnectReason::Protocol, LeaveReason::Protocol);
     }
 
     fn want(&mut self, key: MessageKey, holder: PeerId) {
@@ -373,18 +394,20 @@ impl Engine {
         let now = self.now;
         let mut asked: BTreeMap<(PeerId, LinkId), Vec<MessageKey>> = BTreeMap::new();
         while let Some((_, key)) = self.messages.gossip.due.first().copied().filter(|(due, _)| *due <= now) {
-            self.messages.gossip.due.pop_first();
-            let Some(mut wanted) = self.messages.gossip.wanted.remove(&key) else { continue };
+            let Some(wanted) = self.messages.gossip.wanted.get_mut(&key) else { return };
             let holder = core::iter::from_fn(|| wanted.holders.pop_front()).find_map(|holder| {
                 let known = self.peers.get(&holder).filter(|known| known.told_trusted)?;
                 Some((holder, known.link?))
             });
-            // With nobody left to ask it is heard of again by a recap, or not at all.
-            let Some(holder) = holder else { continue };
+            let Some(holder) = holder else {
+                // With nobody left to ask it is heard of again by a recap, or not at all.
+                self.messages.gossip.want_no_more(&key);
+                continue;
+            };
             asked.entry(holder).or_default().push(key);
-            wanted.due = now + GRAFT_AGAIN;
-            self.messages.gossip.due.insert((wanted.due, key));
-            self.messages.gossip.wanted.insert(key, wanted);
+            let due = core::mem::replace(&mut wanted.due, now + GRAFT_AGAIN);
+            self.messages.gossip.due.remove(&(due, key));
+            self.messages.gossip.due.insert((now + GRAFT_AGAIN, key));
         }
         for ((holder, link), mut keys) in asked {
             mark!(self, Grafted);

@@ -116,9 +116,7 @@ impl Engine {
         let mailbox = self.messages.boxes.entry(to).or_insert_with(|| Mailbox::new(floor));
         mailbox.last += 1;
         mailbox.letters.push_back(Letter { message, payload });
-        if self.peers.get(&to).is_some_and(|known| known.link.is_none()) {
-            self.consider_dial(to, Duration::ZERO);
-        }
+        self.need_link(to);
         self.send_mail(to);
     }
 

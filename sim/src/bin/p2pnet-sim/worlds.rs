@@ -28,6 +28,7 @@ Examples:
   p2pnet-sim sweep --seeds 1000..2000 --profile hostile --keep-going --json
   p2pnet-sim sweep --seeds 250 --profile adversary --crypto cheap
   p2pnet-sim sweep --seeds 500 --profile verification --crypto cheap
+  p2pnet-sim sweep --seeds 250 --profile messages --crypto cheap
   p2pnet-sim sweep --driver turmoil --seeds 50 --profile lan
 
 Profiles: discovery, calm, lan, wifi, hostile; churn, in which nodes come and go; adversary, in which somebody does harm;

@@ -89,6 +89,8 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     none(!plan.dial.is_empty(), "addresses given by hand");
     none(!plan.part.is_empty(), "partings");
     none(!plan.adversary.is_empty(), "adversaries");
+    none(!plan.message.is_empty(), "messages");
+    none(plan.max_links.is_some(), "limits of links");
     none(plan.code, "people who compare codes");
     none(plan.has_policies(), "nodes that choose whom they let in");
     #[cfg(feature = "planted")]
@@ -100,6 +102,8 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     plan.dial.clear();
     plan.part.clear();
     plan.adversary.clear();
+    plan.message.clear();
+    plan.max_links = None;
     plan.code = false;
     plan.node.iter_mut().for_each(|node| node.trust = None);
     #[cfg(feature = "planted")]

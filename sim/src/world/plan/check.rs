@@ -104,6 +104,16 @@ impl Plan {
                 return Err(format!("a text has {} bytes at most", p2pnet_engine::MAX_TEXT));
             }
         }
+        for message in &self.message {
+            known("node", &message.from, &nodes)?;
+            message.to.iter().try_for_each(|to| known("node", to, &nodes))?;
+            if message.bytes > p2pnet_engine::MAX_MESSAGE {
+                return Err(format!("a message has {} bytes at most", p2pnet_engine::MAX_MESSAGE));
+            }
+        }
+        if self.max_links == Some(0) {
+            return Err("a node may have one link at least".to_owned());
+        }
         for content in &self.content {
             known("node", &content.from, &nodes)?;
             content.twin.iter().try_for_each(|twin| known("node", twin, &nodes))?;
