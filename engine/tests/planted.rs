@@ -53,7 +53,11 @@ fn check_for(bug: Bug) -> Option<Check> {
         | Bug::AnyIssuer
         | Bug::CodeDecides
         | Bug::SilentRejection
-        | Bug::TextsNotResent => return None,
+        | Bug::TextsNotResent
+        | Bug::MessageTwice
+        | Bug::MessageUnsigned
+        | Bug::MessagesNotResent
+        | Bug::ReportsDropped => return None,
         other => panic!("{other:?} has no check"),
     };
     Some(check)

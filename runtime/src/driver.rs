@@ -1,8 +1,8 @@
 //! The task that owns the engine: waits for whatever happens first, tells the engine, and does what it says.
 //!
 //! Each turn looks at everything in one order (shutdown, timers, commands, store, links, new streams, datagrams),
-//! each within a budget, so that no flood of one kind delays another. After each single input all outputs are
-//! drained; nothing here ever waits for a peer or for the application.
+//! each within a budget, so that no flood of one kind delays another. After each input all outputs are drained (after
+//! commands, or frames of one link, that came together: once); nothing here ever waits for a peer or for the application.
 
 mod contents;
 mod outputs;
@@ -224,6 +224,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 biased;
                 _ = &mut self.stop, if self.leaving.is_none() => self.leave(),
                 () = sleep_until(deadline) => {}
+                // Settled with those that came with it.
                 Some(command) = self.commands.recv() => self.command(command),
                 Some(news) = self.news.recv() => self.stored(news),
                 Some(report) = self.reports.recv() => self.report(report),
@@ -261,10 +262,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
 
     /// Takes what else has come, so much of each kind.
     fn sweep(&mut self) {
-        for _ in 0..BUDGET {
-            let Ok(command) = self.commands.try_recv() else { break };
-            self.command(command);
-        }
+        self.sweep_commands();
         for _ in 0..BUDGET {
             let Ok(news) = self.news.try_recv() else { break };
             self.stored(news);
@@ -281,6 +279,15 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             let Ok(received) = self.inbox.received.try_recv() else { break };
             self.receive(&received);
         }
+    }
+
+    /// Takes the commands that came together, then does what follows from all of them.
+    fn sweep_commands(&mut self) {
+        for _ in 0..BUDGET {
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.command(command);
+        }
+        self.settle();
     }
 
     fn command(&mut self, command: Command) {
@@ -307,7 +314,6 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             }
             Command::Leave => self.leave(),
         }
-        self.settle();
     }
 
     fn stored(&mut self, news: StoreNews) {
@@ -343,7 +349,11 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 }
                 return;
             }
-            Happened::Frame(body) => self.engine.handle_link(now, id, LinkInput::Frame(&body)),
+            Happened::Frames(bodies) => {
+                for body in bodies {
+                    self.engine.handle_link(now, id, LinkInput::Frame(&body));
+                }
+            }
             Happened::Block(block, verdict) => {
                 self.engine.handle_link(now, id, LinkInput::BlockArrived { block, verdict });
             }

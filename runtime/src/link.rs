@@ -51,8 +51,8 @@ pub(crate) struct Report {
 pub(crate) enum Happened {
     /// Bytes of the handshake; the reader waits for an answer.
     Handshake(Vec<u8>),
-    /// A control frame.
-    Frame(Vec<u8>),
+    /// Control frames that came together.
+    Frames(Vec<Vec<u8>>),
     /// A block arrived and was judged.
     Block(BlockRef, Verdict),
     /// The writer is done with so much of what it was ordered to do.

@@ -13,7 +13,7 @@ use crate::link::Handshake;
 use crate::record::Instance;
 use crate::time::Timestamp;
 use crate::wire::Frame;
-use crate::wire::codec::encode;
+use crate::wire::codec::encode_behind;
 
 /// One byte stream and its state.
 #[derive(Debug)]
@@ -107,6 +107,12 @@ pub(crate) struct LinkQueue {
     budget: usize,
 }
 
+/// The bytes of a frame's length, before it.
+const LENGTH: usize = 4;
+
+/// Most frames, and their lengths, are shorter.
+const USUAL_FRAME: usize = 256;
+
 /// How many blocks a peer may ask for before any was sent. It never asks for more than its own window.
 const MAX_BLOCKS_WAITING: usize = 256;
 
@@ -114,13 +120,14 @@ impl LinkQueue {
     /// Queues a frame unless that makes more than `limit` bytes wait; says whether it did.
     #[must_use]
     pub(crate) fn push(&mut self, frame: &Frame, limit: usize) -> bool {
-        let body = encode(frame);
-        if self.waiting_bytes + body.len() > limit {
+        let mut framed = Vec::with_capacity(USUAL_FRAME);
+        framed.extend_from_slice(&[0; LENGTH]);
+        encode_behind(frame, &mut framed);
+        let len = framed.len() - LENGTH;
+        if self.waiting_bytes + len > limit {
             return false;
         }
-        let mut framed = Vec::with_capacity(body.len() + 4);
-        framed.extend_from_slice(&(body.len() as u32).to_le_bytes());
-        framed.extend_from_slice(&body);
+        framed[..LENGTH].copy_from_slice(&(len as u32).to_le_bytes());
         self.waiting_bytes += framed.len();
         self.waiting.push_back(framed);
         true

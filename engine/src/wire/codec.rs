@@ -10,6 +10,8 @@
 use alloc::vec::Vec;
 
 use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,7 +27,35 @@ const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_LIMIT>> =
 /// Infallible, because wire types hold nothing that serde cannot serialise (that would be a sequence of unknown
 /// length), and encoding ignores the limit.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, CONFIG).expect("every wire type has an encoding")
+    let mut bytes = Vec::new();
+    encode_behind(value, &mut bytes);
+    bytes
+}
+
+/// The same, behind what `bytes` has.
+pub(crate) fn encode_behind<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
+    bincode::serde::encode_into_writer(value, Behind(bytes), CONFIG)
+        .expect("every wire type has an encoding");
+}
+
+/// Writes at the end of a vector.
+struct Behind<'a>(&'a mut Vec<u8>);
+
+impl Writer for Behind<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Writes nothing: whether what would be written is what is there.
+struct Same<'a, 'b>(&'a mut &'b [u8]);
+
+impl Writer for Same<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        *self.0 = self.0.strip_prefix(bytes).ok_or(EncodeError::UnexpectedEnd)?;
+        Ok(())
+    }
 }
 
 /// The value that `bytes` are the one encoding of, if they are no more than `cap`.
@@ -38,10 +68,9 @@ pub(crate) fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8], cap: usize) 
     if used != bytes.len() {
         return Err(DecodeError::Trailing);
     }
-    match bincode::serde::encode_to_vec(&value, CONFIG) {
-        Ok(again) if again == bytes => Ok(value),
-        _ => Err(DecodeError::NotCanonical),
-    }
+    let mut rest = bytes;
+    let again = bincode::serde::encode_into_writer(&value, Same(&mut rest), CONFIG);
+    if again.is_ok() && rest.is_empty() { Ok(value) } else { Err(DecodeError::NotCanonical) }
 }
 
 /// Why bytes are no value.

@@ -11,6 +11,9 @@ use crate::seam::Store;
 /// Bytes of a handshake that are read at a time: more than any of its messages.
 const HANDSHAKE_READ: usize = 4096;
 
+/// Frames of so many bytes are reported together, and one more.
+const TOGETHER: usize = 32 * 1024;
+
 /// Verified blocks that may wait for the store while the next arrives. Beyond it the stream is not read.
 const UNWRITTEN: usize = 2;
 
@@ -33,7 +36,15 @@ pub(super) async fn run<R, S>(
 {
     let end = match handshake(&mut stream, &mut answers, &reports).await {
         Ok((opener, verifier)) => {
-            let reader = Reader { stream: &mut stream, opener, verifier, answers: &answers, blocks };
+            let reader = Reader {
+                stream: &mut stream,
+                opener,
+                verifier,
+                answers: &answers,
+                blocks,
+                frames: Vec::new(),
+                frames_len: 0,
+            };
             reader.run(&reports).await
         }
         Err(end) => end,
@@ -90,6 +101,9 @@ struct Reader<'a, R> {
     verifier: SharedVerifier,
     answers: &'a mpsc::Receiver<Answer>,
     blocks: mpsc::Sender<Verified>,
+    /// Frames that were not reported yet, and their bytes.
+    frames: Vec<Vec<u8>>,
+    frames_len: usize,
 }
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
@@ -99,7 +113,16 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 if self.answers.is_closed() {
                     return End::Driver;
                 }
-                match self.opener.next() {
+                let opened = self.opener.next();
+                match opened {
+                    Ok(Some(Opened::Control(body))) if self.frames_len < TOGETHER => {
+                        self.frames_len += body.len();
+                        self.frames.push(body);
+                        continue;
+                    }
+                    _ => self.report_frames(reports).await,
+                }
+                match opened {
                     Ok(Some(opened)) => self.take(opened, reports).await,
                     Ok(None) => break,
                     Err(error) => {
@@ -116,9 +139,19 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
+    async fn report_frames<S>(&mut self, reports: &Reports<S>) {
+        if !self.frames.is_empty() {
+            self.frames_len = 0;
+            reports.report(Happened::Frames(std::mem::take(&mut self.frames))).await;
+        }
+    }
+
     async fn take<S>(&mut self, opened: Opened, reports: &Reports<S>) {
         match opened {
-            Opened::Control(body) => reports.report(Happened::Frame(body)).await,
+            Opened::Control(body) => {
+                self.frames_len = body.len();
+                self.frames.push(body);
+            }
             Opened::Block { block, data } => {
                 // Room first: between the report and the store the task must not be stopped.
                 let Ok(room) = self.blocks.reserve().await else { return };

@@ -180,7 +180,7 @@ async fn a_block_that_cannot_be_read_is_told_and_the_link_goes_on() {
     let unreadable = StoreNews::Reply(StoreReply::Unreadable { link: LinkId(7), block });
     assert_eq!(format!("{news:?}"), format!("{:?}", Some(unreadable)));
     here.link.frames(frame(b"on"));
-    assert!(matches!(there.next().await, Happened::Frame(body) if body == b"on"));
+    assert!(matches!(there.next().await, Happened::Frames(bodies) if bodies == [b"on"]));
 }
 
 #[tokio::test]
@@ -191,8 +191,8 @@ async fn what_is_written_gives_the_budget_back() {
     let low = here.link.budget();
     assert!(low <= full - 60_000);
     there.link.frames(frame(b"answer"));
-    assert!(matches!(there.next().await, Happened::Frame(_)));
-    assert!(matches!(here.next().await, Happened::Frame(_)));
+    assert!(matches!(there.next().await, Happened::Frames(_)));
+    assert!(matches!(here.next().await, Happened::Frames(_)));
     while here.link.budget() < CONTROL_QUEUE {
         let report = timeout(Duration::from_secs(5), here.reports.recv()).await.unwrap().unwrap();
         if let Happened::Drained(amount) = report.what {
@@ -220,7 +220,7 @@ async fn last_words_arrive_and_then_the_stream_ends() {
     there.link.frames(frame(b"never read"));
     here.link.frames(frame(b"goodbye"));
     let finish = tokio::spawn(here.link.finish());
-    assert!(matches!(there.next().await, Happened::Frame(body) if body == b"goodbye"));
+    assert!(matches!(there.next().await, Happened::Frames(bodies) if bodies == [b"goodbye"]));
     assert!(matches!(there.next().await, Happened::Closed(LinkEnd::Eof)));
     there.link.stop().await;
     timeout(LINGER_TIME / 2, finish).await.expect("it waits for nothing").unwrap();

@@ -14,7 +14,7 @@ use crate::seam::Store;
 /// Bytes of a block that are sealed and written before the control queue is looked at again: one record.
 const PORTION: usize = 65519;
 
-/// Written control is reported in portions of so much, and whenever nothing is left to write.
+/// Written control is reported in portions of so much. What is less the engine can do without.
 const REPORT_EVERY: usize = 32 * 1024;
 
 /// A block and what the store said.
@@ -38,6 +38,7 @@ pub(super) async fn run<W, S>(
         loaded,
         sealer: None,
         sending: None,
+        control: Vec::new(),
         out: Vec::new(),
         done: 0,
         finishing: false,
@@ -78,6 +79,8 @@ struct Writer<'a, W, S> {
     loaded: mpsc::Receiver<Loaded>,
     sealer: Option<Sealer>,
     sending: Option<Sending>,
+    /// Control that is to be sealed.
+    control: Vec<u8>,
     /// What goes to the stream next.
     out: Vec<u8>,
     /// Control that was taken and not yet reported.
@@ -92,6 +95,7 @@ impl<W: AsyncWrite + Unpin, S: Store> Writer<'_, W, S> {
             while let Ok(order) = self.orders.try_recv() {
                 self.obey(order);
             }
+            self.seal_control();
             if !self.finishing {
                 self.seal_portion().await;
             }
@@ -105,9 +109,6 @@ impl<W: AsyncWrite + Unpin, S: Store> Writer<'_, W, S> {
             }
             if self.finishing {
                 return self.stream.shutdown().await;
-            }
-            if self.done > 0 {
-                self.report().await;
             }
             tokio::select! {
                 biased;
@@ -129,11 +130,17 @@ impl<W: AsyncWrite + Unpin, S: Store> Writer<'_, W, S> {
             Order::Ready(sealer) => self.sealer = Some(sealer),
             Order::Frames(frames) => {
                 self.done += cost(frames.len());
-                if let Some(sealer) = &mut self.sealer {
-                    sealer.seal(Channel::Control, &frames, &mut self.out);
-                }
+                self.control.extend_from_slice(&frames);
             }
             Order::Finish => self.finishing = true,
+        }
+    }
+
+    /// Seals all control together: a record costs the same for one frame as for many.
+    fn seal_control(&mut self) {
+        if let Some(sealer) = &mut self.sealer {
+            sealer.seal(Channel::Control, &self.control, &mut self.out);
+            self.control.clear();
         }
     }
 
