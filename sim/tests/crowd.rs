@@ -19,6 +19,11 @@ const ENOUGH: usize = 12;
 type Life = (u64, Option<u64>);
 
 fn lan(lives: &[Life]) -> World {
+    lan_with(lives, "")
+}
+
+/// With more of a plan.
+fn lan_with(lives: &[Life], more: &str) -> World {
     let mut plan =
         "schema = 1\nseed = 1\nchaos_ms = 0\nquiet_ms = 0\ncore = []\n[[lan]]\nname = \"lan\"\n".to_owned();
     for (i, (start, end)) in lives.iter().enumerate() {
@@ -34,6 +39,7 @@ fn lan(lives: &[Life]) -> World {
             );
         }
     }
+    plan.push_str(more);
     let plan = Plan::parse(&plan).expect("the plan is valid");
     World::new(Plan { crypto: Crypto::Cheap, ..plan }, false)
 }
@@ -140,6 +146,69 @@ fn a_hundred_nodes_are_quiet_and_a_newcomer_knows_all_within_three_seconds() {
     let (_, _, mean) = seconds(&mut world, 30);
     println!("101 nodes: {mean:.1} datagrams a second");
     assert!(mean <= QUIET, "{mean} datagrams a second");
+    assert_eq!(world.outcome(None).failure, None);
+}
+
+/// Messages of 200 bytes from n0 to all, so many milliseconds apart.
+fn messages(count: u64, from_ms: u64, every_ms: u64) -> String {
+    let message =
+        |i| format!("[[message]]\nat_ms = {}\nfrom = \"n0\"\nbytes = 200\n", from_ms + i * every_ms);
+    (0..count).map(message).collect()
+}
+
+fn copies(world: &World) -> u64 {
+    (0..world.len()).filter_map(|node| world.engine(node)).map(|engine| engine.stats().gossip_received).sum()
+}
+
+#[test]
+fn messages_to_a_hundred_nodes_come_once_by_a_shallow_tree() {
+    const FIRST: usize = 20;
+    const ALL: usize = 220;
+    let lives = staying(100, 5_000);
+    // The first ones find the tree.
+    let plan = messages(FIRST as u64, 20_000, 100) + &messages((ALL - FIRST) as u64, 30_000, 50);
+    let mut world = lan_with(&lives, &plan);
+    world.run_for(Duration::from_secs(30));
+    let before = copies(&world);
+    world.run_for(Duration::from_secs(15));
+    let redundancy = (copies(&world) - before) as f64 / ((ALL - FIRST) * 99) as f64 - 1.0;
+    let hops = (1..100).flat_map(|node| world.messages_of(node).range(FIRST..).map(|(_, &hops)| hops));
+    let last = hops.max().unwrap();
+    println!("100 nodes: redundancy (RMR) {redundancy:.3}, last delivery hop (LDH) {last}");
+    for node in 1..100 {
+        assert_eq!(world.messages_of(node).len(), ALL, "n{node}");
+    }
+    assert!(redundancy < 0.2 && last < 15);
+    assert_eq!(world.outcome(None).failure, None);
+}
+
+#[test]
+fn nobody_who_stays_misses_a_message_while_others_come_and_go() {
+    const MESSAGES: usize = 600;
+    const FROM: u64 = 30_000;
+    const CHURN: u64 = 60_000;
+    // In a minute every tenth loses its power, and as many start.
+    let mut lives = staying(100, 5_000);
+    for i in 0..10 {
+        let at = FROM + CHURN * i / 10;
+        lives[usize::try_from(5 + i * 10).unwrap()].1 = Some(at);
+        lives.push((at, None));
+    }
+    let mut world = lan_with(&lives, &messages(MESSAGES as u64, FROM, 100));
+    world.run_for(Duration::from_millis(FROM));
+    let before = copies(&world);
+    world.run_for(Duration::from_millis(CHURN));
+    let taken: usize = (0..world.len()).map(|node| world.messages_of(node).len()).sum();
+    let redundancy = (copies(&world) - before) as f64 / taken as f64 - 1.0;
+    world.run_for(Duration::from_secs(20));
+    let hops = (1..world.len()).flat_map(|node| world.messages_of(node).values().copied());
+    println!(
+        "100 nodes, 10 % a minute come and go: redundancy (RMR) {redundancy:.3}, last delivery hop (LDH) {}",
+        hops.max().unwrap()
+    );
+    for node in (1..100).filter(|&node| lives[node].1.is_none()) {
+        assert_eq!(world.messages_of(node).len(), MESSAGES, "n{node}");
+    }
     assert_eq!(world.outcome(None).failure, None);
 }
 

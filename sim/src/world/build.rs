@@ -120,6 +120,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             disk: Disk::empty(delay),
             wants: BTreeSet::new(),
             texts: BTreeSet::new(),
+            messages: BTreeMap::new(),
             shown: BTreeSet::new(),
             screen: BTreeMap::new(),
             left: false,

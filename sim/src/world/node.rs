@@ -93,6 +93,8 @@ pub(super) struct Node {
     pub(super) wants: BTreeSet<ContentId>,
     /// Texts of the plan that it got, in any of its runs.
     pub(super) texts: BTreeSet<usize>,
+    /// The messages of the plan that it got, in any of its runs, and over how many links the last copy of each came.
+    pub(super) messages: BTreeMap<usize, u16>,
     /// The short codes that its person sees in this run.
     pub(super) screen: BTreeMap<PeerId, Screen>,
     /// To whom, and on which link, it has shown its badge in this run.

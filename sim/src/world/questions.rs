@@ -1,6 +1,6 @@
 //! What checks and people ask of a [`World`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use p2pnet_engine::{ContentId, Engine, Marks, PeerId, Timestamp};
@@ -265,6 +265,12 @@ impl World {
     /// The texts of the plan that a node got, in any of its runs.
     pub(crate) fn texts_of(&self, node: usize) -> &BTreeSet<usize> {
         &self.nodes[node].texts
+    }
+
+    /// The messages of the plan that a node got, in any of its runs, by their number; and over how many links each came.
+    #[must_use]
+    pub fn messages_of(&self, node: usize) -> &BTreeMap<usize, u16> {
+        &self.nodes[node].messages
     }
 
     pub(crate) fn has_left(&self, node: usize) -> bool {

@@ -341,6 +341,11 @@ impl World {
                     self.nodes[node].texts.insert(index);
                 }
             }
+            Event::Message { bytes, hops, .. } => {
+                if let Some(index) = self.plan.message_index(&bytes) {
+                    self.nodes[node].messages.insert(index, hops);
+                }
+            }
             Event::ContentReceived { manifest, .. } => {
                 self.nodes[node].wants.remove(&manifest.content);
                 self.completed += 1;
