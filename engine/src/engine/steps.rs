@@ -110,7 +110,7 @@ impl Engine {
         let policy = &self.config.trust;
         match step {
             Step::Code | Step::Decision => policy.person_timeout,
-            _ => policy.step_timeout + policy.person_timeout * answers,
+            _ => policy.step_timeout.saturating_add(policy.person_timeout.saturating_mul(answers)),
         }
     }
 
