@@ -421,6 +421,7 @@ fn who_blocks_the_origin_neither_takes_its_messages_nor_keeps_others_from_them()
 }
 
 /// An insider names messages that nobody sent: it cannot keep a neighbour from asking for those that others have.
+#[cfg(feature = "marks")]
 #[test]
 fn made_up_messages_do_not_crowd_out_those_that_are() {
     let mut lan = crowd();
