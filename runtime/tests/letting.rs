@@ -47,18 +47,17 @@ impl Lan {
         self.home.path().join(name)
     }
 
-    /// The program as the user of this data directory calls it.
+    /// The program as another program calls it for the user of this data directory.
     fn command(&self, user: &str, arguments: &[&str]) -> Command {
+        let mut command = self.by_hand(user, arguments);
+        command.arg("--json");
+        command
+    }
+
+    /// The program as this user calls it.
+    fn by_hand(&self, user: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
-        command.args(arguments).args([
-            "--interface",
-            "lo",
-            "--network",
-            &self.network,
-            "--name",
-            user,
-            "--json",
-        ]);
+        command.args(arguments).args(["--interface", "lo", "--network", &self.network, "--name", user]);
         command.args(["--ports", &self.ports, "--data-dir"]).arg(self.path(user));
         command.env("HOME", self.home.path()).env_remove("RUST_LOG").current_dir(self.home.path());
         command.stdin(Stdio::null()).kill_on_drop(true);
@@ -253,4 +252,133 @@ async fn who_is_blocked_stays_out_until_it_is_unblocked() {
     assert_eq!(lan.run("anna", &["forget", "ben"]).await.0, 0);
     assert_eq!(lan.run("anna", &["forget", "nobody"]).await.0, 2);
     assert_eq!(lan.run("anna", &["decisions"]).await, (0, vec![]));
+}
+
+#[cfg(target_os = "linux")]
+mod at_a_terminal {
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// A user at a terminal that runs the program.
+    struct Person {
+        keyboard: File,
+        screen: Receiver<Vec<u8>>,
+        /// What the screen showed so far, and how much of it was read.
+        shown: String,
+        read: usize,
+        _child: Child,
+    }
+
+    impl Person {
+        fn start(lan: &Lan, user: &str, arguments: &[&str]) -> Person {
+            let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+            grantpt(&terminal).unwrap();
+            unlockpt(&terminal).unwrap();
+            let inside =
+                File::from(ioctl_tiocgptpeer(&terminal, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
+            let mut all = vec!["up"];
+            all.extend(arguments);
+            let mut command = lan.by_hand(user, &all);
+            command.stdin(inside.try_clone().unwrap()).stdout(inside.try_clone().unwrap()).stderr(inside);
+            let child = command.spawn().unwrap();
+            // Or this process would keep the terminal open.
+            drop(command);
+            let keyboard = File::from(terminal);
+            let mut looks = keyboard.try_clone().unwrap();
+            let (seen, screen) = channel();
+            #[expect(clippy::disallowed_methods, reason = "a terminal is read by a thread")]
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(n @ 1..) = looks.read(&mut buffer) {
+                    if seen.send(buffer[..n].to_vec()).is_err() {
+                        return;
+                    }
+                }
+            });
+            Person { keyboard, screen, shown: String::new(), read: 0, _child: child }
+        }
+
+        /// Waits for a line with these words behind what was read already, and reads up to its end.
+        fn reads(&mut self, words: &str) -> String {
+            loop {
+                let new = &self.shown[self.read..];
+                let line = new.split_inclusive('\n').scan(0, |end, line| {
+                    *end += line.len();
+                    Some((*end, line))
+                });
+                if let Some((end, line)) =
+                    line.filter(|(_, line)| line.ends_with('\n')).find(|(_, line)| line.contains(words))
+                {
+                    let line = line.trim_end().to_owned();
+                    self.read += end;
+                    return line;
+                }
+                match self.screen.recv_timeout(PATIENCE) {
+                    Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
+                    Err(error) => panic!("no {words:?} on the screen ({error}): {}", self.shown),
+                }
+            }
+        }
+
+        fn types(&mut self, line: &str) {
+            self.keyboard.write_all(line.as_bytes()).unwrap();
+            self.keyboard.write_all(b"\n").unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_person_is_asked_until_the_answer_is_clear() {
+        let lan = Lan::new();
+        let mut anna = Person::start(&lan, "anna", &["--trust", "ask"]);
+        let mut ben = lan.start("ben", &[]);
+        let asked = anna.reads("[y]es, [a]lways, [n]o, [b]lock");
+        assert!(asked.starts_with("Let ben"), "{asked}");
+        anna.types("perhaps");
+        anna.reads("Let ben");
+        anna.types("y");
+        ben.event("peer_trusted").await;
+        anna.reads("trusted");
+        // For this run only.
+        assert_eq!(lan.run("anna", &["decisions"]).await.1.len(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_no_is_a_no_and_the_other_side_is_told() {
+        let lan = Lan::new();
+        let mut anna = Person::start(&lan, "anna", &["--trust", "ask"]);
+        let mut ben = lan.start("ben", &[]);
+        anna.reads("Let ben");
+        anna.types("no");
+        let heard = ben.event("peer_rejected").await;
+        assert_eq!(heard["by_us"], false);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_people_compare_a_code_and_one_of_them_blocks_who_shows_another() {
+        let lan = Lan::new();
+        let mut anna = Person::start(&lan, "anna", &["--trust", "code"]);
+        let mut ben = Person::start(&lan, "ben", &["--trust", "code"]);
+        let code = |asked: &str| asked.split(" show ").nth(1).unwrap()[..6].to_owned();
+        let (left, right) = (anna.reads("Does ben"), ben.reads("Does anna"));
+        assert_eq!(code(&left), code(&right));
+        anna.types("yes");
+        ben.types("y");
+        anna.reads("trusted");
+        ben.reads("trusted");
+        // Who has compared a code knows who it is, from now on.
+        let (_, decisions) = lan.run("anna", &["decisions"]).await;
+        assert_eq!(decisions[0]["decision"], "trust");
+
+        let mut cleo = Person::start(&lan, "cleo", &["--trust", "code"]);
+        cleo.reads("Does ");
+        anna.reads("Does cleo");
+        anna.types("b");
+        cleo.reads("blocked");
+        let (_, decisions) = lan.run("anna", &["decisions"]).await;
+        assert!(decisions.iter().any(|decision| decision["decision"] == "block"), "{decisions:?}");
+    }
 }
