@@ -27,7 +27,7 @@ impl BlockStore {
     pub(crate) fn publish(&mut self, name: &str, bytes: Vec<u8>) -> (Manifest, BlockList) {
         let mut hasher = ContentHasher::new();
         hasher.update(&bytes);
-        let (content, list) = hasher.finish().expect("a simulated file is smaller than 16 GiB");
+        let (content, list) = hasher.finish().expect("a simulated file is smaller than 64 GiB");
         self.published.insert(content, bytes);
         (Manifest { content, name: name.to_owned(), kind: ContentKind::File }, list)
     }

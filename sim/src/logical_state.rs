@@ -79,7 +79,7 @@ pub(crate) fn contents(plan: &Plan) -> Vec<ContentId> {
     let name = |index: usize| {
         let mut hasher = ContentHasher::new();
         hasher.update(&plan.bytes(index));
-        hasher.finish().expect("a simulated file is smaller than 16 GiB").0
+        hasher.finish().expect("a simulated file is smaller than 64 GiB").0
     };
     (0..plan.content.len()).map(name).collect()
 }

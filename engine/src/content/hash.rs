@@ -15,8 +15,8 @@ use super::verify::BlockCheck;
 /// Bytes of a block; only a content's last one has fewer.
 pub const BLOCK_SIZE: usize = 1 << 20;
 
-/// Blocks that a content may have: 16 GiB.
-pub const MAX_BLOCKS: u32 = 16384;
+/// Blocks that a content may have: 64 GiB.
+pub const MAX_BLOCKS: u32 = 65_536;
 
 const MAX_SIZE: u64 = MAX_BLOCKS as u64 * BLOCK_SIZE as u64;
 
@@ -147,7 +147,7 @@ impl fmt::Debug for ContentHasher {
 
 /// The content has more than [`MAX_BLOCKS`] blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("contents have at most 16 GiB")]
+#[error("contents have at most 64 GiB")]
 pub struct TooLarge;
 
 /// The chaining values of a content's blocks in order; none if the content is a single block, which its hash checks.
@@ -220,7 +220,7 @@ fn merge_root(values: &[ChainingValue]) -> Option<[u8; 32]> {
     Some(*merge_subtrees_root(&merge(left)?, &merge(right)?, Mode::Hash).as_bytes())
 }
 
-/// The chaining value over one or more blocks. As deep as the tree: 14 levels at most.
+/// The chaining value over one or more blocks. As deep as the tree: 16 levels at most.
 fn merge(values: &[ChainingValue]) -> Option<ChainingValue> {
     match values {
         [] => None,
@@ -355,7 +355,7 @@ mod tests {
         let largest = ContentId { hash: [0; 32], size: MAX_SIZE };
         assert!(largest.is_supported() && largest.block_count() == MAX_BLOCKS);
         assert!(!ContentId { size: MAX_SIZE + 1, ..largest }.is_supported());
-        // Pretend that the stream came this far: hashing 16 GiB takes too long.
+        // Pretend that the stream came this far: hashing 64 GiB takes too long.
         let mut hasher = ContentHasher { size: MAX_SIZE, ..ContentHasher::new() };
         hasher.update(&[0]);
         hasher.update(&[0; 100]);

@@ -70,8 +70,8 @@ impl Manifest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// The content has more than 16 GiB.
-    #[error("the content has more than 16 GiB")]
+    /// The content has more than 64 GiB.
+    #[error("the content has more than 64 GiB")]
     TooLarge,
     /// The name has more than 255 bytes.
     #[error("the name has more than 255 bytes")]
@@ -93,8 +93,8 @@ mod tests {
             kind: ContentKind::File,
         };
         assert_eq!(manifest(0, "").validate(), Ok(()));
-        assert_eq!(manifest(1 << 34, &"x".repeat(255)).validate(), Ok(()));
-        assert_eq!(manifest((1 << 34) + 1, "a").validate(), Err(ManifestError::TooLarge));
+        assert_eq!(manifest(1 << 36, &"x".repeat(255)).validate(), Ok(()));
+        assert_eq!(manifest((1 << 36) + 1, "a").validate(), Err(ManifestError::TooLarge));
         assert_eq!(manifest(1, &"x".repeat(256)).validate(), Err(ManifestError::NameTooLong));
         assert_eq!(manifest(1, "a\u{7}").validate(), Err(ManifestError::NameControl));
     }

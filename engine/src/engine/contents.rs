@@ -82,7 +82,7 @@ pub struct Progress<'a> {
 pub enum PublishError {
     /// The name is too long or has control characters, or the content is larger than one list can prove.
     #[error(
-        "the manifest is not valid: a name of at most 255 bytes without control characters, 16 GiB at most"
+        "the manifest is not valid: a name of at most 255 bytes without control characters, 64 GiB at most"
     )]
     Manifest,
     /// The list of chaining values does not belong to the content.

@@ -210,7 +210,7 @@ impl Lan {
     pub fn publish(&mut self, i: usize, name: &str, bytes: Vec<u8>) -> ContentId {
         let mut hasher = p2pnet_engine::ContentHasher::new();
         hasher.update(&bytes);
-        let (content, _) = hasher.finish().expect("a simulated file is smaller than 16 GiB");
+        let (content, _) = hasher.finish().expect("a simulated file is smaller than 64 GiB");
         self.order(i, Order::Publish(name.to_owned(), bytes));
         content
     }

@@ -20,7 +20,7 @@ pub(crate) fn check(paths: &[PathBuf]) -> Result<(), Failure> {
             return Err(wrong("it is neither a file nor a folder".into()));
         }
         if metadata.len() > u64::from(MAX_BLOCKS) * BLOCK_SIZE as u64 {
-            return Err(wrong("it has more than 16 GiB; split it first".into()));
+            return Err(wrong("it has more than 64 GiB; split it first".into()));
         }
         File::open(path).map_err(|error| wrong(error.to_string()))?;
     }
