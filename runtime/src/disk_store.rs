@@ -24,6 +24,7 @@ use p2pnet_engine::{
     Memory, MemoryChange, StoreFailure,
 };
 
+use crate::buffers;
 use crate::seam::{Source, Store};
 use data_dir::DataDir;
 use database::{Database, number};
@@ -277,7 +278,9 @@ impl Store for DiskStore {
         let written = self.blocking(move |shared| {
             let receiving = lock(&shared.contents).receiving.get(&block.content).cloned();
             let receiving = receiving.ok_or(io::ErrorKind::NotFound)?;
-            receiving.partial.write(u64::from(block.index) * BLOCK_SIZE as u64, &data)
+            let written = receiving.partial.write(u64::from(block.index) * BLOCK_SIZE as u64, &data);
+            buffers::give_back(data);
+            written
         });
         written.await.map_err(|error| failure(&error))
     }

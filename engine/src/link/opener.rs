@@ -45,6 +45,8 @@ pub struct Opener {
     /// Opened bulk bytes that belong to no block yet.
     bulk: Vec<u8>,
     arriving: Option<Arriving>,
+    /// What the next block is put into.
+    spare: Vec<u8>,
     failed: Option<OpenError>,
 }
 
@@ -66,6 +68,7 @@ impl Opener {
             control_start: 0,
             bulk: Vec::new(),
             arriving: None,
+            spare: Vec::new(),
             failed: None,
         }
     }
@@ -82,6 +85,13 @@ impl Opener {
             self.input.resize(self.end + SPACE, 0);
         }
         &mut self.input[self.end..]
+    }
+
+    /// Gives a buffer that nobody needs any more, for the next block: without one it grows a new one. What is in it does
+    /// not matter.
+    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.spare = buffer;
     }
 
     /// Says that `n` bytes were read into the beginning of [`space`](Opener::space).
@@ -205,7 +215,8 @@ impl Opener {
             Some(arriving) => arriving,
             None => match self.bulk.first_chunk::<BLOCK_HEADER_LEN>() {
                 Some(header) => {
-                    let arriving = Arriving::from_header(header).ok_or(OpenError::BadBlockHeader)?;
+                    let mut arriving = Arriving::from_header(header).ok_or(OpenError::BadBlockHeader)?;
+                    arriving.data = mem::take(&mut self.spare);
                     self.bulk.drain(..BLOCK_HEADER_LEN);
                     arriving
                 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::published::Published;
 use super::{durable, folder, name};
+use crate::buffers;
 
 /// Blocks are made durable together: when so many bytes are not yet ...
 const SYNC_BYTES: u64 = 256 << 20;
@@ -85,7 +86,7 @@ impl Partial {
     /// Reads a block that was written.
     pub(crate) fn read(&self, block: BlockRef) -> io::Result<Vec<u8>> {
         let length = block.content.block_len(block.index).ok_or(io::ErrorKind::InvalidInput)?;
-        let mut data = vec![0; length];
+        let mut data = buffers::of_length(length);
         durable::read_exact_at(&self.file, &mut data, u64::from(block.index) * BLOCK_SIZE as u64)?;
         Ok(data)
     }

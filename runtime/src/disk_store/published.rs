@@ -11,6 +11,7 @@ use p2pnet_engine::{
 
 use super::durable;
 use super::folder::PackedFolder;
+use crate::buffers;
 use crate::seam::Source;
 
 /// Something published, ready to be read.
@@ -83,12 +84,12 @@ impl Published {
                     .ok_or_else(|| io::ErrorKind::InvalidInput.into())
             }
             Bytes::Folder(folder) => {
-                let mut data = vec![0; length];
+                let mut data = buffers::of_length(length);
                 folder.read_exact_at(&mut data, offset)?;
                 Ok(data)
             }
             Bytes::File { file, .. } => {
-                let mut data = vec![0; length];
+                let mut data = buffers::of_length(length);
                 durable::read_exact_at(file, &mut data, offset)?;
                 self.check_unchanged()?;
                 Ok(data)

@@ -5,6 +5,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 use super::{Answer, Happened, Reports, SharedVerifier, lock};
+use crate::buffers;
 use crate::driver::StoreNews;
 use crate::seam::Store;
 
@@ -159,6 +160,11 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 reports.report(Happened::Block(block, verdict)).await;
                 if verdict == Verdict::Good {
                     room.send((block, data));
+                } else {
+                    buffers::give_back(data);
+                }
+                if let Some(spare) = buffers::spare() {
+                    self.opener.recycle(spare);
                 }
             }
         }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::{Happened, Order, Reports, cost};
+use crate::buffers;
 use crate::driver::StoreNews;
 use crate::seam::Store;
 
@@ -158,8 +159,10 @@ impl<W: AsyncWrite + Unpin, S: Store> Writer<'_, W, S> {
         let portion = rest.get(..PORTION).unwrap_or(rest);
         sealer.seal(Channel::Bulk, portion, &mut self.out);
         sending.sent += portion.len();
-        if sending.sent == sending.data.len() {
-            self.sending = None;
+        if sending.sent == sending.data.len()
+            && let Some(sent) = self.sending.take()
+        {
+            buffers::give_back(sent.data);
         }
     }
 
