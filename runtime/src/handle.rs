@@ -44,6 +44,8 @@ pub struct PeerInfo {
     pub why: String,
     /// What its certificate allows, if one is asked for.
     pub capabilities: Vec<String>,
+    /// Blocks that this node has sent it since it is known.
+    pub blocks_sent: u64,
 }
 
 impl PeerInfo {

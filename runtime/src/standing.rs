@@ -20,6 +20,7 @@ pub(crate) fn of(engine: &Engine, now: Timestamp, peer: &PeerView<'_>) -> PeerIn
         addr: peer.addr,
         since: now.since(since),
         why: words(engine, peer, why.as_ref()),
+        blocks_sent: peer.blocks_sent,
         capabilities: peer.certificate.map_or_else(Vec::new, |shown| shown.capabilities().to_vec()),
     }
 }

@@ -361,6 +361,42 @@ async fn a_file_sent_to_one_peer_is_not_offered_to_others() {
     assert_eq!(names_in(&lan.path("eve.in")), [""; 0]);
 }
 
+/// Several may be called, and nobody else gets it; programs are told on the way how far it is.
+#[tokio::test]
+async fn a_file_sent_to_two_reaches_both_and_programs_hear_how_far_it_is() {
+    let lan = Lan::new();
+    let file = lan.file("film.mp4", 150 << 20);
+    let mut anna = lan.start("anna", &["receive", "--inbox", "anna.in"]);
+    let mut cleo = lan.start("cleo", &["receive", "--inbox", "cleo.in"]);
+    let mut eve = lan.start("eve", &["up", "--inbox", "eve.in"]);
+    eve.event_where("peer_trusted", |event| event["name"] == "cleo").await;
+    let mut ben = lan.start("ben", &["send", file.to_str().unwrap(), "--to", "anna", "--to", "cleo"]);
+    for told in [anna.event("content_progress").await, ben.event("delivery_progress").await] {
+        assert_eq!(told["of"], 150 << 20);
+        assert!(told["bytes"].as_u64().unwrap() <= 150 << 20, "{told}");
+    }
+    anna.event("content_received").await;
+    cleo.event("content_received").await;
+    assert_eq!(ben.code().await, Some(0));
+    eve.event_where("peer_left", |event| event["name"] == "ben").await;
+    assert_eq!(names_in(&lan.path("eve.in")), [""; 0]);
+}
+
+/// One of those called who is not there makes it fail, though the others have it.
+#[tokio::test]
+async fn one_of_two_who_is_not_there_is_named() {
+    let lan = Lan::new();
+    let file = lan.file("letter.txt", 1000);
+    let mut anna = lan.start("anna", &["receive", "--inbox", "anna.in"]);
+    anna.event("listening").await;
+    let to = ["send", file.to_str().unwrap(), "--to", "anna", "--to", "nobody", "--timeout", "2s"];
+    let mut ben = lan.start("ben", &to);
+    anna.event("content_received").await;
+    let error = ben.event("error").await;
+    assert!(error["message"].as_str().unwrap().contains("nobody"), "{error}");
+    assert_eq!(ben.code().await, Some(2));
+}
+
 /// Without a receiver, everybody who is there gets it.
 #[tokio::test]
 async fn a_file_sent_to_nobody_in_particular_reaches_all() {

@@ -187,6 +187,9 @@ impl Engine {
                 continue;
             }
             let blocks = link.queue.pump();
+            if let Some(known) = link.peer.and_then(|peer| self.peers.get_mut(&peer)) {
+                known.blocks_sent += blocks.len() as u64;
+            }
             if !link.queue.outbox.is_empty() {
                 self.outputs.link_ready(id);
             }

@@ -90,6 +90,8 @@ pub(crate) struct Peer {
     /// Whether it said goodbye, by a way that may have overtaken what still comes on its link.
     pub(crate) gone: bool,
     pub(crate) texts: Texts,
+    /// Blocks that were given to its links.
+    pub(crate) blocks_sent: u64,
     /// Which of its texts and messages were taken, and which acknowledgements of messages it is owed.
     pub(crate) taken: Taken,
     pub(crate) acks: Acks,
@@ -220,6 +222,7 @@ impl Peer {
             life: Life::default(),
             gone: false,
             texts: Texts::default(),
+            blocks_sent: 0,
             taken: Taken::default(),
             acks: Acks::default(),
             offers: BTreeMap::new(),

@@ -76,6 +76,8 @@ pub struct PeerView<'a> {
     pub beside: Option<&'a SignedRecord>,
     /// The certificate that it has shown on this link, if one is asked for: good, and not expired as far as known.
     pub certificate: Option<&'a Certificate>,
+    /// Blocks that this node has sent it since it is known.
+    pub blocks_sent: u64,
     /// The step at which our verification of it is; `None` if there is none, or we have verified it.
     pub verifying: Option<&'a Step>,
 }
@@ -103,6 +105,7 @@ impl Engine {
             record: &peer.record,
             beside: peer.beside.as_ref().map(|held| &held.record),
             certificate: peer.certificate.as_ref(),
+            blocks_sent: peer.blocks_sent,
             verifying: peer
                 .verification
                 .as_ref()

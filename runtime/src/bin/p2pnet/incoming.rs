@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
+use tokio::time::{Duration, Instant};
+
 use p2pnet::{ContentId, Event, Manifest, NodeHandle};
 
+use crate::failure::Failure;
+use crate::json::Line;
 use crate::output::Output;
 use crate::text::escaped;
 
@@ -12,7 +16,11 @@ use crate::text::escaped;
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
     bars: BTreeMap<ContentId, ProgressBar>,
+    told: Option<Instant>,
 }
+
+/// Programs are told how far things are no more often than this.
+pub(crate) const TELL_EVERY: Duration = Duration::from_millis(500);
 
 impl Incoming {
     /// Takes an offer. Does nothing if it is taken already.
@@ -42,17 +50,28 @@ impl Incoming {
         bar.is_some()
     }
 
-    /// Moves the bars; says whether anything had come.
-    pub(crate) async fn tick(&self, node: &NodeHandle) -> bool {
+    /// Moves the bars, and tells programs; says whether anything had come.
+    pub(crate) async fn tick(&mut self, node: &NodeHandle, output: &Output) -> Result<bool, Failure> {
+        let now = Instant::now();
+        let tells = self.told.is_none_or(|told| now - told >= TELL_EVERY);
         let mut moved = false;
         for (content, bar) in &self.bars {
             if let Ok(Some(progress)) = node.progress(*content).await {
                 let bytes = (u64::from(progress.written) << 20).min(content.size);
                 moved |= bytes != bar.position();
                 bar.set_position(bytes);
+                if tells {
+                    output.object(|at| {
+                        let line = Line::new("content_progress", at).text("hash", &content.to_string());
+                        line.number("bytes", bytes).number("of", content.size)
+                    })?;
+                }
             }
         }
-        moved
+        if tells && !self.bars.is_empty() {
+            self.told = Some(now);
+        }
+        Ok(moved)
     }
 
     /// Whether this content is being fetched.

@@ -154,15 +154,16 @@ pub(crate) struct UpArguments {
 Examples:
   p2pnet send photo.jpg                         to everyone who is there
   p2pnet send trip/ notes.txt --to anna         a folder and a file, to one peer by name or id
+  p2pnet send photo.jpg --to anna --to ben      to two, who pass on to each other what they have
   p2pnet send --text 'lunch?' --to k3xq7abc     a text")]
 pub(crate) struct SendArguments {
     /// Files and folders to send
     #[arg(value_name = "FILE", required_unless_present = "text")]
     pub(crate) files: Vec<PathBuf>,
-    /// The peer to send to: its name, its id, or at least the first 8 characters of it [default: every peer that is
-    /// trusted up to 2 s after the first]
+    /// A peer to send to: its name, its id, or at least the first 8 characters of it; may be given several times
+    /// [default: every peer that is trusted up to 2 s after the first]
     #[arg(long, value_name = "NAME-OR-ID", value_parser = name)]
-    pub(crate) to: Option<String>,
+    pub(crate) to: Vec<String>,
     /// A text to send, at most 16 KiB
     #[arg(long, value_name = "MSG")]
     pub(crate) text: Option<String>,

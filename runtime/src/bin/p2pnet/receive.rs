@@ -54,7 +54,7 @@ async fn receive(
             biased;
             () = signals.stop() => return Err(Failure::Interrupted),
             now = ticks.tick() => {
-                if reception.incoming.tick(&reception.node).await {
+                if reception.incoming.tick(&reception.node, output).await? {
                     last_move = now;
                 }
                 let idle = now.duration_since(last_move);

@@ -13,6 +13,7 @@ use crate::asking::Asking;
 use crate::failure::Failure;
 use crate::files;
 use crate::human::Word;
+use crate::incoming::TELL_EVERY;
 use crate::json::Line;
 use crate::options::{Common, SendArguments};
 use crate::output::Output;
@@ -57,6 +58,24 @@ async fn send_by(
     signals: &mut Signals,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    let to: Vec<Option<String>> = match &arguments.to[..] {
+        [] => vec![None],
+        several => several.iter().cloned().map(Some).collect(),
+    };
+    for to in to {
+        send_to(client, to.as_deref(), arguments, signals, output).await?;
+    }
+    Ok(())
+}
+
+/// Has the node that runs deliver to one, or to everybody.
+async fn send_to(
+    client: &mut Client,
+    to: Option<&str>,
+    arguments: &SendArguments,
+    signals: &mut Signals,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let timeout_ms = u64::try_from(arguments.timeout.as_millis()).unwrap_or(u64::MAX);
     for path in &arguments.files {
         let wrong = |why: String| Failure::BadInput(format!("cannot send {}: {why}", path.display()));
@@ -64,7 +83,7 @@ async fn send_by(
         if whole.to_str().is_none() {
             return Err(wrong("a node that runs takes only paths that are text; stop it first".into()));
         }
-        let ask = Ask::SendFile { to: arguments.to.clone(), path: whole, timeout_ms };
+        let ask = Ask::SendFile { to: to.map(str::to_owned), path: whole, timeout_ms };
         let name = escaped(&files::name(path));
         let mut content = String::new();
         let tell = |answer, output: &mut Output| match answer {
@@ -87,7 +106,7 @@ async fn send_by(
         running::ask(client, &ask, signals, output, tell).await?;
     }
     if let Some(text) = &arguments.text {
-        let ask = Ask::SendText { to: arguments.to.clone(), text: text.clone(), timeout_ms };
+        let ask = Ask::SendText { to: to.map(str::to_owned), text: text.clone(), timeout_ms };
         let tell = |answer, output: &mut Output| match answer {
             Answer::Delivered(peer) => {
                 let object = |at| Line::new("text_delivered", at).text("to", &peer.peer);
@@ -112,7 +131,7 @@ async fn send(
         () = signals.stop() => return Err(Failure::Interrupted),
         contents = share(&handle, arguments, output) => contents?,
     };
-    let mut delivery = Delivery::new(handle, contents, arguments, output);
+    let mut delivery = Delivery::new(handle, contents, arguments);
     let mut asking = Asking::new(output);
     let mut ticks = interval(Duration::from_millis(100));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -121,7 +140,7 @@ async fn send(
             biased;
             () = signals.stop() => return Err(Failure::Interrupted),
             now = ticks.tick() => {
-                delivery.tick(now).await?;
+                delivery.tick(now, output).await?;
                 if now.duration_since(delivery.last_move) >= arguments.timeout {
                     return Err(delivery.gave_up(output).await);
                 }
@@ -134,8 +153,7 @@ async fn send(
                 delivery.take(&event, output).await?;
             }
         }
-        if delivery.is_done(Instant::now())? {
-            delivery.bar.finish_and_clear();
+        if delivery.is_done(Instant::now(), output)? {
             return Ok(());
         }
     }
@@ -163,50 +181,60 @@ struct Delivery<'a> {
     node: NodeHandle,
     contents: BTreeSet<ContentId>,
     text: Option<&'a str>,
-    to: Option<&'a str>,
+    /// Who is called by `--to`, and which of these names somebody answers to. With none everybody is meant.
+    to: &'a [String],
+    found: BTreeSet<usize>,
     receivers: BTreeMap<PeerId, Receiver>,
     /// When no more receivers are awaited.
     gathered_at: Option<Instant>,
     anybody_took: bool,
     last_move: Instant,
-    bar: ProgressBar,
+    told: Instant,
 }
 
 /// One who is to get it all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Receiver {
     /// Contents neither taken nor declined yet.
     open: BTreeSet<ContentId>,
     /// The text, if it is not acknowledged yet.
     text: Option<u64>,
+    /// It took something.
+    took: bool,
     /// It said goodbye, so it will not answer.
     gone: bool,
+    /// What had gone out to it before, in blocks, and how far it is.
+    blocks_before: u64,
+    bar: ProgressBar,
 }
 
 impl Receiver {
+    /// It has taken or declined a content.
+    fn close(&mut self, content: &ContentId) {
+        self.open.remove(content);
+        if self.open.is_empty() {
+            self.bar.finish_and_clear();
+        }
+    }
+
     fn is_settled(&self) -> bool {
         self.gone || (self.open.is_empty() && self.text.is_none())
     }
 }
 
 impl<'a> Delivery<'a> {
-    fn new(
-        node: NodeHandle,
-        contents: BTreeSet<ContentId>,
-        arguments: &'a SendArguments,
-        output: &Output,
-    ) -> Self {
-        let bar = if contents.is_empty() { ProgressBar::hidden() } else { output.bar(0, "sent".into()) };
+    fn new(node: NodeHandle, contents: BTreeSet<ContentId>, arguments: &'a SendArguments) -> Self {
         Delivery {
             node,
             contents,
             text: arguments.text.as_deref(),
-            to: arguments.to.as_deref(),
+            to: &arguments.to,
+            found: BTreeSet::new(),
             receivers: BTreeMap::new(),
             gathered_at: None,
             anybody_took: false,
             last_move: Instant::now(),
-            bar,
+            told: Instant::now(),
         }
     }
 
@@ -214,25 +242,27 @@ impl<'a> Delivery<'a> {
         match event {
             Event::PeerTrusted { peer, name, .. } => {
                 if self.is_meant(peer, name).await? && !self.is_gathered(Instant::now()) {
-                    self.add(*peer).await?;
+                    self.add(*peer, output).await?;
                 }
                 return Ok(());
             }
             Event::PeerLeft { peer, reason: LeaveReason::Gone | LeaveReason::Rejected(_), .. } => {
                 if let Some(receiver) = self.receivers.get_mut(peer) {
                     receiver.gone = true;
+                    receiver.bar.finish_and_clear();
                 }
                 return Ok(());
             }
             Event::ContentDelivered { content, to } => {
                 self.anybody_took = true;
                 if let Some(receiver) = self.receivers.get_mut(to) {
-                    receiver.open.remove(content);
+                    receiver.took = true;
+                    receiver.close(content);
                 }
             }
             Event::ContentDeclined { content, to } => {
                 if let Some(receiver) = self.receivers.get_mut(to) {
-                    receiver.open.remove(content);
+                    receiver.close(content);
                 }
             }
             Event::TextDelivered { to, id } => {
@@ -240,6 +270,7 @@ impl<'a> Delivery<'a> {
                     self.receivers.get_mut(to).filter(|receiver| receiver.text == Some(*id))
                 {
                     receiver.text = None;
+                    receiver.took = true;
                     self.anybody_took = true;
                     let to_whom = output.names().who(to);
                     let object = |at| Line::new("text_delivered", at).text("to", &to.to_string());
@@ -257,12 +288,14 @@ impl<'a> Delivery<'a> {
         Ok(())
     }
 
-    /// Whether this peer is to get it: everybody, or the one that `--to` says.
-    async fn is_meant(&self, peer: &PeerId, name: &str) -> Result<bool, Failure> {
-        let Some(to) = self.to else { return Ok(true) };
-        if !matches(to, peer, name) {
-            return Ok(false);
+    /// Whether this peer is to get it: everybody, or those that `--to` says.
+    async fn is_meant(&mut self, peer: &PeerId, name: &str) -> Result<bool, Failure> {
+        if self.to.is_empty() {
+            return Ok(true);
         }
+        let calls = |(place, to): (usize, &'a String)| matches(to, peer, name).then_some((place, to));
+        let Some((place, to)) = self.to.iter().enumerate().find_map(calls) else { return Ok(false) };
+        self.found.insert(place);
         let others = self.node.peers().await?;
         if others.iter().any(|other| other.id != *peer && matches(to, &other.id, &other.name)) {
             return Err(Failure::BadInput(format!(
@@ -273,7 +306,7 @@ impl<'a> Delivery<'a> {
         Ok(true)
     }
 
-    async fn add(&mut self, peer: PeerId) -> Result<(), Failure> {
+    async fn add(&mut self, peer: PeerId, output: &Output) -> Result<(), Failure> {
         self.last_move = Instant::now();
         self.gathered_at.get_or_insert(self.last_move + GATHER);
         if let Some(receiver) = self.receivers.get_mut(&peer) {
@@ -295,26 +328,55 @@ impl<'a> Delivery<'a> {
             },
             None => None,
         };
-        self.receivers.insert(peer, Receiver { open: self.contents.clone(), text, gone: false });
+        let total = self.contents.iter().map(|content| content.size).sum();
+        let bar = match self.contents.is_empty() {
+            true => ProgressBar::hidden(),
+            false => output.bar(total, format!("to {}", output.names().who(&peer))),
+        };
+        let before = self.node.peers().await?.into_iter().find(|known| known.id == peer);
+        let receiver = Receiver {
+            open: self.contents.clone(),
+            text,
+            took: false,
+            gone: false,
+            blocks_before: before.map_or(0, |known| known.blocks_sent),
+            bar,
+        };
+        self.receivers.insert(peer, receiver);
         Ok(())
     }
 
-    /// Moves the bar, and notes whether anything went out.
-    async fn tick(&mut self, now: Instant) -> Result<(), Failure> {
-        let total: u64 =
-            self.contents.iter().map(|content| content.size).sum::<u64>() * self.receivers.len() as u64;
-        let sent = (self.node.stats().await?.blocks_sent << 20).min(total);
-        if sent != self.bar.position() {
-            self.last_move = now;
+    /// Moves the bars, tells programs, and notes whether anything went out.
+    async fn tick(&mut self, now: Instant, output: &Output) -> Result<(), Failure> {
+        if self.contents.is_empty() || self.receivers.is_empty() {
+            return Ok(());
         }
-        self.bar.set_length(total);
-        self.bar.set_position(sent);
+        let tells = now - self.told >= TELL_EVERY;
+        for known in self.node.peers().await? {
+            let open = |receiver: &&mut Receiver| !receiver.open.is_empty() && !receiver.gone;
+            let Some(receiver) = self.receivers.get_mut(&known.id).filter(open) else { continue };
+            let total = receiver.bar.length().unwrap_or(0);
+            let sent = (known.blocks_sent.saturating_sub(receiver.blocks_before) << 20).min(total);
+            if sent != receiver.bar.position() {
+                self.last_move = now;
+            }
+            receiver.bar.set_position(sent);
+            if tells {
+                output.object(|at| {
+                    let line = Line::new("delivery_progress", at).text("to", &known.id.to_string());
+                    line.number("bytes", sent).number("of", total)
+                })?;
+            }
+        }
+        if tells {
+            self.told = now;
+        }
         Ok(())
     }
 
     /// Whether nobody else becomes a receiver. As long as nobody took, newcomers are welcome.
     fn is_gathered(&self, now: Instant) -> bool {
-        self.to.is_none()
+        self.to.is_empty()
             && self.gathered_at.is_some_and(|at| now >= at)
             && (self.anybody_took || !self.is_settled())
     }
@@ -324,17 +386,19 @@ impl<'a> Delivery<'a> {
     }
 
     /// Whether it is over; an error if it is, and in vain.
-    fn is_done(&self, now: Instant) -> Result<bool, Failure> {
-        if self.receivers.is_empty() || !self.is_settled() {
+    fn is_done(&self, now: Instant, output: &Output) -> Result<bool, Failure> {
+        if self.receivers.is_empty() || !self.is_settled() || self.found.len() < self.to.len() {
             return Ok(false);
         }
-        match self.to {
-            Some(to) if !self.anybody_took => {
-                Err(Failure::NotAchieved(format!("{} did not take it", escaped(to))))
-            }
-            Some(_) => Ok(true),
-            None => Ok(self.anybody_took && self.gathered_at.is_some_and(|at| now >= at)),
+        if self.to.is_empty() {
+            return Ok(self.anybody_took && self.gathered_at.is_some_and(|at| now >= at));
         }
+        let names: Vec<_> = self.receivers.iter().filter(|(_, receiver)| !receiver.took).collect();
+        if names.is_empty() {
+            return Ok(true);
+        }
+        let names: Vec<_> = names.iter().map(|(peer, _)| output.names().who(peer)).collect();
+        Err(Failure::NotAchieved(format!("{} did not take it", names.join(", "))))
     }
 
     /// What to say when nothing moves any more.
@@ -344,11 +408,12 @@ impl<'a> Delivery<'a> {
             let names: Vec<_> = waiting.iter().map(|(id, _)| output.names().who(id)).collect();
             return Failure::NotAchieved(format!("no answer from {}", names.join(", ")));
         }
-        if !self.receivers.is_empty() {
+        if !self.receivers.is_empty() && self.to.is_empty() {
             return Failure::NotAchieved("everybody declined".into());
         }
         let known = self.node.peers().await.unwrap_or_default();
-        match self.to {
+        let missing = self.to.iter().enumerate().find(|(place, _)| !self.found.contains(place));
+        match missing.map(|(_, to)| to) {
             Some(to) if !known.iter().any(|peer| matches(to, &peer.id, &peer.name)) => {
                 let mut names: Vec<_> = known.iter().take(8).map(|peer| escaped(&peer.name)).collect();
                 names.sort();

@@ -79,7 +79,7 @@ async fn serve(
                 output.learn_content(content, name);
             }
             _ = ticks.tick(), if incoming.len() > 0 => {
-                incoming.tick(&handle).await;
+                incoming.tick(&handle, output).await?;
             }
             line = asking.line() => asking.answer(&line, &handle, output).await?,
             event = node.next_event() => {
