@@ -1,11 +1,18 @@
 //! Exactly one link for each pair, used by both sides, and the same one for as long as nothing happens.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use p2pnet_engine::Level;
 
 use super::{Broken, Check, Seen, core_pairs};
 use crate::world::World;
+
+/// How long two people take who compare codes: each looks at the other's screen for three seconds at most.
+const PEOPLE: Duration = Duration::from_secs(4);
+
+/// How often it is looked whether links are new.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The streams of each pair, the smaller node first.
 type Links = BTreeMap<(usize, usize), Vec<u64>>;
@@ -19,6 +26,8 @@ pub(super) struct OneLink {
     fits: bool,
     /// How often the link of each pair changed in the window.
     changes: BTreeMap<(usize, usize), u64>,
+    /// Streams that began in the window, and when that was seen.
+    began: BTreeMap<u64, Duration>,
 }
 
 impl Check for OneLink {
@@ -31,7 +40,8 @@ impl Check for OneLink {
             Seen::QuietBegins => {
                 let now = links(world);
                 (self.jumps, self.fits) = (world.jumps(), world.all_fit());
-                look(world, &now)?;
+                self.began.clear();
+                look(world, &now, &self.began)?;
                 self.before = Some(now);
                 Ok(())
             }
@@ -41,7 +51,7 @@ impl Check for OneLink {
             }
             Seen::QuietEnds => {
                 self.compare(world);
-                look(world, &links(world))?;
+                look(world, &links(world), &self.began)?;
                 self.before = None;
                 self.judge(world)
             }
@@ -51,7 +61,7 @@ impl Check for OneLink {
 
     /// While a stalled link is being replaced there are two.
     fn pending(&self, world: &World) -> Option<Broken> {
-        look(world, &links(world)).err()
+        look(world, &links(world), &BTreeMap::new()).err()
     }
 }
 
@@ -62,6 +72,8 @@ impl OneLink {
         for pair in core_pairs(world).filter(|(a, b)| a < b) {
             if before.get(&pair) != now.get(&pair) {
                 *self.changes.entry(pair).or_default() += 1;
+                let streams = now.get(&pair).into_iter().flatten();
+                self.began.extend(streams.map(|&stream| (stream, world.elapsed())));
             }
         }
         self.before = Some(now);
@@ -98,7 +110,13 @@ fn links(world: &World) -> Links {
     links
 }
 
-fn look(world: &World, links: &Links) -> Result<(), Broken> {
+/// In a crowd, which adversaries can make, a pair may come to have a link at any time, and people need theirs to say yes.
+fn look(world: &World, links: &Links, began: &BTreeMap<u64, Duration>) -> Result<(), Broken> {
+    let waits_for_people = |streams: &[u64]| {
+        let since = streams.iter().filter_map(|stream| began.get(stream)).max();
+        let people = if world.plan().code { PEOPLE } else { Duration::ZERO }.max(world.answers_within());
+        since.is_some_and(|&since| world.elapsed() < since + SECOND + people)
+    };
     for (a, b) in core_pairs(world).filter(|(a, b)| a < b) {
         let count = links.get(&(a, b)).map_or(0, Vec::len);
         if count == 0 && !world.all_fit() {
@@ -110,6 +128,10 @@ fn look(world: &World, links: &Links) -> Result<(), Broken> {
         let level = |a: usize, b: usize| {
             world.engine(a).and_then(|engine| engine.peer(&world.peer_id(b))).map(|peer| peer.level)
         };
+        let streams = links.get(&(a, b)).map_or(&[][..], Vec::as_slice);
+        if !world.all_fit() && waits_for_people(streams) {
+            continue;
+        }
         if level(a, b) != Some(Level::Trusted) || level(b, a) != Some(Level::Trusted) {
             let message = format!("{:?} of {}, which is at {:?}", level(a, b), world.name(b), level(b, a));
             return Err(Broken::on(a, message));
