@@ -26,6 +26,9 @@ fn lan(lives: &[Life]) -> World {
 fn lan_with(lives: &[Life], more: &str) -> World {
     let mut plan =
         "schema = 1\nseed = 1\nchaos_ms = 0\nquiet_ms = 0\ncore = []\n[[lan]]\nname = \"lan\"\n".to_owned();
+    if lives.len() > 1000 {
+        plan.insert_str(0, "max_peers = 2048\n");
+    }
     for (i, (start, end)) in lives.iter().enumerate() {
         // Writing to a String does not fail.
         let _ = write!(

@@ -94,6 +94,7 @@ pub(super) fn nodes(plan: &Plan, hosts: &[Host]) -> Vec<Node> {
             port: ports[host],
             aes: node.aes,
             impostor: node.impostor,
+            by_policy: node.by_policy,
             declines: node.declines,
             small: node.small,
             deaf: false,

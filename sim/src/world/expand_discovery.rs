@@ -112,6 +112,7 @@ fn hosts(plan: &mut Plan, draws: &mut Draws) {
             takes_offers: true,
             aes: false,
             impostor: false,
+            by_policy: false,
             declines: false,
             small: false,
             trust: None,

@@ -5,7 +5,7 @@ use crate::draws::Draws;
 
 use super::expand::{host, lan, node};
 use super::faults::{Fault, Restart};
-use super::plan::{ContentPlan, LinkPlan, Plan};
+use super::plan::{ContentPlan, HoldPlan, LinkPlan, Plan};
 
 /// Bytes of the longest content: six blocks and a bit.
 const LONGEST: u64 = 6_500_000;
@@ -37,6 +37,45 @@ pub(super) fn fill(plan: &mut Plan, seed: u64) {
     plan.leaver = Some(any(draws, &plan.core));
     contents(plan, draws);
     faults(plan, seed);
+    applications(plan, &mut Draws::new(seed, "plan transfer applications"));
+    liar(plan, &mut Draws::new(seed, "plan transfer liar"));
+    plan.fault.sort_by_key(Fault::at_ms);
+}
+
+/// Some take by a policy what others are asked about; some pause what they fetch.
+fn applications(plan: &mut Plan, draws: &mut Draws) {
+    for node in &mut plan.node {
+        node.by_policy = draws.chance(0.3);
+    }
+    for _ in 0..draws.below(4) {
+        let (at_ms, for_ms) = (1_000 + draws.below(plan.chaos_ms), 100 + draws.below(6_000));
+        let node = any(draws, &plan.core);
+        plan.hold.push(HoldPlan { at_ms, for_ms, node });
+    }
+}
+
+/// Somebody offers what others publish, and gives lists and blocks that are something else. It is none of the core, and
+/// has contents of its own, about which it lies as well: nobody can get those while it does.
+fn liar(plan: &mut Plan, draws: &mut Draws) {
+    if !draws.chance(0.4) {
+        return;
+    }
+    plan.host.push(host("hz", draws));
+    plan.node.push(node("z", "hz", draws.below(1_000), draws));
+    let chaos = plan.chaos_ms;
+    for content in plan.content.iter_mut().filter(|content| content.at_ms < chaos) {
+        if draws.chance(0.6) {
+            content.twin = Some("z".to_owned());
+        }
+    }
+    let bytes = 1_100_000 + draws.below(3_000_000) as usize;
+    plan.content.push(ContentPlan { at_ms: 500, from: "z".to_owned(), bytes, twin: None, withdraw_ms: None });
+    let node = "z".to_owned();
+    let (per_second, altered) = ([2, 20][draws.below(2) as usize], true);
+    plan.fault.push(Fault::Insider { at_ms: 0, for_ms: chaos, node: node.clone(), per_second, altered });
+    if draws.chance(0.6) {
+        plan.fault.push(Fault::BitRot { at_ms: 0, for_ms: chaos, node });
+    }
 }
 
 /// Most of them begin together, so that those who fetch have something for each other; some have two publishers.

@@ -58,6 +58,7 @@ pub(super) struct Node {
     pub(super) impostor: bool,
     pub(super) takes_offers: bool,
     pub(super) crypto: Crypto,
+    pub(super) by_policy: bool,
     pub(super) declines: bool,
     pub(super) small: bool,
     /// Its application takes no events now; the identities that it had while that was so.

@@ -58,6 +58,9 @@ pub struct Plan {
     /// The most links that a node may have, if that is not what it may by default; with more peers it keeps half as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_links: Option<usize>,
+    /// The most peers that a node keeps, if that is not what it keeps by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_peers: Option<usize>,
     /// How links can be.
     #[serde(default)]
     pub link: Vec<LinkPlan>,
@@ -85,6 +88,9 @@ pub struct Plan {
     /// Contents to publish.
     #[serde(default)]
     pub content: Vec<ContentPlan>,
+    /// Applications that pause what they fetch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hold: Vec<HoldPlan>,
     /// Nodes that leave on the way.
     #[serde(default)]
     pub leave: Vec<LeavePlan>,
@@ -328,6 +334,9 @@ pub struct NodePlan {
     /// Whether it shows a wrong badge, so that nobody may trust it.
     #[serde(default)]
     pub impostor: bool,
+    /// Whether its engine takes offers by a policy, and nobody is asked.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub by_policy: bool,
     /// Whether it declines what it does not take.
     #[serde(default, skip_serializing_if = "is_no")]
     pub declines: bool,
@@ -386,6 +395,18 @@ pub struct ContentPlan {
     /// When it is withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdraw_ms: Option<u64>,
+}
+
+/// An application that pauses all that it fetches, for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldPlan {
+    /// When.
+    pub at_ms: u64,
+    /// For how long.
+    pub for_ms: u64,
+    /// At which node.
+    pub node: String,
 }
 
 /// An address by hand: that of `to`, as it is then.

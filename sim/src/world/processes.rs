@@ -1,6 +1,6 @@
 //! The process of a node: it starts, asks its disk, and ends.
 
-use p2pnet_engine::{CipherSuite, Config, Engine, Restored, Seeds, Step};
+use p2pnet_engine::{CipherSuite, Config, Engine, OfferPolicy, Restored, Seeds, Step};
 
 use crate::draws::seed_bytes;
 use crate::trace::What;
@@ -42,6 +42,12 @@ impl World {
             (config.max_links, config.active_links) = (max_links, max_links.div_ceil(2));
             // Who was turned away because all places were taken comes back after a minute at the latest.
             config.message_ttl *= 4;
+        }
+        if let Some(max_peers) = self.plan.max_peers {
+            (config.max_peers, config.max_introduced) = (max_peers, max_peers.div_ceil(4));
+        }
+        if self.nodes[i].by_policy {
+            config.offers = OfferPolicy::all();
         }
         self.set_policy(i, &mut config.trust);
         let node = &self.nodes[i];

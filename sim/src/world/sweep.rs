@@ -40,7 +40,7 @@ const OF_CHURN: [FaultKind; 11] = [
 ];
 
 /// Those of the profile `transfer`.
-const OF_TRANSFER: [FaultKind; 10] = [
+const OF_TRANSFER: [FaultKind; 11] = [
     FaultKind::Crash,
     FaultKind::PowerLoss,
     FaultKind::Away,
@@ -51,6 +51,7 @@ const OF_TRANSFER: [FaultKind; 10] = [
     FaultKind::DiskFull,
     FaultKind::DiskError,
     FaultKind::BitRot,
+    FaultKind::InsiderFrame,
 ];
 
 /// Those of the profile `messages`.

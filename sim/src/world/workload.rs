@@ -37,6 +37,7 @@ pub(super) enum Work {
     Dial { node: usize, to: usize },
     Part { node: usize, from: usize },
     Leave { node: usize },
+    Hold { node: usize, hold: bool },
     Fetch { node: usize, starts: u64, content: ContentId },
     Compare { node: usize, starts: u64, peer: PeerId, looks: u32 },
     Decide { node: usize, starts: u64, peer: PeerId },
@@ -60,6 +61,7 @@ impl Work {
             | Work::Dial { node, .. }
             | Work::Part { node, .. }
             | Work::Leave { node }
+            | Work::Hold { node, .. }
             | Work::Fetch { node, .. }
             | Work::Compare { node, .. }
             | Work::Decide { node, .. } => Some(*node),
@@ -142,6 +144,12 @@ impl World {
                 work.push((dial.at_ms, Work::Dial { node, to }));
             }
         }
+        for hold in &self.plan.hold {
+            if let Some(node) = self.plan.node(&hold.node) {
+                work.push((hold.at_ms, Work::Hold { node, hold: true }));
+                work.push((hold.at_ms + hold.for_ms, Work::Hold { node, hold: false }));
+            }
+        }
         for part in &self.plan.part {
             if let (Some(node), Some(from)) = (self.plan.node(&part.node), self.plan.node(&part.from)) {
                 work.push((part.at_ms, Work::Part { node, from }));
@@ -161,6 +169,7 @@ impl World {
             Work::Message { index, node, tries } => self.send_message(index, node, tries),
             Work::Publish { index, node } => self.publish(index, node),
             Work::Leave { node } => self.leave(node),
+            Work::Hold { node, hold } => self.hold_transfers(node, hold),
             Work::Withdraw { index, node } => self.withdraw(index, node),
             Work::Dial { node, to } => self.dial_by_hand(node, to),
             Work::Part { node, from } => {
@@ -253,6 +262,16 @@ impl World {
         }
     }
 
+    /// An application pauses all that it fetches, or goes on with it.
+    fn hold_transfers(&mut self, node: usize, hold: bool) {
+        let (now, wants) = (self.local(node), self.nodes[node].wants.clone());
+        let Some(engine) = &mut self.nodes[node].engine else { return };
+        for content in wants {
+            let _ = if hold { engine.pause(now, content) } else { engine.resume(now, content) };
+        }
+        self.drain(node);
+    }
+
     fn withdraw(&mut self, index: usize, node: usize) {
         let mut of_index =
             self.published.iter().filter(|(_, published)| (published.node, published.index) == (node, index));
@@ -323,6 +342,9 @@ impl World {
         self.look(&Seen::Event { node, event: &event });
         let (now, starts) = (self.local(node), self.nodes[node].starts);
         match event {
+            Event::ContentOffered { manifest, .. } if self.nodes[node].by_policy => {
+                self.nodes[node].wants.insert(manifest.content);
+            }
             Event::ContentOffered { manifest, .. } if self.nodes[node].takes_offers => {
                 self.nodes[node].wants.insert(manifest.content);
                 self.fetch(node, manifest.content);

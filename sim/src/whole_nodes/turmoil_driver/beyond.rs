@@ -91,10 +91,13 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     none(!plan.adversary.is_empty(), "adversaries");
     none(!plan.message.is_empty(), "messages");
     none(plan.max_links.is_some(), "limits of links");
+    none(plan.max_peers.is_some(), "limits of peers");
     none(plan.code, "people who compare codes");
     none(plan.has_policies(), "nodes that choose whom they let in");
     #[cfg(feature = "planted")]
     none(plan.bug.is_some(), "a planted bug");
+    none(plan.node.iter().any(|node| node.by_policy), "nodes that take offers by a policy");
+    none(!plan.hold.is_empty(), "applications that pause");
     none(plan.node.iter().any(|node| node.declines), "nodes that decline");
     none(plan.node.iter().any(|node| node.small), "nodes with small tables");
     none(plan.content.iter().any(|content| content.twin.is_some()), "a content that two publish");
@@ -103,7 +106,9 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     plan.part.clear();
     plan.adversary.clear();
     plan.message.clear();
-    plan.max_links = None;
+    plan.hold.clear();
+    plan.node.iter_mut().for_each(|node| node.by_policy = false);
+    (plan.max_links, plan.max_peers) = (None, None);
     plan.code = false;
     plan.node.iter_mut().for_each(|node| node.trust = None);
     #[cfg(feature = "planted")]

@@ -2,6 +2,9 @@
 
 use super::{LinkPlan, PLAN_SCHEMA, Plan};
 
+/// The largest table of peers that a node of a plan may have.
+const MAX_PEERS: usize = 16_384;
+
 impl Plan {
     /// Whether every name exists once and every number makes sense.
     pub(crate) fn validate(&self) -> Result<(), String> {
@@ -114,6 +117,9 @@ impl Plan {
         if self.max_links == Some(0) {
             return Err("a node may have one link at least".to_owned());
         }
+        if self.max_peers.is_some_and(|most| !(1..=MAX_PEERS).contains(&most)) {
+            return Err(format!("a node keeps 1 to {MAX_PEERS} peers"));
+        }
         for content in &self.content {
             known("node", &content.from, &nodes)?;
             content.twin.iter().try_for_each(|twin| known("node", twin, &nodes))?;
@@ -121,6 +127,7 @@ impl Plan {
                 return Err("simulated content has 256 MiB at most".to_owned());
             }
         }
+        self.hold.iter().try_for_each(|hold| known("node", &hold.node, &nodes))?;
         for dial in &self.dial {
             known("node", &dial.from, &nodes)?;
             known("node", &dial.to, &nodes)?;
