@@ -4,25 +4,23 @@
 //! `cargo bench -p p2pnet --bench transfer [-- --mib 1024 --runs 5]`
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
-#[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../tests/program/mod.rs"]
-mod program;
+#[allow(dead_code, reason = "the other benchmarks use the rest")]
+mod transfers;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{io, thread};
 
-use program::{Line, Program};
 use tempfile::TempDir;
+use transfers::program::Program;
+use transfers::{Nodes, PATIENCE, cpu_seconds, make_source, median, megabytes, number, peak_mib, seconds};
 
 /// What raw TCP writes and reads at a time.
 const TCP_PIECE: usize = 64 * 1024;
-/// No transfer takes longer, or something is broken.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What one transfer took.
 struct Transfer {
@@ -42,18 +40,7 @@ struct Cost {
 }
 
 fn main() -> io::Result<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        // `cargo test --all-targets` only wants to know that it runs.
-        return Ok(());
-    }
-    let number = |option: &str, default: u64| {
-        let value = arguments.iter().skip_while(|argument| *argument != option).nth(1);
-        value.map_or(Ok(default), |value| value.parse()).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("{option} takes a whole number"))
-        })
-    };
-    let (mib, runs) = (number("--mib", 1024)?.max(1), number("--runs", 5)?.max(1));
+    let (Some(mib), Some(runs)) = (number("--mib", 1024)?, number("--runs", 5)?) else { return Ok(()) };
     let bytes = mib << 20;
 
     let disk = TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -72,8 +59,7 @@ fn main() -> io::Result<()> {
         ratios.push(megabytes(bytes) / transfer.seconds / tcp);
         row(&transfer, bytes, tcp);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("median ratio {:.2}\n", ratios[ratios.len() / 2]);
+    println!("median ratio {:.2}\n", median(&mut ratios));
 
     println!("disk to disk, the source not cached");
     let mut ratios = Vec::new();
@@ -87,8 +73,7 @@ fn main() -> io::Result<()> {
         ratios.push(megabytes(bytes) / transfer.seconds / copy);
         row(&transfer, bytes, copy);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("median ratio {:.2}", ratios[ratios.len() / 2]);
+    println!("median ratio {:.2}", median(&mut ratios));
     Ok(())
 }
 
@@ -116,20 +101,9 @@ fn plain_copy(source: &Path, copy: &Path, hash: &str) -> io::Result<f64> {
 /// Moves `source` from one process to another, which puts it into `inbox`.
 fn transfer(source: &Path, inbox: &Path, hash: &str) -> io::Result<Transfer> {
     let dir = TempDir::new_in("/dev/shm")?;
-    // Nobody else on this host's loopback has this port and this network.
-    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port().to_string();
-    let network = format!("transfer {} {port}", std::process::id());
-    let node = |name: &str, option: &str, path: &Path| {
-        let data_dir = dir.path().join(name);
-        let arguments = [
-            &["up", "--json", "--interface", "lo", "--for", "10m", "--name", name][..],
-            &["--network", &network, "--ports", &port, "--data-dir", text(&data_dir), option, text(path)],
-        ];
-        let binary = Path::new(env!("CARGO_BIN_EXE_p2pnet"));
-        Program::prepare(name, Command::new("sh"), binary, &arguments.concat(), dir.path())
-    };
-    let mut sender = node("sender", "--share", source);
-    let mut receiver = node("receiver", "--inbox", inbox);
+    let nodes = Nodes::new(dir.path())?;
+    let mut sender = nodes.local("sender", "--share", source);
+    let mut receiver = nodes.local("receiver", "--inbox", inbox);
     sender.go();
     receiver.go();
 
@@ -140,7 +114,7 @@ fn transfer(source: &Path, inbox: &Path, hash: &str) -> io::Result<Transfer> {
         Ok(Cost { cpu_seconds: cpu_seconds(program)? - before, peak_mib: peak_mib(program)? })
     };
     let transfer = Transfer {
-        seconds: number(&received, "seconds"),
+        seconds: seconds(&received),
         outside: received.at.duration_since(offered.at).as_secs_f64(),
         sender: cost(&sender, before.0)?,
         receiver: cost(&receiver, before.1)?,
@@ -199,21 +173,6 @@ fn raw_tcp(bytes: u64) -> io::Result<f64> {
     Ok(seconds)
 }
 
-/// Writes a file of bytes that no disk can compress, and returns its hash.
-fn make_source(path: &Path, bytes: u64) -> io::Result<String> {
-    let mut stream = blake3::Hasher::new().finalize_xof();
-    let mut hasher = blake3::Hasher::new();
-    let mut file = File::create(path)?;
-    let mut piece = vec![0; 1 << 20];
-    for _ in 0..bytes >> 20 {
-        stream.fill(&mut piece);
-        hasher.update(&piece);
-        file.write_all(&piece)?;
-    }
-    file.sync_all()?;
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
 /// Gets a file into the page cache.
 fn warm(path: &Path) -> io::Result<()> {
     io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
@@ -225,33 +184,4 @@ fn forget_cache(path: &Path) -> io::Result<()> {
     input.push(path);
     let status = Command::new("dd").arg(input).args(["iflag=nocache", "count=0", "status=none"]).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other("dd does not know `iflag=nocache`")) }
-}
-
-/// What a process has used so far of all cores, in user and in kernel mode: fields 14 and 15 of proc(5)'s `stat`.
-fn cpu_seconds(program: &Program) -> io::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", program.pid()))?;
-    // The second field is a name in brackets, which may contain blanks.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
-    // USER_HZ is 100 on every Linux that Rust knows.
-    Ok(ticks as f64 / 100.0)
-}
-
-fn peak_mib(program: &Program) -> io::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", program.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    let kib: f64 = line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(f64::NAN);
-    Ok(kib / 1024.0)
-}
-
-fn number(line: &Line, field: &str) -> f64 {
-    line.value[field].as_f64().unwrap_or(f64::NAN)
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary directories have plain names")
 }

@@ -5,6 +5,7 @@
 //! instead: the bounds here are generous, because machines are noisy.
 #![expect(clippy::disallowed_methods, reason = "real processes take real time")]
 
+#[allow(dead_code, reason = "a benchmark uses the rest")]
 mod lan;
 #[allow(dead_code, reason = "a benchmark uses the rest")]
 mod program;

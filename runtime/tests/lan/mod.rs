@@ -160,6 +160,19 @@ impl Lan {
         ip(&format!("-n {h} link set {interface} up"))
     }
 
+    /// Has every cable carry so many Mbit/s at most, each way.
+    pub(crate) fn shape(&self, megabits: u32) {
+        let ends = self.hosts.iter().flat_map(|host| {
+            [(&host.namespace.0, "eth0".to_owned()), (&self.bridge.0, format!("port{}", host.number))]
+        });
+        for (namespace, interface) in ends {
+            let mut tc = Command::new("tc");
+            tc.args(["-n", namespace, "qdisc", "add", "dev", &interface, "root", "tbf"]);
+            tc.args(["rate", &format!("{megabits}mbit"), "burst", "256kb", "latency", "20ms"]);
+            run(&mut tc, "").unwrap_or_else(|error| panic!("cannot shape {interface}: {error}"));
+        }
+    }
+
     /// Has the bridge pass nothing, or something again, between the ports of these hosts, as networks for guests do.
     /// Other ports reach them.
     pub(crate) fn isolate(&self, numbers: &[u8], isolated: bool) {
