@@ -14,9 +14,9 @@ pub const LEAST_SEEDS: u64 = 1000;
 #[must_use]
 pub fn least_seeds(profile: Profile) -> u64 {
     match profile {
-        Profile::Churn => 100,
+        Profile::Churn | Profile::Messages => 100,
+        Profile::Transfer => 150,
         Profile::Adversary => 250,
-        Profile::Transfer | Profile::Messages => 250,
         Profile::Verification => 500,
         _ => LEAST_SEEDS,
     }

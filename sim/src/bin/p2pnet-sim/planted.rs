@@ -9,7 +9,9 @@ use p2pnet_sim::{Profile, nearest};
 
 use crate::worlds::{COVERAGE, profile, seeds};
 
-/// Gives nodes one bug after the other and says which check finds it; exits with 14 if one is not found
+/// Gives nodes one bug after the other and says which check finds it; exits with 14 if one is not found.
+///
+/// To see one: sweep --plant BUG --profile PROFILE --crypto cheap
 #[derive(clap::Args)]
 pub(crate) struct Planted {
     /// How many seeds are tried for each, from 0; or which, as A..B (B not included)
