@@ -2,27 +2,28 @@
 //!
 //! Each run makes a LAN of its own, two network namespaces on a bridge in a third, and both programs take turns, so
 //! that whatever else the machine does hits both. Needs root, iproute2 and nftables.
-#![expect(clippy::disallowed_methods, reason = "real processes take real time")]
 
 #[path = "../../../runtime/tests/lan/mod.rs"]
 #[allow(dead_code, reason = "p2pnet's tests use the rest")]
 mod lan;
+mod mdns;
 #[path = "../../../runtime/tests/program/mod.rs"]
 #[allow(dead_code, reason = "p2pnet's tests use the rest")]
 mod program;
-mod rival_mdns;
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
+use clap::Args;
 use lan::{Fault, Lan, unavailable};
 use program::Program;
 use tempfile::TempDir;
+
+use crate::child::load;
 
 /// A run that is not done by then has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,11 +37,9 @@ const LONG: Duration = Duration::from_millis(900);
 /// Where cargo puts the release build of p2pnet.
 const P2PNET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/p2pnet");
 
-/// How soon two hosts that start together have found each other: p2pnet beside rust-libp2p's mDNS.
-///
-/// Needs root, iproute2 and nftables: it makes its own network namespaces, and only they see traffic.
-#[derive(Debug, Parser)]
-struct Arguments {
+/// What to measure, and how often.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
     /// How often each of them is measured
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
@@ -50,20 +49,6 @@ struct Arguments {
     /// The p2pnet to measure; if not given, the one that `cargo build --release -p p2pnet` made in this repository
     #[arg(long, value_name = "PATH", default_value = P2PNET, hide_default_value = true)]
     p2pnet: PathBuf,
-    #[command(subcommand)]
-    role: Option<Role>,
-}
-
-/// What this program is when it is not the one that measures.
-#[derive(Debug, Subcommand)]
-enum Role {
-    /// What p2pnet is compared with; only for `compare` itself to start
-    #[command(hide = true)]
-    RivalMdns {
-        /// Ends after so many seconds
-        #[arg(long, value_name = "SECONDS")]
-        lifetime: u32,
-    },
 }
 
 /// The hosts of each LAN.
@@ -203,27 +188,13 @@ fn shown(figures: &[Option<Duration>], percent: usize) -> String {
     }
 }
 
-fn main() -> ExitCode {
-    let began = Instant::now();
-    let arguments = Arguments::parse();
-    let outcome = match &arguments.role {
-        None => compare(&arguments),
-        Some(Role::RivalMdns { lifetime }) => {
-            rival_mdns::run(began, Duration::from_secs(u64::from(*lifetime)))
-                .map_err(|error| error.to_string())
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("compare: {error}");
-            ExitCode::FAILURE
-        }
-    }
+/// The rival itself, which was started when `began`.
+pub(crate) fn rival(began: Instant, lifetime: u32) -> Result<(), String> {
+    mdns::run(began, Duration::from_secs(u64::from(lifetime))).map_err(|error| error.to_string())
 }
 
 /// Measures both in turns and prints the table. An error if nothing can be measured, or the measure is worth nothing.
-fn compare(arguments: &Arguments) -> Result<(), String> {
+pub(crate) fn compare(arguments: &Arguments) -> Result<(), String> {
     let p2pnet = arguments.p2pnet.canonicalize().map_err(|error| {
         format!(
             "cannot find the p2pnet to measure at {} ({error}): \
@@ -280,10 +251,4 @@ fn version(p2pnet: &Path) -> Result<String, String> {
     } else {
         Err(format!("{} is no p2pnet: it does not tell its version", p2pnet.display()))
     }
-}
-
-/// How many processes wanted a core, on average over the last minute.
-fn load() -> String {
-    let averages = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    averages.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
