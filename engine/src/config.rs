@@ -41,6 +41,9 @@ pub struct Config {
     pub trust: TrustPolicy,
     /// Which offers are taken without asking the application: none unless it says otherwise.
     pub offers: OfferPolicy,
+    /// How many bootstrap servers there are, 0 to 8. With none this node looks for peers on its LANs only: it announces
+    /// nothing to anybody beyond, and dials nobody there.
+    pub servers: u8,
     /// The ways by which beacons go out, and the budget of each.
     pub ladder: Ladder,
     /// How beacons are spaced after the first three.
@@ -117,6 +120,7 @@ impl Config {
             suite: CipherSuite::ChaChaPolyBlake2s,
             trust: TrustPolicy::default(),
             offers: OfferPolicy::default(),
+            servers: 0,
             ladder: Ladder::default(),
             cadence: Cadence::default(),
             dial_courtesy: Duration::from_millis(100),
@@ -155,6 +159,7 @@ impl Config {
             (self.private_port != 0, ConfigError::PrivatePort),
             ((1..=8).contains(&ports.len()) && distinct && !ports.contains(&0), ConfigError::DesignatedPorts),
             (self.cadence.is_valid(), ConfigError::Cadence),
+            (self.servers <= 8, ConfigError::Servers),
             (
                 self.ping_after >= Duration::from_millis(10) && self.lost_after >= self.ping_after * 2,
                 ConfigError::Liveness,
@@ -282,6 +287,9 @@ pub enum ConfigError {
         "beacon intervals must be between 100 ms and 300 s, a sine's period between 1 s and 1 h, Trickle's redundancy 1 to 1000"
     )]
     Cadence,
+    /// The bootstrap servers.
+    #[error("at most 8 bootstrap servers")]
+    Servers,
     /// The liveness times.
     #[error("ping_after must be at least 10 ms, lost_after at least twice that")]
     Liveness,

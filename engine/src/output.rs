@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::Timestamp;
 use crate::content::{BlockCheck, BlockList, BlockRef, ContentId, Manifest};
@@ -10,6 +10,7 @@ use crate::decision::Decision;
 use crate::input::{InterfaceId, LinkId};
 use crate::link::LinkCodec;
 use crate::memory::MemoryChange;
+use crate::server::ServerId;
 
 /// A datagram to send from the private port. Its bytes are in the buffer that was given to
 /// [`Engine::poll_transmit`](crate::Engine::poll_transmit).
@@ -96,6 +97,22 @@ pub enum Action {
     },
     /// Something for the store.
     Store(StoreRequest),
+    /// Tell a bootstrap server this record, and ask it for as many others. Answer with
+    /// [`Engine::handle_server`](crate::Engine::handle_server), within half a minute. Goodbyes want none and need no
+    /// answer.
+    Announce {
+        /// Which server.
+        server: ServerId,
+        /// The encoded record and its signature.
+        record: Vec<u8>,
+        /// How many records of others are wanted.
+        want: u16,
+    },
+    /// A peer may come from this address: have the relay let it through.
+    Permit {
+        /// The address.
+        address: IpAddr,
+    },
 }
 
 /// What the engine asks of a store.
@@ -195,6 +212,8 @@ pub enum TimeoutReason {
     Verification,
     /// Passing news on, or comparing the collection with a neighbour.
     Share,
+    /// An announcement to a bootstrap server.
+    Announce,
     /// Messages: acknowledging, sending again, passing on, giving up.
     Message,
 }

@@ -24,6 +24,7 @@ pub struct Stats {
     pub records_stale: u64,
     pub records_unwelcome: u64,
     pub rounds: u64,
+    pub announcements: u64,
     pub records_blocked: u64,
     pub peers_evicted: u64,
     pub links_accepted: u64,

@@ -7,6 +7,7 @@ use crate::content::ContentId;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::output::{Timeout, TimeoutReason};
+use crate::server::ServerId;
 use crate::time::Timestamp;
 
 /// What a deadline belongs to.
@@ -34,6 +35,7 @@ pub(crate) enum TimerKey {
     Gone(PeerId),
     Watch(PeerId),
     Offers,
+    Announce(ServerId),
     Message(PeerId),
     MessageAck(PeerId),
     MessageRoom,
@@ -58,6 +60,7 @@ impl TimerKey {
             TimerKey::Watch(_) => TimeoutReason::Watch,
             TimerKey::Tend | TimerKey::Dial(_) | TimerKey::Target(_) => TimeoutReason::Dial,
             TimerKey::Text(_) => TimeoutReason::Text,
+            TimerKey::Announce(_) => TimeoutReason::Announce,
             TimerKey::Message(_)
             | TimerKey::MessageAck(_)
             | TimerKey::MessageRoom

@@ -53,6 +53,7 @@ fn absence(why: &Why) -> String {
         (Some((LeaveReason::Lost, _)), _) => "was lost".to_owned(),
         (Some((reason, _)), _) => reason.as_str().to_owned(),
         (None, RecordSource::Peer(by)) => format!("told of by {}", by.short()),
+        (None, RecordSource::Server(_)) => "told of by a bootstrap server, not reached yet".to_owned(),
         (None, _) => "heard, not linked yet".to_owned(),
     }
 }

@@ -7,6 +7,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::identity::PeerId;
 use crate::network::Network;
@@ -145,15 +146,16 @@ impl Engine {
     /// What we hold of somebody, ourselves included. Who said goodbye is on its way out.
     pub(super) fn held_records(&self, id: &PeerId) -> Vec<Held> {
         if *id == self.identity.peer_id() {
-            return alloc::vec![self.own_held()];
+            return self.own_held().collect();
         }
         let known = self.peers.get(id).filter(|known| !known.gone);
         known.map_or_else(Vec::new, |known| known.held().collect())
     }
 
-    /// Our own record, as others hold it.
-    pub(super) fn own_held(&self) -> Held {
-        Held { record: self.own.record().clone(), age: core::time::Duration::ZERO, received: self.now }
+    /// Our own records, as others hold them.
+    fn own_held(&self) -> impl Iterator<Item = Held> + '_ {
+        let records = core::iter::once(self.own.record()).chain(&self.own.wide);
+        records.map(|record| Held { record: record.clone(), age: Duration::ZERO, received: self.now })
     }
 
     /// The highest rank that still has room: with a full table, that of the first who would go.

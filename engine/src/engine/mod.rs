@@ -31,6 +31,7 @@ mod persons;
 mod places;
 mod redial;
 mod rivalry;
+mod servers;
 mod share;
 mod sources;
 mod steps;
@@ -46,6 +47,7 @@ mod verification;
 mod wanting;
 mod watch;
 mod why;
+mod wide;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -84,6 +86,7 @@ use self::overlay::Overlay;
 use self::own::OwnRecord;
 use self::peer::Peer;
 use self::redial::Target;
+use self::servers::Server;
 use self::share::Share;
 use self::strangers::Strangers;
 use self::transfer::Transfer;
@@ -171,6 +174,7 @@ pub struct Engine {
     floors: Floors,
     collection: Collection,
     share: Share,
+    servers: Vec<Server>,
     links: BTreeMap<LinkId, Link>,
     /// Peers that are watched because they are silent.
     watched: BTreeSet<PeerId>,
@@ -279,6 +283,7 @@ impl Engine {
             floors: Floors::default(),
             collection: Collection::new(&config.network, identity.peer_id()),
             share: Share::new(&seeds),
+            servers: alloc::vec![Server::default(); usize::from(config.servers)],
             decisions: Decisions::restored(&restored.decisions),
             wall: None,
             links: BTreeMap::new(),
@@ -451,6 +456,7 @@ impl Engine {
                 TimerKey::Verification(peer) => self.verification_due(peer, stalled),
                 TimerKey::Gone(peer) => self.peer_gone(peer),
                 TimerKey::Watch(peer) => self.watch_due(peer),
+                TimerKey::Announce(server) => self.announce_due(server),
             }
             if planted!(self, OneDeadlineAtATime) {
                 break;
@@ -572,6 +578,7 @@ impl Engine {
             return;
         }
         self.leaving = Some(Leaving { farewells_left: 3 });
+        self.part_from_servers();
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             let open = self.links.get(&link).is_some_and(|link| matches!(link.stage, Stage::Open { .. }));

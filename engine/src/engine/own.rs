@@ -1,7 +1,7 @@
 //! Our own record: signed again when something in it changes, and the farewell that is kept sealed.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::config::Config;
@@ -16,12 +16,16 @@ use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 use super::Engine;
 
 /// The most addresses in a record.
-const MAX_ADDRESSES: usize = 8;
+pub(super) const MAX_ADDRESSES: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct OwnRecord {
     record: SignedRecord,
     gone: SignedRecord,
+    /// Where a relay takes streams for this node.
+    pub(super) relayed: Option<SocketAddr>,
+    /// Where this node can be reached from afar, if it looks beyond the LAN.
+    pub(super) wide: Option<SignedRecord>,
     /// The counter of the farewell beacon: from the top, so that it is newer than any beacon sent before.
     farewell_counter: u64,
 }
@@ -55,7 +59,7 @@ impl OwnRecord {
         let gone =
             SignedRecord::sign(identity, PeerRecord { kind: RecordKind::Gone, ..record.clone() }).ok()?;
         let record = SignedRecord::sign(identity, record).ok()?;
-        Some(OwnRecord { record, gone, farewell_counter: u64::MAX })
+        Some(OwnRecord { record, gone, relayed: None, wide: None, farewell_counter: u64::MAX })
     }
 
     pub(crate) fn record(&self) -> &SignedRecord {
@@ -109,6 +113,7 @@ impl Engine {
         self.own.record = signed;
         self.schedule_resign();
         self.share_own_record();
+        self.resign_wide();
     }
 
     pub(super) fn schedule_resign(&mut self) {
@@ -136,6 +141,7 @@ impl Engine {
         self.own.farewell_counter -= 1;
         self.outputs.action(Action::Store(StoreRequest::SaveIncarnation { incarnation }));
         self.share_own_record();
+        self.resign_wide();
         self.timers.set_earlier(TimerKey::Beacon, self.now + Duration::from_millis(1));
     }
 }

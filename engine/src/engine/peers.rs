@@ -13,6 +13,7 @@ use crate::marks::mark;
 use crate::planted::planted;
 use crate::policy::Step;
 use crate::record::{self, Instance, PeerRecord, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
+use crate::server::ServerId;
 use crate::timers::TimerKey;
 
 use super::Engine;
@@ -37,6 +38,18 @@ pub(super) enum Origin {
     Beacon(Instance),
     /// A link of this peer, which has proven its key.
     Link(PeerId),
+    /// A bootstrap server, which stands among those who tell of others by this id.
+    Server(ServerId, PeerId),
+}
+
+impl Origin {
+    /// Who told of it, if its subject did not say it itself by a beacon.
+    fn teller(self) -> Option<PeerId> {
+        match self {
+            Origin::Beacon(_) => None,
+            Origin::Link(from) | Origin::Server(_, from) => Some(from),
+        }
+    }
 }
 
 /// What became of a record.
@@ -224,9 +237,9 @@ impl Engine {
             }
             mark!(self, RecordRefreshed);
         }
-        match origin {
-            Origin::Link(from) if from != id => self.told_again(id, held.record.record().class, from),
-            Origin::Link(_) | Origin::Beacon(_) => self.spoke_for_itself(id),
+        match origin.teller() {
+            Some(from) if from != id => self.told_again(id, held.record.record().class, from),
+            _ => self.spoke_for_itself(id),
         }
     }
 
@@ -239,7 +252,7 @@ impl Engine {
 
     /// Whether somebody may tell of a peer that is not known, or of the farewell of one.
     fn may_introduce(&self, id: PeerId, origin: Origin, kind: RecordKind) -> bool {
-        let Origin::Link(from) = origin else { return true };
+        let Some(from) = origin.teller() else { return true };
         if from == id || self.peers.contains_key(&id) || id == self.identity.peer_id() {
             return true;
         }
@@ -255,7 +268,7 @@ impl Engine {
 
     /// Holds a record that was found good and new.
     fn take_record(&mut self, id: PeerId, record: SignedRecord, age: Duration, origin: Origin) {
-        let from = if let Origin::Link(from) = origin { Some(from) } else { None };
+        let from = origin.teller();
         let class = record.record().class;
         let held = Held { record, age, received: self.now };
         if held.record.record().kind == RecordKind::Gone {
@@ -293,6 +306,7 @@ impl Engine {
                 Origin::Beacon(_) => RecordSource::Beacon,
                 Origin::Link(from) if from == id => RecordSource::Link,
                 Origin::Link(from) => RecordSource::Peer(from),
+                Origin::Server(server, _) => RecordSource::Server(server),
             };
             let mut peer = Peer::new(held.record, age, source, self.session_floor, self.now);
             peer.introducer = introducer;

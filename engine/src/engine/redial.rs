@@ -286,11 +286,15 @@ impl Engine {
         let Some(known) = self.peers.get(&peer) else { return Vec::new() };
         let (own_port, own_addrs) = (self.config.private_port, &self.own.record().record().addrs);
         let mut addresses = known.addresses();
-        // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is nobody's business.
+        // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is dialled only if its
+        // peer says that it is there for all, and we look so far.
         addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
         let anywhere = planted!(self, AimsAnywhere);
         addresses.retain(|(address, heard)| {
-            heard.is_some() || anywhere || is_near(&self.interfaces, address.ip())
+            heard.is_some()
+                || anywhere
+                || is_near(&self.interfaces, address.ip())
+                || self.is_wide_address(known, *address)
         });
         addresses.retain(|(address, _)| !self.decisions.blocks_address(address.ip()));
         // Whoever was heard on another host has our address from a bridge or tunnel that has one like it there.

@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::{DialFailure, InterfaceId, LinkId};
+use crate::server::ServerId;
 use crate::time::Timestamp;
 
 use super::Engine;
@@ -63,6 +64,8 @@ pub enum RecordSource {
     Link,
     /// This peer.
     Peer(PeerId),
+    /// This bootstrap server.
+    Server(ServerId),
 }
 
 /// That a peer was heard on an interface.

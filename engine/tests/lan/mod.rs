@@ -3,13 +3,13 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use p2pnet_engine::{
     Action, BlockRef, BlockVerifier, Channel, Config, Datagram, Engine, Event, Identity, Interface,
     InterfaceAddr, InterfaceId, InterfaceKind, Leftovers, LinkEnd, LinkId, LinkInput, LinkOutput, Memory,
-    Network, Opened, Opener, Restored, Sealer, Seeds, StoreFailure, StoreReply, StoreRequest, Timestamp,
-    Verdict, block_header,
+    Network, Opened, Opener, Restored, Sealer, Seeds, ServerId, StoreFailure, StoreReply, StoreRequest,
+    Timestamp, Verdict, block_header,
 };
 
 pub(crate) const PORT: u16 = 9000;
@@ -33,6 +33,9 @@ pub(crate) struct Node {
     /// What each link is given as its budget; `None` gives none at all.
     pub budget: Option<usize>,
     pub take_events: bool,
+    /// What it wants told to bootstrap servers, and whom its relay is to let through.
+    pub announced: Vec<(ServerId, Vec<u8>, u16)>,
+    pub permitted: Vec<IpAddr>,
     /// Whether its host has lost its power: it does nothing and answers nothing.
     pub vanished: bool,
 }
@@ -392,6 +395,10 @@ impl Lan {
                 sealer.seal(Channel::Bulk, &data, &mut sealed);
                 self.send(i, link, sealed);
             }
+            Action::Announce { server, record, want } => {
+                self.nodes[i].announced.push((server, record, want));
+            }
+            Action::Permit { address } => self.nodes[i].permitted.push(address),
             Action::Store(StoreRequest::Open { manifest }) => {
                 let reply =
                     StoreReply::Opened { content: manifest.content, result: Ok(Leftovers::default()) };
@@ -459,6 +466,8 @@ impl Node {
             links: BTreeMap::new(),
             budget: Some(4 << 20),
             take_events: true,
+            announced: Vec::new(),
+            permitted: Vec::new(),
             vanished: false,
         }
     }

@@ -102,6 +102,7 @@ pub(crate) fn why(
             engine::RecordSource::Beacon => Source::Beacon,
             engine::RecordSource::Link => Source::Link,
             engine::RecordSource::Peer(by) => Source::Peer(by.to_string()),
+            engine::RecordSource::Server(number) => Source::Server(number.0),
             _ => Source::Memory,
         },
         heard: known

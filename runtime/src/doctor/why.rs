@@ -67,6 +67,8 @@ pub enum Source {
     Link,
     /// Another peer told of it; its id.
     Peer(String),
+    /// A bootstrap server told of it; its number, from 0.
+    Server(u8),
     /// An earlier run.
     Memory,
 }

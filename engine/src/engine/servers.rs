@@ -1,0 +1,147 @@
+//! Bootstrap servers: when this node's record is announced to each, and what is believed of their answers.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use crate::identity::PeerId;
+use crate::marks::mark;
+use crate::output::Action;
+use crate::record::RecordClass;
+use crate::server::{ServerId, ServerRecord, ServerReply};
+use crate::time::Timestamp;
+use crate::timers::TimerKey;
+
+use super::Engine;
+use super::peers::{Accepted, Origin};
+
+/// Whoever is remembered or on the LAN answers sooner.
+const FIRST_MILLIS: u64 = 500;
+
+/// The time between two announcements while nobody is trusted: at first, and twice as long each time up to that of
+/// [`REFRESH_MILLIS`].
+const ALONE_MILLIS: u64 = 1000;
+
+/// The time between two announcements to a server that answers.
+const REFRESH_MILLIS: u64 = 300_000;
+
+/// The time after the first failure in a row; twice as long each time.
+const FAILED_MILLIS: u64 = 2000;
+const LATEST_FAILED_MILLIS: u64 = 600_000;
+
+/// Records that are asked for at once.
+const WANT: u16 = 64;
+
+/// What is kept of one server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Server {
+    /// Whether it was asked and has not answered.
+    asked: bool,
+    /// Answers, and failures, in a row.
+    answers: u32,
+    failures: u32,
+}
+
+impl Engine {
+    /// Takes what became of an [`Action::Announce`]. Every record is checked as one that a neighbour passed on is; one
+    /// that its subject did not sign makes the answer a failure.
+    pub fn handle_server(&mut self, now: Timestamp, server: ServerId, reply: ServerReply<'_>) {
+        self.advance(now);
+        let asked = self
+            .servers
+            .get_mut(usize::from(server.0))
+            .is_some_and(|known| core::mem::take(&mut known.asked));
+        if asked && self.leaving.is_none() {
+            let good = match reply {
+                ServerReply::Records(records) => self.server_told(server, records),
+                ServerReply::Failed => false,
+            };
+            self.schedule_announcement(server, good);
+        }
+        self.pump_links();
+    }
+
+    /// Takes the records of an answer; says whether all were signed by their subjects.
+    fn server_told(&mut self, server: ServerId, records: &[ServerRecord]) -> bool {
+        let origin = Origin::Server(server, introducer(server));
+        for told in records.iter().take(usize::from(WANT)) {
+            let age = Duration::from_secs(u64::from(told.age_secs));
+            match self.accept_record(&told.record, age, origin) {
+                Accepted::Forged => {
+                    mark!(self, ServerLied);
+                    return false;
+                }
+                Accepted::Known(peer) | Accepted::News(peer) => self.permit_peer(peer, told.from),
+                Accepted::Own | Accepted::No => {}
+            }
+        }
+        true
+    }
+
+    /// A relay lets through who comes from where a peer is said to be, or says that it is.
+    fn permit_peer(&mut self, peer: PeerId, from: Option<IpAddr>) {
+        let held = self.held_records(&peer);
+        let wide =
+            held.iter().map(|held| held.record.record()).filter(|record| record.class == RecordClass::Wide);
+        let addresses: Vec<IpAddr> =
+            wide.flat_map(|record| record.addrs.iter().copied()).chain(from).collect();
+        self.permit(addresses);
+    }
+
+    fn schedule_announcement(&mut self, server: ServerId, good: bool) {
+        let is_alone = self.trusted_links().is_empty();
+        let Some(known) = self.servers.get_mut(usize::from(server.0)) else { return };
+        let doubled = |first: u64, times: u32, most: u64| first.saturating_mul(1 << times.min(20)).min(most);
+        let millis = if good {
+            known.failures = 0;
+            known.answers += 1;
+            if is_alone { doubled(ALONE_MILLIS, known.answers - 1, REFRESH_MILLIS) } else { REFRESH_MILLIS }
+        } else {
+            mark!(self, ServerFailed);
+            known.answers = 0;
+            known.failures += 1;
+            doubled(FAILED_MILLIS, known.failures - 1, LATEST_FAILED_MILLIS)
+        };
+        let delay = self.jittered(millis);
+        self.set_timer(TimerKey::Announce(server), delay);
+    }
+
+    /// The network is new, or what is announced: every server is told soon. One that fails is left in peace.
+    pub(super) fn announce_soon(&mut self) {
+        for number in 0..self.config.servers {
+            let server = ServerId(number);
+            let Some(known) = self.servers.get_mut(usize::from(number)) else { continue };
+            known.answers = 0;
+            if known.failures == 0 {
+                let delay = self.jittered(FIRST_MILLIS);
+                self.timers.set_earlier(TimerKey::Announce(server), self.now + delay);
+            }
+        }
+    }
+
+    /// A server is due for an announcement.
+    pub(super) fn announce_due(&mut self, server: ServerId) {
+        let Some(wide) = &self.own.wide else { return };
+        let record = wide.bytes().to_vec();
+        let Some(known) = self.servers.get_mut(usize::from(server.0)) else { return };
+        if !core::mem::replace(&mut known.asked, true) {
+            self.stats.announcements += 1;
+            self.outputs.action(Action::Announce { server, record, want: WANT });
+        }
+    }
+
+    /// Says goodbye to every server that listens.
+    pub(super) fn part_from_servers(&mut self) {
+        for (number, known) in (0..self.config.servers).zip(&self.servers) {
+            if known.answers > 0 {
+                let (server, record) = (ServerId(number), self.own.gone().bytes().to_vec());
+                self.outputs.action(Action::Announce { server, record, want: 0 });
+            }
+        }
+    }
+}
+
+/// By what id a server stands among those who tell of others. No key has it.
+fn introducer(server: ServerId) -> PeerId {
+    PeerId::from_bytes(blake3::derive_key("p2pnet v1 bootstrap server", &[server.0]))
+}

@@ -1,0 +1,36 @@
+//! Bootstrap servers as an engine knows them: numbers, what is asked of them, what they answer.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+/// A bootstrap server, numbered by the driver from 0 on, below [`Config::servers`](crate::Config::servers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(pub u8);
+
+impl core::fmt::Display for ServerId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "server{}", self.0)
+    }
+}
+
+/// A record that a server passed on. Nothing of it is believed that its subject did not sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerRecord {
+    /// The encoded record, then the signature.
+    pub record: Vec<u8>,
+    /// How long the server has had it, in seconds.
+    pub age_secs: u32,
+    /// Where its subject announced it from, as the server says. A relay lets connections from there through, and they
+    /// still have to prove who they are; nobody is dialled there.
+    pub from: Option<IpAddr>,
+}
+
+/// What became of an [`Action::Announce`](crate::Action::Announce).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerReply<'a> {
+    /// The server answered with these; what is beyond the number that was asked for is not looked at.
+    Records(&'a [ServerRecord]),
+    /// It could not be reached, or its answer was none.
+    Failed,
+}
