@@ -11,6 +11,7 @@ mod expand;
 mod expand_adversary;
 mod expand_churn;
 mod expand_discovery;
+mod expand_few;
 mod expand_messages;
 mod expand_more;
 mod expand_partition;

@@ -480,22 +480,6 @@ pub(super) fn node(name: &str, host: &str, start_ms: u64, draws: &mut Draws) -> 
     }
 }
 
-/// A few texts and small contents of the core, of which one comes when everything is healed.
-pub(super) fn small_workload(plan: &mut Plan, draws: &mut Draws) {
-    let any = |draws: &mut Draws, names: &[String]| names[draws.below(names.len() as u64) as usize].clone();
-    let (core, chaos) = (plan.core.clone(), plan.chaos_ms);
-    for at_ms in [draws.below(chaos), chaos + 500] {
-        let (from, bytes) = (any(draws, &core), 1 + draws.below(30_000) as usize);
-        plan.content.push(ContentPlan { at_ms, from, bytes, twin: None, withdraw_ms: None });
-    }
-    for at_ms in [draws.below(chaos), draws.below(chaos), chaos + draws.below(2_000)] {
-        let (from, to) = (any(draws, &core), any(draws, &core));
-        if from != to {
-            plan.text.push(TextPlan { at_ms, from, to, bytes: 20 });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

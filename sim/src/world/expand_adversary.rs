@@ -4,31 +4,19 @@ use std::collections::BTreeMap;
 
 use crate::draws::Draws;
 
-use super::expand::{host, lan, node, small_workload};
+use super::expand_few::{add_node, few_nodes, small_workload};
 use super::expand_partition::partitions;
 use super::faults::{Fault, Restart};
-use super::plan::{AdversaryPlan, LinkPlan, Plan, Trick};
+use super::plan::{AdversaryPlan, Plan, Trick};
+
+/// The chance of a node to be there before anything begins.
+const EARLY: f64 = 0.5;
 
 pub(super) fn fill(plan: &mut Plan, seed: u64) {
     let draws = &mut Draws::new(seed, "plan adversary");
     // Where nothing else is wrong, everything that goes wrong is the adversary's doing.
     let pure = draws.chance(0.4);
-    let mut usual = LinkPlan { name: "usual".to_owned(), ..LinkPlan::default() };
-    (usual.latency_us, usual.jitter_us) = (50 + draws.below(2_000), draws.below(1_000));
-    if !pure {
-        usual.loss = draws.below(1000) as f64 / 1000.0 * 0.05;
-        usual.reordering = draws.below(1000) as f64 / 1000.0 * 0.05;
-        usual.duplication = draws.below(1000) as f64 / 1000.0 * 0.05;
-    }
-    plan.link = vec![usual];
-    plan.lan = vec![lan("net0")];
-    let honest = 3 + draws.below(4);
-    for i in 0..honest {
-        let name = char::from(b'a' + i as u8).to_string();
-        add(plan, &name, draws);
-        plan.core.push(name);
-    }
-    plan.leaver = Some(plan.core[draws.below(honest) as usize].clone());
+    few_nodes(plan, pure, EARLY, draws);
     plan.badge = draws.chance(0.3);
     adversary(plan, "x", draws);
     if draws.chance(0.2) {
@@ -52,18 +40,9 @@ fn compare_codes(plan: &mut Plan, seed: u64) {
     }
 }
 
-fn add(plan: &mut Plan, name: &str, draws: &mut Draws) {
-    let of = format!("h{name}");
-    plan.host.push(host(&of, draws));
-    // Some are there before it begins, some come while it goes on.
-    let early = draws.chance(0.5);
-    let start_ms = draws.below(if early { 500 } else { 8_000 });
-    plan.node.push(node(name, &of, start_ms, draws));
-}
-
 /// Each trick is on or off for the seed: few at a time reach what all together never do.
 fn adversary(plan: &mut Plan, name: &str, draws: &mut Draws) {
-    add(plan, name, draws);
+    add_node(plan, name, EARLY, draws);
     if let Some(node) = plan.node.last_mut() {
         (node.start_ms, node.impostor) = (0, plan.badge && draws.chance(0.6));
     }
@@ -76,7 +55,7 @@ fn adversary(plan: &mut Plan, name: &str, draws: &mut Draws) {
     }
     let stolen = tricks.contains_key(&Trick::Twin).then(|| format!("{name}2"));
     if let Some(owner) = &stolen {
-        add(plan, owner, draws);
+        add_node(plan, owner, EARLY, draws);
     }
     if tricks.is_empty() {
         tricks.insert(Trick::Replay, 1);

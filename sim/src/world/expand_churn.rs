@@ -2,7 +2,8 @@
 
 use crate::draws::Draws;
 
-use super::expand::{host, lan, node, small_workload};
+use super::expand::{host, lan, node};
+use super::expand_few::small_workload;
 use super::expand_partition::partitions;
 use super::faults::{Fault, Restart};
 use super::plan::{LeavePlan, LinkPlan, Plan};

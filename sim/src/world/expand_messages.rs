@@ -3,7 +3,8 @@
 
 use crate::draws::Draws;
 
-use super::expand::{host, lan, node, small_workload};
+use super::expand::{host, lan, node};
+use super::expand_few::{halves, small_workload};
 use super::faults::{Fault, Restart};
 use super::plan::{LinkPlan, MessagePlan, Plan};
 
@@ -104,14 +105,7 @@ fn fault(plan: &Plan, kind: &str, draws: &mut Draws) -> Option<Fault> {
         "reset" if i != j => Fault::Reset { at_ms, a: node, b: other },
         "stall" if i != j => Fault::Stall { at_ms, for_ms, a: node, b: other },
         "pause" => Fault::Pause { at_ms, for_ms, node },
-        "partition" => {
-            let (a, b): (Vec<String>, Vec<String>) =
-                plan.host.iter().map(|host| host.name.clone()).partition(|_| draws.chance(0.5));
-            if a.is_empty() || b.is_empty() {
-                return None;
-            }
-            Fault::Partition { at_ms, for_ms, a, b, c: Vec::new(), one_way: false }
-        }
+        "partition" => return halves(plan, at_ms, for_ms, draws),
         "deaf" => Fault::SlowApplication { at_ms, for_ms, node },
         "slow" => Fault::SlowReader { at_ms, for_ms, node, bytes_per_second: 5_000 + number * 100 },
         _ => return None,

@@ -4,6 +4,7 @@
 use crate::draws::Draws;
 
 use super::expand::{host, lan, node};
+use super::expand_few::halves;
 use super::faults::{Fault, Restart};
 use super::plan::{ContentPlan, HoldPlan, LinkPlan, Plan};
 
@@ -142,14 +143,7 @@ fn fault(plan: &Plan, kind: &str, draws: &mut Draws) -> Option<Fault> {
         "reset" if i != j => Fault::Reset { at_ms, a: node, b: other },
         "stall" if i != j => Fault::Stall { at_ms, for_ms, a: node, b: other },
         "pause" => Fault::Pause { at_ms, for_ms, node },
-        "partition" => {
-            let (a, b): (Vec<String>, Vec<String>) =
-                plan.host.iter().map(|host| host.name.clone()).partition(|_| draws.chance(0.5));
-            if a.is_empty() || b.is_empty() {
-                return None;
-            }
-            Fault::Partition { at_ms, for_ms, a, b, c: Vec::new(), one_way: false }
-        }
+        "partition" => return halves(plan, at_ms, for_ms, draws),
         "degrade" if i != j => {
             Fault::Degrade { at_ms, for_ms, from: host, to: second, link: "slow".to_owned() }
         }

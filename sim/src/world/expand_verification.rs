@@ -4,36 +4,24 @@ use std::collections::BTreeMap;
 
 use crate::draws::Draws;
 
-use super::expand::{host, lan, node, small_workload};
+use super::expand_few::{add_node, few_nodes, small_workload};
 use super::expand_partition::partitions;
 use super::faults::{Fault, Restart};
 use super::plan::{
-    AdversaryPlan, Asked, CertificateKind, CertificatePlan, ContentPlan, LinkPlan, Plan, Trick, TrustPlan,
+    AdversaryPlan, Asked, CertificateKind, CertificatePlan, ContentPlan, Plan, Trick, TrustPlan,
 };
 
 /// What a member may ask for, with the chance that a plan has it at all.
 const STEPS: [(Asked, f64); 3] = [(Asked::Code, 0.55), (Asked::Certificate, 0.45), (Asked::Decision, 0.45)];
 
+/// The chance of a node to be there before anything begins.
+const EARLY: f64 = 0.6;
+
 pub(super) fn fill(plan: &mut Plan, seed: u64) {
     let draws = &mut Draws::new(seed, "plan verification");
     // Where nothing else is wrong, everybody is told from everybody else without a mistake.
     let pure = draws.chance(0.35);
-    let mut usual = LinkPlan { name: "usual".to_owned(), ..LinkPlan::default() };
-    (usual.latency_us, usual.jitter_us) = (50 + draws.below(2_000), draws.below(1_000));
-    if !pure {
-        usual.loss = draws.below(1000) as f64 / 1000.0 * 0.05;
-        usual.reordering = draws.below(1000) as f64 / 1000.0 * 0.05;
-        usual.duplication = draws.below(1000) as f64 / 1000.0 * 0.05;
-    }
-    plan.link = vec![usual];
-    plan.lan = vec![lan("net0")];
-    let members = 3 + draws.below(4);
-    for i in 0..members {
-        let name = char::from(b'a' + i as u8).to_string();
-        add(plan, &name, draws);
-        plan.core.push(name);
-    }
-    plan.leaver = Some(plan.core[draws.below(members) as usize].clone());
+    few_nodes(plan, pure, EARLY, draws);
     let attacked = draws.chance(0.4);
     policies(plan, attacked, draws);
     if attacked {
@@ -52,14 +40,6 @@ pub(super) fn fill(plan: &mut Plan, seed: u64) {
         faults(plan, draws);
     }
     plan.fault.sort_by_key(Fault::at_ms);
-}
-
-fn add(plan: &mut Plan, name: &str, draws: &mut Draws) {
-    let of = format!("h{name}");
-    plan.host.push(host(&of, draws));
-    let early = draws.chance(0.6);
-    let start_ms = draws.below(if early { 500 } else { 8_000 });
-    plan.node.push(node(name, &of, start_ms, draws));
 }
 
 /// The plan has some kinds of step, of which each member asks for some and takes part in most. Those after the first two
@@ -126,7 +106,7 @@ fn certificate(chaos_ms: u64, odd: bool, draws: &mut Draws) -> Option<Certificat
 
 /// Somebody on the network who stands between others, and sometimes is a member that takes part.
 fn adversary(plan: &mut Plan, draws: &mut Draws) {
-    add(plan, "x", draws);
+    add_node(plan, "x", EARLY, draws);
     let takes_part = draws.chance(0.5);
     if let Some(node) = plan.node.last_mut() {
         node.start_ms = 0;

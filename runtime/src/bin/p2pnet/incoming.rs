@@ -23,19 +23,26 @@ pub(crate) struct Incoming {
 pub(crate) const TELL_EVERY: Duration = Duration::from_millis(500);
 
 impl Incoming {
-    /// Takes an offer. Does nothing if it is taken already.
-    pub(crate) async fn fetch(&mut self, manifest: &Manifest, node: &NodeHandle, output: &Output) {
+    /// Takes an offer, and tells programs that it begins. Does nothing if it is taken already.
+    pub(crate) async fn fetch(
+        &mut self,
+        manifest: &Manifest,
+        node: &NodeHandle,
+        output: &Output,
+    ) -> Result<(), Failure> {
         let content = manifest.content;
         if self.bars.contains_key(&content) {
-            return;
+            return Ok(());
         }
         match node.fetch(content).await {
             Ok(()) => {
                 self.bars.insert(content, output.bar(content.size, escaped(&manifest.name)));
+                tell(&content, 0, output)?;
             }
             // The offer was withdrawn meanwhile, or came twice.
             Err(error) => tracing::warn!(%content, %error, "an offer was not taken"),
         }
+        Ok(())
     }
 
     /// Ends the bar of what has come or will not come; says whether it was one.
@@ -61,10 +68,7 @@ impl Incoming {
                 moved |= bytes != bar.position();
                 bar.set_position(bytes);
                 if tells {
-                    output.object(|at| {
-                        let line = Line::new("content_progress", at).text("hash", &content.to_string());
-                        line.number("bytes", bytes).number("of", content.size)
-                    })?;
+                    tell(content, bytes, output)?;
                 }
             }
         }
@@ -83,4 +87,13 @@ impl Incoming {
     pub(crate) fn len(&self) -> usize {
         self.bars.len()
     }
+}
+
+/// Tells programs how much of a content is there.
+fn tell(content: &ContentId, bytes: u64, output: &Output) -> Result<(), Failure> {
+    output.object(|at| {
+        let line = Line::new("content_progress", at).text("hash", &content.to_string());
+        line.number("bytes", bytes).number("of", content.size)
+    })?;
+    Ok(())
 }

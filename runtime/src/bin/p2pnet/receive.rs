@@ -122,7 +122,7 @@ impl Reception {
         while self.incoming.len() < self.open
             && let Some(next) = self.waiting.pop_front()
         {
-            self.incoming.fetch(&next, &self.node, output).await;
+            self.incoming.fetch(&next, &self.node, output).await?;
         }
         Ok(())
     }

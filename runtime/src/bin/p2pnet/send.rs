@@ -176,6 +176,15 @@ async fn share(
     Ok(contents)
 }
 
+/// Tells programs how much has gone out to a receiver.
+fn tell(to: &PeerId, bytes: u64, of: u64, output: &Output) -> Result<(), Failure> {
+    output.object(|at| {
+        let line = Line::new("delivery_progress", at).text("to", &to.to_string());
+        line.number("bytes", bytes).number("of", of)
+    })?;
+    Ok(())
+}
+
 /// Who is to get what, and how far it is.
 struct Delivery<'a> {
     node: NodeHandle,
@@ -343,6 +352,9 @@ impl<'a> Delivery<'a> {
             bar,
         };
         self.receivers.insert(peer, receiver);
+        if !self.contents.is_empty() {
+            tell(&peer, 0, total, output)?;
+        }
         Ok(())
     }
 
@@ -362,10 +374,7 @@ impl<'a> Delivery<'a> {
             }
             receiver.bar.set_position(sent);
             if tells {
-                output.object(|at| {
-                    let line = Line::new("delivery_progress", at).text("to", &known.id.to_string());
-                    line.number("bytes", sent).number("of", total)
-                })?;
+                tell(&known.id, sent, total, output)?;
             }
         }
         if tells {

@@ -92,7 +92,7 @@ async fn serve(
                 asking.note(&event, output)?;
                 if let Event::ContentOffered { manifest, .. } = &event {
                     if arguments.inbox.is_some() {
-                        incoming.fetch(manifest, &handle, output).await;
+                        incoming.fetch(manifest, &handle, output).await?;
                     } else {
                         // Whoever offers it need not wait.
                         handle.decline(manifest.content).await?;
