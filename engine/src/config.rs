@@ -87,8 +87,8 @@ pub struct Config {
     /// [`Engine::send_message`](crate::Engine::send_message) refuses.
     pub max_messages: usize,
     /// Bytes of messages that were sent and whose outcome was not taken; beyond it
-    /// [`Engine::broadcast`](crate::Engine::broadcast) refuses. As much is held to be passed on again in a crowd, then the
-    /// oldest goes. As much may wait for the application, a quarter of it from one sender; beyond that it is not
+    /// [`Engine::broadcast`](crate::Engine::broadcast) refuses, in a crowd beyond a quarter of it. As much is held to be
+    /// passed on again in a crowd, then the oldest goes. As much may wait for the application, a quarter of it from one sender; beyond that it is not
     /// acknowledged and comes again. Each message counts for 1 KiB at least. 256 KiB or more.
     pub max_message_bytes: usize,
     /// How long a message is kept for those who are away: until then its outcome may take. 1 s to 1 day.

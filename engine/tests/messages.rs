@@ -478,3 +478,29 @@ fn every_message_of_many_origins_arrives_once() {
         }
     }
 }
+
+/// Everybody holds what was sent for those who ask for it later, and one origin is not to push out all the rest.
+#[test]
+fn a_quarter_of_what_is_held_is_on_its_way_from_one() {
+    let mut lan = Lan::configured(CROWD, |config| {
+        (config.max_links, config.active_links) = (16, 8);
+        config.max_message_bytes = 256 * 1024;
+    });
+    lan.run_for_millis(20_000);
+    for _ in 0..3 {
+        broadcast(&mut lan, 0, &[0; 20_000]).unwrap();
+    }
+    assert_eq!(broadcast(&mut lan, 0, &[0; 20_000]), Err(MessageError::Full));
+    broadcast(&mut lan, 0, &[0; 4_000]).unwrap();
+    lan.run_for_millis(1_000);
+    assert_eq!(outcomes(&lan, 0).len(), 4);
+    // Somebody is away: that waits for ten seconds at most.
+    lan.vanish(CROWD - 1);
+    broadcast(&mut lan, 0, &[0; 60_000]).unwrap();
+    lan.run_for_millis(9_500);
+    assert_eq!(broadcast(&mut lan, 0, &[0; 60_000]), Err(MessageError::Full));
+    lan.run_for_millis(1_000);
+    broadcast(&mut lan, 0, &[0; 60_000]).unwrap();
+    let missing = vec![id(&lan, CROWD - 1)];
+    assert!(outcomes(&lan, 0).iter().any(|(_, delivered, missed)| *delivered == 38 && *missed == missing));
+}

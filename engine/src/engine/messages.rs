@@ -119,7 +119,7 @@ impl Engine {
         self.check_message(bytes)?;
         let payload = Payload::new(bytes);
         let message = if self.is_crowd() {
-            if !self.crowd_takes_more() {
+            if !self.crowd_takes_more(bytes.len()) {
                 return Err(MessageError::Full);
             }
             let message = self.keep_message(payload.len(), 0);

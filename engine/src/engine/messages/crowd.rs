@@ -15,6 +15,7 @@ use crate::timers::TimerKey;
 use crate::wire::{ENTRIES_PER_REPORT, Frame, MessageKey, Payload, Recap, RecapBody, Relayed};
 
 use super::super::Engine;
+use super::{cost, share};
 
 /// How long reports wait for others to go with them.
 const GATHER: Duration = Duration::from_millis(50);
@@ -23,8 +24,8 @@ const GATHER: Duration = Duration::from_millis(50);
 const RECAP_FIRST: Duration = Duration::from_secs(1);
 const RECAP_LAST: Duration = Duration::from_secs(32);
 
-/// With as many messages without an outcome as one peer may have waiting, one that is older than this is ended as it
-/// stands when another is sent. Somebody is always away in a crowd.
+/// With as much without an outcome as there may be, what is older than this is ended as it stands when more is sent.
+/// Somebody is always away in a crowd.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Recaps of one origin come no faster.
@@ -36,8 +37,9 @@ pub(in super::super) struct Crowd {
     /// The incarnation as which it sends, and how many messages it has sent so.
     incarnation: u64,
     seq: u64,
-    /// Those without an outcome, the oldest first: at most `max_messages`.
+    /// Those without an outcome, the oldest first: at most `max_messages`, and what they count, at most one sender's share.
     pending: VecDeque<Sent>,
+    cost: usize,
     /// Who is to have them, by place in the collection.
     members: BTreeMap<u64, Member>,
     /// The last recap, and after how long the next one follows.
@@ -50,6 +52,7 @@ pub(in super::super) struct Crowd {
 struct Sent {
     seq: u64,
     message: u64,
+    cost: usize,
     at: Timestamp,
 }
 
@@ -77,11 +80,15 @@ impl Crowd {
 impl Engine {
     // ---- At the origin ----
 
-    /// Whether one more message to the crowd may be without an outcome.
-    pub(super) fn crowd_takes_more(&self) -> bool {
+    /// Whether one more message of `len` bytes to the crowd may be without an outcome. Everybody holds for others what is
+    /// on its way, and what has been; one origin that had more on its way than its share would have it let go before those
+    /// who miss some of it could ask.
+    pub(super) fn crowd_takes_more(&self, len: usize) -> bool {
         let crowd = &self.messages.crowd;
-        crowd.pending.len() < self.config.max_messages
-            || crowd.pending.front().is_some_and(|oldest| self.now.since(oldest.at) >= PATIENCE)
+        let is_patient = |sent: &&Sent| self.now.since(sent.at) < PATIENCE;
+        let waiting = crowd.pending.iter().filter(is_patient);
+        let (count, cost) = waiting.fold((0, cost(len)), |(count, cost), sent| (count + 1, cost + sent.cost));
+        count < self.config.max_messages && cost <= share(&self.config)
     }
 
     /// Sends a message to the crowd.
@@ -89,15 +96,18 @@ impl Engine {
         let incarnation = self.own.incarnation();
         if self.messages.crowd.incarnation != incarnation {
             // Nobody reports of an earlier incarnation any more.
-            self.give_up_crowd(0);
+            self.give_up_crowd(0, 0);
             self.messages.crowd = Crowd { incarnation, ..Crowd::default() };
         }
-        self.give_up_crowd(self.config.max_messages - 1);
+        let cost = cost(payload.len());
+        let (most, room) = (self.config.max_messages - 1, share(&self.config).saturating_sub(cost));
+        self.give_up_crowd(most, room);
         let crowd = &mut self.messages.crowd;
         crowd.seq += 1;
+        crowd.cost += cost;
         crowd.recap_after = RECAP_FIRST;
         let seq = crowd.seq;
-        crowd.pending.push_back(Sent { seq, message, at: self.now });
+        crowd.pending.push_back(Sent { seq, message, cost, at: self.now });
         for &peer in self.peers.keys() {
             let member = Member { peer, since: seq, reached: 0 };
             crowd.members.entry(self.collection.place(&peer)).or_insert(member);
@@ -108,9 +118,9 @@ impl Engine {
         self.timers.set_earlier(TimerKey::Recap, self.now + RECAP_FIRST);
     }
 
-    /// Ends messages as they stand, the oldest first, until only so many are left.
-    fn give_up_crowd(&mut self, left: usize) {
-        while self.messages.crowd.pending.len() > left {
+    /// Ends messages as they stand, the oldest first, until only so many and so much are left.
+    fn give_up_crowd(&mut self, left: usize, cost: usize) {
+        while self.messages.crowd.pending.len() > left || self.messages.crowd.cost > cost {
             let Some(oldest) = self.messages.crowd.pending.front().copied() else { return };
             self.crowd_gives_up(oldest.message);
         }
@@ -120,7 +130,8 @@ impl Engine {
     pub(super) fn crowd_gives_up(&mut self, message: u64) -> bool {
         let crowd = &mut self.messages.crowd;
         let Some(place) = crowd.pending.iter().position(|sent| sent.message == message) else { return false };
-        let Some(Sent { seq, .. }) = crowd.pending.remove(place) else { return false };
+        let Some(Sent { seq, cost, .. }) = crowd.pending.remove(place) else { return false };
+        crowd.cost -= cost;
         let missing: Vec<PeerId> =
             crowd.members.values().filter(|member| member.misses(seq)).map(|member| member.peer).collect();
         let taken =
