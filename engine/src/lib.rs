@@ -98,7 +98,7 @@ pub use record::{
     Instance, MAX_RECORD, PeerRecord, RecordClass, RecordError, RecordKind, SignedRecord, UnverifiedRecord,
 };
 pub use reject::RejectReason;
-pub use server::{ServerId, ServerRecord, ServerReply};
+pub use server::{ServerAnswer, ServerId, ServerRecord, ServerReply};
 pub use stats::Stats;
 pub use time::Timestamp;
 pub use wire::beacon::PROTOCOL_VERSION;

@@ -107,6 +107,8 @@ pub enum Action {
         record: Vec<u8>,
         /// How many records of others are wanted.
         want: u16,
+        /// What became of tasks, encoded and signed by this node.
+        reports: Vec<Vec<u8>>,
     },
     /// A peer may come from this address: have the relay let it through.
     Permit {

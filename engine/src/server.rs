@@ -1,7 +1,9 @@
 //! Bootstrap servers as an engine knows them: numbers, what is asked of them, what they answer.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
+
+use crate::identity::PeerId;
 
 /// A bootstrap server, numbered by the driver from 0 on, below [`Config::servers`](crate::Config::servers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,12 +27,25 @@ pub struct ServerRecord {
     pub from: Option<IpAddr>,
 }
 
+/// What a server answered. Only signatures make any of it true.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerAnswer {
+    /// Records of others; what is beyond the number that was asked for is not looked at.
+    pub records: Vec<ServerRecord>,
+    /// Tasks, encoded and signed by an authority.
+    pub tasks: Vec<Vec<u8>>,
+    /// The authority that the server says it is; none if it only passes records on.
+    pub authority: Option<PeerId>,
+    /// Where the server saw the announcement come from.
+    pub observed: Option<SocketAddr>,
+}
+
 /// What became of an [`Action::Announce`](crate::Action::Announce).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerReply<'a> {
-    /// The server answered with these; what is beyond the number that was asked for is not looked at.
-    Records(&'a [ServerRecord]),
+    /// The server answered this.
+    Answer(&'a ServerAnswer),
     /// It could not be reached, or its answer was none.
     Failed,
 }

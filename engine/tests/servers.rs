@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use lan::{LAN, Lan, PORT};
 use p2pnet_engine::{
     Event, Identity, Instance, Interface, InterfaceAddr, InterfaceKind, Level, Network, PeerRecord,
-    RecordClass, RecordKind, RecordSource, ServerId, ServerRecord, ServerReply, SignedRecord,
+    RecordClass, RecordKind, RecordSource, ServerAnswer, ServerId, ServerRecord, ServerReply, SignedRecord,
 };
 
 const SERVER: ServerId = ServerId(0);
@@ -47,6 +47,10 @@ fn told(record: &[u8]) -> ServerRecord {
     ServerRecord { record: record.to_vec(), age_secs: 0, from: None }
 }
 
+fn answer(records: impl Into<Vec<ServerRecord>>) -> ServerAnswer {
+    ServerAnswer { records: records.into(), ..ServerAnswer::default() }
+}
+
 /// Lets the server answer each node with what the other announced last, and with what came in between.
 fn serve(lan: &mut Lan) {
     let last: Vec<Option<Vec<u8>>> =
@@ -54,7 +58,9 @@ fn serve(lan: &mut Lan) {
     for i in 0..2 {
         if last[i].is_some() {
             let records: Vec<ServerRecord> = last[1 - i].iter().map(|record| told(record)).collect();
-            lan.command(i, |engine, now| engine.handle_server(now, SERVER, ServerReply::Records(&records)));
+            lan.command(i, |engine, now| {
+                engine.handle_server(now, SERVER, ServerReply::Answer(&answer(records.clone())))
+            });
         }
     }
 }
@@ -102,7 +108,7 @@ fn without_servers_nothing_is_said_or_dialled_beyond_the_lan() {
     let mut other = homes(1);
     let record = told(other.nodes[1].engine.wide_record().unwrap().bytes());
     other.run_for_millis(1);
-    lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Records(&[record])));
+    lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Answer(&answer([record]))));
     lan.run_for_millis(10_000);
     assert_eq!(lan.nodes[0].engine.stats().dials_started, 0);
     assert_eq!(lan.nodes[0].engine.peers().count(), 0);
@@ -111,7 +117,7 @@ fn without_servers_nothing_is_said_or_dialled_beyond_the_lan() {
 #[test]
 fn a_server_that_answers_is_asked_more_and_more_rarely() {
     let mut lan = homes(1);
-    let times = announcements(&mut lan, ServerReply::Records(&[]), 40_000);
+    let times = announcements(&mut lan, ServerReply::Answer(&ServerAnswer::default()), 40_000);
     let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(times[0] <= 600, "{times:?}");
     for (gap, seconds) in gaps.iter().zip([1, 2, 4, 8, 16]) {
@@ -138,16 +144,20 @@ fn what_is_not_signed_by_its_subject_is_not_believed_and_makes_the_answer_a_fail
     let mut forged = good.clone();
     *forged.last_mut().unwrap() ^= 1;
     let records = [told(&forged), told(&good)];
-    lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Records(&records)));
+    lan.command(0, |engine, now| {
+        engine.handle_server(now, SERVER, ServerReply::Answer(&answer(records.clone())))
+    });
     assert_eq!(lan.nodes[0].engine.peers().count(), 0, "what comes behind a lie is not looked at");
     assert_eq!(lan.nodes[0].engine.stats().records_refused, 1);
     let asked = lan.nodes[0].announced.len();
     lan.run_for_millis(1_500);
     assert_eq!(lan.nodes[0].announced.len(), asked, "it is not asked again at once");
     // An answer that nobody asked for is none.
-    lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Records(&[told(&good)])));
     lan.command(0, |engine, now| {
-        engine.handle_server(now, ServerId(7), ServerReply::Records(&[told(&good)]))
+        engine.handle_server(now, SERVER, ServerReply::Answer(&answer([told(&good)])))
+    });
+    lan.command(0, |engine, now| {
+        engine.handle_server(now, ServerId(7), ServerReply::Answer(&answer([told(&good)])))
     });
     assert_eq!(lan.nodes[0].engine.peers().count(), 0);
 }
@@ -163,7 +173,9 @@ fn a_server_can_fill_no_more_of_the_table_than_a_neighbour() {
         lan.run_for_millis(40_000);
         let records: Vec<ServerRecord> =
             (0..64).map(|i| told(sybil(&network, round * 64 + i).bytes())).collect();
-        lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Records(&records)));
+        lan.command(0, |engine, now| {
+            engine.handle_server(now, SERVER, ServerReply::Answer(&answer(records.clone())))
+        });
         assert!(lan.nodes[0].engine.peers().count() <= 16);
     }
     assert_eq!(lan.nodes[0].engine.peers().count(), 16);
@@ -198,7 +210,7 @@ fn nobody_is_dialled_at_an_address_that_cannot_be_meant_for_all() {
     lan.run_for_millis(1_000);
     let network = Network::open("test").unwrap();
     let record = told(sybil(&network, 1).bytes());
-    lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Records(&[record])));
+    lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Answer(&answer([record]))));
     lan.run_for_millis(10_000);
     assert_eq!(lan.nodes[0].engine.peers().count(), 1);
     assert_eq!(lan.nodes[0].engine.stats().dials_started, 0);
@@ -218,7 +230,7 @@ fn a_relay_is_announced_and_lets_through_who_was_told_of() {
     assert_eq!(lan.nodes[0].announced.len(), 1, "it is told at once");
     let mut other = told(&lan.nodes[1].announced.last().unwrap().1);
     other.from = Some(IpAddr::from([198, 51, 100, 200]));
-    lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Records(&[other])));
+    lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Answer(&answer([other]))));
     let expected: [IpAddr; 2] = [home(1).into(), [198, 51, 100, 200].into()];
     assert_eq!(lan.nodes[0].permitted, expected);
     // Without a relay there is nobody to let anybody through.

@@ -53,7 +53,7 @@ impl Engine {
             .is_some_and(|known| core::mem::take(&mut known.asked));
         if asked && self.leaving.is_none() {
             let good = match reply {
-                ServerReply::Records(records) => self.server_told(server, records),
+                ServerReply::Answer(answer) => self.server_told(server, &answer.records),
                 ServerReply::Failed => false,
             };
             self.schedule_announcement(server, good);
@@ -126,7 +126,7 @@ impl Engine {
         let Some(known) = self.servers.get_mut(usize::from(server.0)) else { return };
         if !core::mem::replace(&mut known.asked, true) {
             self.stats.announcements += 1;
-            self.outputs.action(Action::Announce { server, record, want: WANT });
+            self.outputs.action(Action::Announce { server, record, want: WANT, reports: Vec::new() });
         }
     }
 
@@ -135,7 +135,7 @@ impl Engine {
         for (number, known) in (0..self.config.servers).zip(&self.servers) {
             if known.answers > 0 {
                 let (server, record) = (ServerId(number), self.own.gone().bytes().to_vec());
-                self.outputs.action(Action::Announce { server, record, want: 0 });
+                self.outputs.action(Action::Announce { server, record, want: 0, reports: Vec::new() });
             }
         }
     }

@@ -395,7 +395,7 @@ impl Lan {
                 sealer.seal(Channel::Bulk, &data, &mut sealed);
                 self.send(i, link, sealed);
             }
-            Action::Announce { server, record, want } => {
+            Action::Announce { server, record, want, .. } => {
                 self.nodes[i].announced.push((server, record, want));
             }
             Action::Permit { address } => self.nodes[i].permitted.push(address),
