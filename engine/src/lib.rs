@@ -45,6 +45,7 @@ mod memory;
 mod network;
 mod offers;
 mod output;
+mod path;
 mod planted;
 mod policy;
 mod random;
@@ -90,6 +91,7 @@ pub use memory::{Memory, MemoryChange, Remembered, RememberedFloor};
 pub use network::{Network, NetworkNameError};
 pub use offers::OfferPolicy;
 pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
+pub use path::Scope;
 #[cfg(feature = "planted")]
 pub use planted::Bug;
 pub use policy::{RecordGate, Step, TrustPolicy};

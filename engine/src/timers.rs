@@ -44,6 +44,7 @@ pub(crate) enum TimerKey {
     Graft,
     Recap,
     Report,
+    Nearer(PeerId),
 }
 
 impl TimerKey {
@@ -58,7 +59,9 @@ impl TimerKey {
             TimerKey::News | TimerKey::Share => TimeoutReason::Share,
             TimerKey::Link(_) | TimerKey::Gone(_) => TimeoutReason::Link,
             TimerKey::Watch(_) => TimeoutReason::Watch,
-            TimerKey::Tend | TimerKey::Dial(_) | TimerKey::Target(_) => TimeoutReason::Dial,
+            TimerKey::Tend | TimerKey::Dial(_) | TimerKey::Target(_) | TimerKey::Nearer(_) => {
+                TimeoutReason::Dial
+            }
             TimerKey::Text(_) => TimeoutReason::Text,
             TimerKey::Announce(_) => TimeoutReason::Announce,
             TimerKey::Message(_)

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    ContentId, Decision, Engine, Evidence, Level, Liveness, Manifest, OfferPolicy, PeerId, Stats, Step,
-    Timestamp, Who,
+    ContentId, Decision, Engine, Evidence, Level, Liveness, Manifest, OfferPolicy, PeerId, Scope, Stats,
+    Step, Timestamp, Who,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,6 +38,8 @@ pub struct PeerInfo {
     pub liveness: Option<Liveness>,
     /// Where it is, as far as known.
     pub addr: Option<SocketAddr>,
+    /// How far away the other end of its link is; `None` without a link.
+    pub path: Option<Scope>,
     /// For how long it has been linked or, without a link, since its last one ended or since it is known.
     pub since: Duration,
     /// Why things are as they are, in a few words.

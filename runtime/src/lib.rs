@@ -53,7 +53,7 @@ pub use p2pnet_engine::{
     Cadence, Certificate, CertificateError, CipherSuite, Config, ContentFailure, ContentId, ContentKind,
     Decision, Declarer, Evidence, HeardBy, Identity, Interface, InterfaceAddr, InterfaceId, InterfaceKind,
     Ladder, LeaveReason, Level, Liveness, MAX_MESSAGE, Manifest, MessageError, Network, OfferPolicy, Party,
-    PeerId, RecordGate, RejectReason, Rung, Stats, Step, TrustPolicy, Who,
+    PeerId, RecordGate, RejectReason, Rung, Scope, Stats, Step, TrustPolicy, Who,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;

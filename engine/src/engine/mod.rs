@@ -24,6 +24,7 @@ mod news;
 mod outputs;
 mod overlay;
 mod own;
+mod paths;
 mod pausing;
 mod peer;
 mod peers;
@@ -359,7 +360,17 @@ impl Engine {
         source: SocketAddr,
     ) -> Result<LinkId, LinkRefused> {
         self.advance(now);
-        self.admit_link(interface, source)
+        self.admit_link(interface, source, false)
+    }
+
+    /// Takes a stream that a relay took for this node from somebody at `source`.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept_link`](Self::accept_link).
+    pub fn accept_relayed_link(&mut self, now: Timestamp, source: SocketAddr) -> Result<LinkId, LinkRefused> {
+        self.advance(now);
+        self.admit_link(None, source, true)
     }
 
     /// Takes what happened on a link. Input for a link that the engine does not have does nothing.
@@ -457,6 +468,7 @@ impl Engine {
                 TimerKey::Gone(peer) => self.peer_gone(peer),
                 TimerKey::Watch(peer) => self.watch_due(peer),
                 TimerKey::Announce(server) => self.announce_due(server),
+                TimerKey::Nearer(peer) => self.nearer_due(peer),
             }
             if planted!(self, OneDeadlineAtATime) {
                 break;

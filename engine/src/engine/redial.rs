@@ -176,6 +176,7 @@ impl Engine {
             mark!(self, DialCourtesy);
         }
         self.dial_newly_heard(peer);
+        self.seek_nearer(peer);
     }
 
     /// Dials a peer that asks for it, since it cannot dial us.
@@ -294,7 +295,7 @@ impl Engine {
             heard.is_some()
                 || anywhere
                 || is_near(&self.interfaces, address.ip())
-                || self.is_wide_address(known, *address)
+                || self.is_said_from_afar(known, *address)
         });
         addresses.retain(|(address, _)| !self.decisions.blocks_address(address.ip()));
         // Whoever was heard on another host has our address from a bridge or tunnel that has one like it there.
@@ -311,6 +312,9 @@ impl Engine {
         addresses.retain(|(address, _)| {
             !known.mistaken.iter().any(|(there, other)| there == address && is_linked(other))
         });
+        if self.config.servers > 0 {
+            addresses.sort_by_key(|(address, _)| self.scope(known, *address));
+        }
         addresses
     }
 
@@ -325,7 +329,7 @@ impl Engine {
         known.mistaken.push_back((address, found));
     }
 
-    fn start_dial(
+    pub(super) fn start_dial(
         &mut self,
         address: SocketAddr,
         interface: Option<InterfaceId>,
@@ -341,6 +345,7 @@ impl Engine {
             address,
             interface,
             dialled: true,
+            relayed: false,
             peer,
             target,
             dial,
@@ -360,6 +365,7 @@ impl Engine {
         let peers: Vec<PeerId> =
             self.peers.iter().filter(|(_, peer)| peer.link.is_none()).map(|(&id, _)| id).collect();
         self.tend_soon();
+        self.seek_nearer_all();
         for id in peers {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.redial.reset(now);
