@@ -44,6 +44,7 @@ pub(crate) enum TimerKey {
     Graft,
     Recap,
     Report,
+    Widescan,
 }
 
 impl TimerKey {
@@ -71,6 +72,7 @@ impl TimerKey {
             | TimerKey::Report => TimeoutReason::Message,
             TimerKey::Transfer(_) | TimerKey::Offers => TimeoutReason::Transfer,
             TimerKey::Verification(_) => TimeoutReason::Verification,
+            TimerKey::Widescan => TimeoutReason::Widescan,
         }
     }
 }

@@ -48,6 +48,7 @@ mod wanting;
 mod watch;
 mod why;
 mod wide;
+mod widescan;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -90,6 +91,7 @@ use self::servers::Server;
 use self::share::Share;
 use self::strangers::Strangers;
 use self::transfer::Transfer;
+use self::widescan::Widescan;
 
 pub use self::contents::{FetchError, Progress, PublishError};
 pub use self::decisions::Rejection;
@@ -175,6 +177,7 @@ pub struct Engine {
     collection: Collection,
     share: Share,
     servers: Vec<Server>,
+    widescan: Widescan,
     links: BTreeMap<LinkId, Link>,
     /// Peers that are watched because they are silent.
     watched: BTreeSet<PeerId>,
@@ -283,6 +286,7 @@ impl Engine {
             floors: Floors::default(),
             collection: Collection::new(&config.network, identity.peer_id()),
             share: Share::new(&seeds),
+            widescan: Widescan::default(),
             servers: alloc::vec![Server::default(); usize::from(config.servers)],
             decisions: Decisions::restored(&restored.decisions),
             wall: None,
@@ -457,6 +461,7 @@ impl Engine {
                 TimerKey::Gone(peer) => self.peer_gone(peer),
                 TimerKey::Watch(peer) => self.watch_due(peer),
                 TimerKey::Announce(server) => self.announce_due(server),
+                TimerKey::Widescan => self.widescan_due(),
             }
             if planted!(self, OneDeadlineAtATime) {
                 break;
@@ -579,6 +584,7 @@ impl Engine {
         }
         self.leaving = Some(Leaving { farewells_left: 3 });
         self.part_from_servers();
+        self.end_widescan(true);
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             let open = self.links.get(&link).is_some_and(|link| matches!(link.stage, Stage::Open { .. }));
