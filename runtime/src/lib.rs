@@ -52,7 +52,8 @@ pub use p2pnet_engine::{
     Cadence, Certificate, CertificateError, CipherSuite, Config, ContentFailure, ContentId, ContentKind,
     Decision, Declarer, Evidence, HeardBy, Identity, Interface, InterfaceAddr, InterfaceId, InterfaceKind,
     Ladder, LeaveReason, Level, Liveness, MAX_MESSAGE, Manifest, MessageError, Network, OfferPolicy, Party,
-    PeerId, RecordGate, RejectReason, Rung, Stats, Step, TrustPolicy, Who,
+    PeerId, Prefix6, PrefixError, RecordGate, RejectReason, Rung, ScanError, ScanEstimate, ScanPattern,
+    ScanPlan, Stats, Step, TrustPolicy, Who,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;

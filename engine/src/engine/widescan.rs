@@ -68,18 +68,6 @@ enum Next {
 }
 
 impl Engine {
-    /// What a search comes to. Nothing is sent.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the plan, as [`ScanPlan::validate`] says.
-    pub fn estimate_widescan(&self, plan: &ScanPlan) -> Result<ScanEstimate, ScanError> {
-        plan.validate()?;
-        // The order does not matter.
-        let mut stream = Stream::new(&[0; 32], "estimate");
-        Ok(ScanEstimate::new(&Candidates::new(plan, &self.known_addresses(), &mut stream)))
-    }
-
     /// Searches IPv6 prefixes for peers by the ordinary sealed beacon, one datagram to an address. Peers there answer only
     /// if they have [`Config::answer_widescan`](crate::Config::answer_widescan); who does is told by
     /// [`Event::WidescanFound`] and then dialled as if it had been heard on the LAN. How far it is, and that it is over, is
@@ -90,7 +78,7 @@ impl Engine {
     /// Why it does not begin; nothing changed.
     pub fn widescan(&mut self, now: Timestamp, plan: &ScanPlan) -> Result<ScanEstimate, ScanError> {
         self.advance(now);
-        let estimate = self.estimate_widescan(plan)?;
+        let estimate = plan.estimate_near(&self.known_addresses())?;
         if self.leaving.is_some() {
             return Err(ScanError::Leaving);
         }
@@ -186,7 +174,7 @@ impl Engine {
     fn search_at(&mut self, interface: InterfaceId, address: Ipv6Addr) {
         let Some(search) = &mut self.widescan.search else { return };
         search.sent += 1;
-        self.widescan.slot = self.widescan.slot + search.gap;
+        self.widescan.slot += search.gap;
         let destination = SocketAddr::from((address, search.candidates.plan().port));
         let flags = BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT);
         let datagram = self.sealed_beacon(flags, Way::by(Rung::Scan));

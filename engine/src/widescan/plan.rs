@@ -3,6 +3,10 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::random::Stream;
+
+use super::candidates::Candidates;
+use super::estimate::ScanEstimate;
 use super::prefix::{Prefix6, is_searchable};
 
 /// Prefixes, and prefixes on the stop list, of one search.
@@ -105,6 +109,23 @@ impl ScanPlan {
             return Err(ScanError::NothingLeft);
         }
         Ok(())
+    }
+
+    /// What the search comes to, if no peer is known whose neighbours would be tried too.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate).
+    pub fn estimate(&self) -> Result<ScanEstimate, ScanError> {
+        self.estimate_near(&[])
+    }
+
+    /// The same, with neighbours of these addresses.
+    pub(crate) fn estimate_near(&self, known: &[IpAddr]) -> Result<ScanEstimate, ScanError> {
+        self.validate()?;
+        // The order does not matter.
+        let mut stream = Stream::new(&[0; 32], "estimate");
+        Ok(ScanEstimate::new(&Candidates::new(self, known, &mut stream)))
     }
 
     /// Whether something may be sent there: within the prefixes and not on the stop list.

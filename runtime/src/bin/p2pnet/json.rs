@@ -152,6 +152,16 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
         Event::IdentityShared { addr } => new("identity_shared").text("addr", &addr.to_string()),
         Event::Superseded => new("superseded"),
         Event::IdentityReclaimed => new("identity_reclaimed"),
+        Event::WidescanProgress { sent, datagrams, found } => new("widescan_progress")
+            .number("sent", *sent)
+            .number("datagrams", *datagrams)
+            .number("found", *found),
+        Event::WidescanFound { peer, addr } => {
+            new("widescan_found").text("peer", &peer.to_string()).text("addr", &addr.to_string())
+        }
+        Event::WidescanEnded { sent, found, stopped } => {
+            new("widescan_ended").number("sent", *sent).number("found", *found).value("stopped", stopped)
+        }
         _ => return None,
     })
 }
