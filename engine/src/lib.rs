@@ -102,6 +102,8 @@ pub use reject::RejectReason;
 pub use server::{ServerAnswer, ServerId, ServerRecord, ServerReply};
 pub use stats::Stats;
 pub use time::Timestamp;
-pub use widescan::{Prefix6, PrefixError, ScanError, ScanEstimate, ScanPattern, ScanPlan};
+pub use widescan::{
+    MacPrefix, MacPrefixError, Prefix6, PrefixError, ScanError, ScanEstimate, ScanPattern, ScanPlan,
+};
 pub use wire::beacon::PROTOCOL_VERSION;
 pub use wire::{MAX_MESSAGE, MAX_STEP_MESSAGE};

@@ -3,6 +3,7 @@
 
 mod candidates;
 mod estimate;
+mod mac;
 mod pattern;
 mod plan;
 mod prefix;
@@ -10,6 +11,7 @@ mod shuffle;
 
 pub(crate) use self::candidates::Candidates;
 pub use self::estimate::ScanEstimate;
+pub use self::mac::{MacPrefix, MacPrefixError};
 pub use self::pattern::ScanPattern;
 pub use self::plan::{ScanError, ScanPlan};
 pub use self::prefix::{Prefix6, PrefixError};

@@ -40,7 +40,12 @@ impl Candidates {
     /// Those of a valid plan, with neighbours of these addresses.
     pub(crate) fn new(plan: &ScanPlan, known: &[IpAddr], stream: &mut Stream) -> Self {
         let ids = Identifiers::new(plan, known);
-        let sized = ScanPattern::ALL.map(|pattern| (pattern, size(plan, &ids, pattern)));
+        let mut sized = ScanPattern::ALL.map(|pattern| (pattern, size(plan, &ids, pattern)));
+        // No address is of both.
+        let [.., low_word, vendor, _] = &mut sized;
+        if vendor.1 < low_word.1 {
+            core::mem::swap(vendor, low_word);
+        }
         let mut orders: Vec<_> =
             sized.into_iter().map(|(pattern, size)| (pattern, Shuffle::new(size, stream))).collect();
         orders.reverse();

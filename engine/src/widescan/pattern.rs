@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::mac::MacPrefix;
 use super::plan::ScanPlan;
 
 /// A way to number hosts, in the order of trying.
@@ -21,7 +22,8 @@ pub enum ScanPattern {
     Ipv4,
     /// `::100` to `::ffff`.
     LowWord,
-    /// The MAC address of a network card of a given vendor (section 4.1.1, EUI-64).
+    /// The MAC address of a network card that begins as given (section 4.1.1, EUI-64). Before [`LowWord`](Self::LowWord) if
+    /// there are fewer of them.
     Vendor,
     /// All that no pattern gave.
     Rest,
@@ -59,9 +61,6 @@ impl ScanPattern {
 /// How far around a known identifier is looked, and at how many of them.
 const AROUND: u64 = 16;
 const MAX_KNOWN: usize = 64;
-
-/// Addresses that one vendor can give out: three bytes of the MAC address.
-const CARDS: u64 = 1 << 24;
 
 /// Words as people write them: the last groups of the address.
 const WORDS: [&[u16]; 24] = [
@@ -104,7 +103,8 @@ pub(super) struct Identifiers {
     words: Vec<u64>,
     ports: Vec<u64>,
     ipv4: Vec<u64>,
-    vendors: Vec<[u8; 3]>,
+    /// None covers another.
+    vendors: Vec<MacPrefix>,
 }
 
 impl Identifiers {
@@ -120,7 +120,7 @@ impl Identifiers {
             words: sorted(WORDS.iter().map(|groups| joined(groups))),
             ports: sorted(PORTS.iter().chain([&plan.port]).flat_map(|&port| with_port(port))),
             ipv4: sorted(plan.ipv4.iter().flat_map(|&(ip, len)| range(ip, len)).flat_map(with_ipv4)),
-            vendors: sorted(plan.vendors.iter().copied()),
+            vendors: outermost(&plan.vendors),
         }
     }
 
@@ -132,7 +132,7 @@ impl Identifiers {
             ScanPattern::LowByte => most.min(0xff) + 1,
             ScanPattern::LowWord => most.min(0xffff).saturating_sub(0xff),
             // The bit that EUI-64 turns is among the highest.
-            ScanPattern::Vendor if bits >= 64 => CARDS * self.vendors.len() as u64,
+            ScanPattern::Vendor if bits >= 64 => self.vendors.iter().map(MacPrefix::cards).sum(),
             ScanPattern::Vendor | ScanPattern::Rest => 0,
             _ => of_list(self.list(pattern)),
         }
@@ -144,10 +144,13 @@ impl Identifiers {
             ScanPattern::LowByte => Some(number),
             ScanPattern::LowWord => Some(0x100 + number),
             ScanPattern::Vendor => {
-                let [a, b, c] = *self.vendors.get(usize::try_from(number / CARDS).ok()?)?;
-                let card = number % CARDS;
-                let vendor = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, 0, 0, 0]);
-                Some(vendor | card)
+                let mut card = number;
+                let vendor = self.vendors.iter().find(|vendor| {
+                    let is_here = card < vendor.cards();
+                    card -= if is_here { 0 } else { vendor.cards() };
+                    is_here
+                })?;
+                Some(vendor.identifier(card))
             }
             ScanPattern::Rest => None,
             _ => self.list(pattern).get(usize::try_from(number).ok()?).copied(),
@@ -164,10 +167,7 @@ impl Identifiers {
         match pattern {
             ScanPattern::LowByte => id <= 0xff,
             ScanPattern::LowWord => (0x100..=0xffff).contains(&id),
-            ScanPattern::Vendor => {
-                let [a, b, c, middle @ .., _, _, _] = id.to_be_bytes();
-                middle == [0xff, 0xfe] && self.vendors.binary_search(&[a ^ 2, b, c]).is_ok()
-            }
+            ScanPattern::Vendor => self.vendors.iter().any(|vendor| vendor.has(id)),
             ScanPattern::Rest => false,
             _ => self.list(pattern).binary_search(&id).is_ok(),
         }
@@ -182,6 +182,13 @@ impl Identifiers {
             _ => &[],
         }
     }
+}
+
+/// Those that no other one covers.
+fn outermost(vendors: &[MacPrefix]) -> Vec<MacPrefix> {
+    let vendors = sorted(vendors.iter().copied());
+    let is_covered = |one: &MacPrefix| vendors.iter().any(|other| other != one && other.covers(one));
+    vendors.iter().filter(|one| !is_covered(one)).copied().collect()
 }
 
 fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
@@ -234,7 +241,7 @@ mod tests {
 
     fn has(pattern: ScanPattern, address: &str) -> bool {
         let mut plan = ScanPlan::new(Vec::new());
-        plan.vendors.push([0x52, 0x54, 0x00]);
+        plan.vendors.push("52:54:00".parse().unwrap());
         plan.ipv4.push((Ipv4Addr::new(192, 0, 2, 0), 24));
         let known = ["2001:db8::7777:1234".parse().unwrap(), "10.0.0.9".parse().unwrap()];
         let ids = Identifiers::new(&plan, &known);
@@ -280,14 +287,15 @@ mod tests {
     #[test]
     fn patterns_that_do_not_fit_a_prefix_give_nothing_there() {
         let mut plan = ScanPlan::new(Vec::new());
-        plan.vendors.push([0, 1, 2]);
+        plan.vendors =
+            ["00:01:02", "00:01:02:03", "00:01:03:04:05"].map(|prefix| prefix.parse().unwrap()).to_vec();
         let ids = Identifiers::new(&plan, &[]);
         assert_eq!(
             [0, 4, 8, 9, 64].map(|bits| ids.count(ScanPattern::LowByte, bits)),
             [1, 16, 256, 256, 256]
         );
         assert_eq!([0, 8, 9, 64].map(|bits| ids.count(ScanPattern::LowWord, bits)), [0, 0, 256, 65_280]);
-        assert_eq!([63, 64].map(|bits| ids.count(ScanPattern::Vendor, bits)), [0, CARDS]);
+        assert_eq!([63, 64].map(|bits| ids.count(ScanPattern::Vendor, bits)), [0, (1 << 24) + 256]);
         assert_eq!([15, 16, 64].map(|bits| ids.count(ScanPattern::Word, bits)), [0, 13, 24]);
     }
 }

@@ -7,6 +7,7 @@ use crate::random::Stream;
 
 use super::candidates::Candidates;
 use super::estimate::ScanEstimate;
+use super::mac::MacPrefix;
 use super::prefix::{Prefix6, is_searchable};
 
 /// Prefixes, and prefixes on the stop list, of one search.
@@ -28,9 +29,9 @@ pub struct ScanPlan {
     /// Where to search: 1 to 16 prefixes of 32 to 128 bits, global or unique local, none in another. Nothing is ever sent
     /// outside of them.
     pub prefixes: Vec<Prefix6>,
-    /// The first three bytes of the MAC addresses of vendors whose hosts are looked for at the addresses that EUI-64 makes
-    /// of them: 16.8 million for each. At most 16.
-    pub vendors: Vec<[u8; 3]>,
+    /// How MAC addresses begin of hosts that are looked for at the addresses that EUI-64 makes of them: 16.8 million for
+    /// each vendor, 256 for each batch of 5 bytes. At most 16.
+    pub vendors: Vec<MacPrefix>,
     /// IPv4 ranges that hosts may have their IPv6 address from, each an address and a length: at most 16, and 65,536
     /// addresses together.
     pub ipv4: Vec<(Ipv4Addr, u8)>,

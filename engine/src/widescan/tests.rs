@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::super::mac::MacPrefix;
 use super::*;
 
 fn candidates(plan: &ScanPlan, known: &[IpAddr], seed: u8) -> Candidates {
@@ -24,7 +25,7 @@ fn address(text: &str) -> Ipv6Addr {
 #[test]
 fn the_patterns_come_in_their_order_and_all_of_them_come() {
     let mut plan = plan(&["2001:db8:1:2::/64"]);
-    plan.vendors.push([0x52, 0x54, 0]);
+    plan.vendors.push("52:54:00".parse().unwrap());
     let known = [IpAddr::V6(address("2001:db8:ffff::4242:1"))];
     let mut all = candidates(&plan, &known, 1);
     let first: Vec<_> = all.by_ref().take(33).collect();
@@ -45,6 +46,24 @@ fn the_patterns_come_in_their_order_and_all_of_them_come() {
             && patterns.contains(&ScanPattern::LowWord)
             && patterns.contains(&ScanPattern::Vendor)
     );
+}
+
+#[test]
+fn a_batch_of_cards_comes_before_the_many_low_numbers_and_a_vendor_behind_them() {
+    for (prefix, first) in [("52:54:00:12:34", ScanPattern::Vendor), ("52:54:00", ScanPattern::LowWord)] {
+        let mut plan = plan(&["2001:db8:1:2::/64"]);
+        plan.vendors.push(prefix.parse().unwrap());
+        let mut all = candidates(&plan, &[], 1);
+        let mut patterns = std::iter::from_fn(|| match all.step() {
+            Step::Candidate(_, pattern) => Some(Some(pattern)),
+            Step::Skipped => Some(None),
+            Step::Done => None,
+        });
+        let found = patterns.find_map(|pattern| {
+            pattern.filter(|pattern| [ScanPattern::Vendor, ScanPattern::LowWord].contains(pattern))
+        });
+        assert_eq!(found, Some(first), "{prefix}");
+    }
 }
 
 #[test]
@@ -93,7 +112,7 @@ fn what_no_plan_may_have_is_refused_with_its_reason() {
     assert_eq!(refused(&|plan| plan.per_second = 1001), ScanError::Rate(1001));
     assert_eq!(refused(&|plan| plan.total = 0), ScanError::Total);
     assert_eq!(refused(&|plan| plan.port = 0), ScanError::Port);
-    assert_eq!(refused(&|plan| plan.vendors = vec![[0; 3]; 17]), ScanError::Vendors);
+    assert_eq!(refused(&|plan| plan.vendors = vec!["52:54:00".parse().unwrap(); 17]), ScanError::Vendors);
     assert_eq!(refused(&|plan| plan.ipv4 = vec![([10, 0, 0, 0].into(), 15)]), ScanError::Ipv4);
     assert_eq!(refused(&|plan| plan.ipv4 = vec![([10, 0, 0, 0].into(), 33)]), ScanError::Ipv4);
     assert_eq!(refused(&|plan| plan.stop = vec![prefix("fd00::/8"); 1025]), ScanError::Stops);
@@ -110,9 +129,13 @@ fn any_prefix() -> impl Strategy<Value = Prefix6> {
     })
 }
 
+fn any_vendor() -> impl Strategy<Value = MacPrefix> {
+    prop::collection::vec(0..3u8, 3..=5).prop_map(|bytes| MacPrefix::new(&bytes).unwrap())
+}
+
 fn any_plan() -> impl Strategy<Value = ScanPlan> {
     let stop = prop::collection::vec(any_prefix(), 0..4);
-    let vendors = prop::collection::vec(any::<[u8; 3]>(), 0..3);
+    let vendors = prop::collection::vec(any_vendor(), 0..3);
     (prop::collection::vec(any_prefix(), 1..4), stop, vendors, any::<bool>(), 1..=u16::MAX).prop_map(
         |(prefixes, stop, vendors, enumerate, port)| {
             let mut plan = ScanPlan { stop, vendors, enumerate, port, ..ScanPlan::new(Vec::new()) };

@@ -329,10 +329,10 @@ pub(crate) struct WidescanArguments {
     /// Where to search: global or unique local prefixes of 32 to 128 bits. Nothing is sent outside of them
     #[arg(value_name = "PREFIX", required = true)]
     pub(crate) prefixes: Vec<p2pnet::Prefix6>,
-    /// The first three bytes of the MAC addresses of a vendor, to try the addresses that EUI-64 makes of them; may be given
-    /// several times
-    #[arg(long, value_name = "OUI", value_parser = crate::widescan::vendor)]
-    pub(crate) vendor: Vec<[u8; 3]>,
+    /// The first three bytes of the MAC addresses of a vendor, or up to five for a batch of cards, to try the addresses that
+    /// EUI-64 makes of them; may be given several times
+    #[arg(long, value_name = "OUI")]
+    pub(crate) vendor: Vec<p2pnet::MacPrefix>,
     /// An IPv4 range that IPv6 addresses may be made of, in place of 192.168.0.0/24, 192.168.1.0/24 and 10.0.0.0/24; may be
     /// given several times
     #[arg(long, value_name = "RANGE", value_parser = crate::widescan::ipv4_range)]

@@ -134,18 +134,6 @@ async fn search(
     }
 }
 
-/// Three bytes in hexadecimal, such as 52:54:00.
-pub(crate) fn vendor(text: &str) -> Result<[u8; 3], String> {
-    let wrong = || "give three bytes, such as 52:54:00".to_owned();
-    let mut bytes = text.split([':', '-']).map(|byte| {
-        let digits = byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit());
-        u8::from_str_radix(byte, 16).ok().filter(|_| digits)
-    });
-    let mut next = || bytes.next().flatten().ok_or_else(wrong);
-    let vendor = [next()?, next()?, next()?];
-    bytes.next().is_none().then_some(vendor).ok_or_else(wrong)
-}
-
 /// An IPv4 address and a length, such as 192.0.2.0/24.
 pub(crate) fn ipv4_range(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let parsed = text.split_once('/').and_then(|(ip, len)| Some((ip.parse().ok()?, len.parse().ok()?)));
@@ -177,12 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vendors_and_ranges_are_read_in_one_form_only() {
-        assert_eq!(vendor("52:54:00"), Ok([0x52, 0x54, 0]));
-        assert_eq!(vendor("52-54-00"), Ok([0x52, 0x54, 0]));
-        for bad in ["", "52:54", "52:54:00:01", "5:54:00", "+2:54:00", "525400", "gg:00:00"] {
-            assert!(vendor(bad).is_err(), "{bad}");
-        }
+    fn ranges_are_read_in_one_form_only() {
         assert_eq!(ipv4_range("192.0.2.0/24"), Ok(([192, 0, 2, 0].into(), 24)));
         for bad in ["", "192.0.2.0", "192.0.2.0/33", "::/8"] {
             assert!(ipv4_range(bad).is_err(), "{bad}");
