@@ -121,6 +121,24 @@ fn a_search_finds_who_lets_itself_be_found_and_keeps_to_its_prefix_and_rate() {
     let (here, there) = two_links();
     let scanner = &here.hosts()[0];
     count(scanner);
+    let hidden = there.hosts().last().expect("the hidden one is the last");
+    script(
+        hidden,
+        "nft -f - <<'END'
+         table inet counted {
+             counter asked { }
+             counter answered { }
+             chain input {
+                 type filter hook input priority 0; policy accept;
+                 udp dport 8001 ip6 saddr 2001:db8:77::5 counter name asked
+             }
+             chain output {
+                 type filter hook output priority 0; policy accept;
+                 meta l4proto { tcp, udp } ip6 daddr 2001:db8:77::5 counter name answered
+             }
+         }
+END",
+    );
     let mut programs = peers(&there, dir.path());
     let stop_list = dir.path().join("stop.txt");
     std::fs::write(&stop_list, "2001:db8:77:1::80/121 # half of the low numbers\n").expect("there is room");
@@ -162,9 +180,10 @@ fn a_search_finds_who_lets_itself_be_found_and_keeps_to_its_prefix_and_rate() {
     let there_are: BTreeSet<String> =
         PEERS.iter().filter(|(name, _)| *name != HIDDEN).map(|(_, address)| (*address).to_owned()).collect();
     assert_eq!(found, there_are);
-    let hidden =
-        programs.iter_mut().zip(PEERS).find(|(_, (name, _))| *name == HIDDEN).expect("it is there").0;
-    assert!(!hidden.has_printed_after(0, |line| line.is("peer_connected")));
+    let (asked, answered) = (counted(hidden, "asked"), counted(hidden, "answered"));
+    assert_eq!((asked, answered), (1, 0), "it is asked, and says nothing");
+    let program = programs.last_mut().expect("the hidden one is the last");
+    assert!(!program.has_printed_after(0, |line| line.is("peer_connected")));
 
     let ended = of("widescan_ended").next().expect("it ends");
     let sent = ended["sent"].as_u64().expect("a number");
