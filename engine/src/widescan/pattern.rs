@@ -12,17 +12,17 @@ use super::plan::ScanPlan;
 pub enum ScanPattern {
     /// Close to the interface identifier of a peer that is known, or the same under another prefix.
     Neighbour,
-    /// `::1` to `::ff` (RFC 7707, section 4.1.3.1).
+    /// `::1` to `::ff`.
     LowByte,
-    /// Words that can be written in hexadecimal, such as `::cafe` (section 4.1.3.4).
+    /// Words that can be written in hexadecimal, such as `::cafe`.
     Word,
-    /// The number of a port, read as decimal or hexadecimal, alone or beside a small number (section 4.1.3.3).
+    /// The number of a port, read as decimal or hexadecimal, alone or beside a small number.
     Port,
-    /// An IPv4 address, as 32 bits or each byte in a group of its own as it is written (section 4.1.3.2).
+    /// An IPv4 address, as 32 bits or each byte in a group of its own as it is written.
     Ipv4,
     /// `::100` to `::ffff`.
     LowWord,
-    /// The MAC address of a network card that begins as given (section 4.1.1, EUI-64). Before [`LowWord`](Self::LowWord) if
+    /// The MAC address of a network card that begins as given (EUI-64). Before [`LowWord`](Self::LowWord) if
     /// there are fewer of them.
     Vendor,
     /// All that no pattern gave.
