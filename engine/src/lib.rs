@@ -55,6 +55,7 @@ mod server;
 mod stats;
 mod time;
 mod timers;
+mod widescan;
 mod wire;
 
 pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE};
@@ -103,5 +104,8 @@ pub use reject::RejectReason;
 pub use server::{ServerAnswer, ServerId, ServerRecord, ServerReply};
 pub use stats::Stats;
 pub use time::Timestamp;
+pub use widescan::{
+    MacPrefix, MacPrefixError, Prefix6, PrefixError, ScanError, ScanEstimate, ScanPattern, ScanPlan,
+};
 pub use wire::beacon::PROTOCOL_VERSION;
 pub use wire::{MAX_MESSAGE, MAX_STEP_MESSAGE};

@@ -45,6 +45,7 @@ pub(crate) enum TimerKey {
     Recap,
     Report,
     Nearer(PeerId),
+    Widescan,
 }
 
 impl TimerKey {
@@ -74,6 +75,7 @@ impl TimerKey {
             | TimerKey::Report => TimeoutReason::Message,
             TimerKey::Transfer(_) | TimerKey::Offers => TimeoutReason::Transfer,
             TimerKey::Verification(_) => TimeoutReason::Verification,
+            TimerKey::Widescan => TimeoutReason::Widescan,
         }
     }
 }

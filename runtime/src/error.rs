@@ -105,4 +105,7 @@ pub enum CommandError {
     /// A decision about a peer or an address.
     #[error(transparent)]
     Decision(#[from] DecisionError),
+    /// A search of IPv6 prefixes.
+    #[error(transparent)]
+    Widescan(#[from] p2pnet_engine::ScanError),
 }

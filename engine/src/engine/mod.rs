@@ -49,6 +49,7 @@ mod wanting;
 mod watch;
 mod why;
 mod wide;
+mod widescan;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -91,6 +92,7 @@ use self::servers::Server;
 use self::share::Share;
 use self::strangers::Strangers;
 use self::transfer::Transfer;
+use self::widescan::Widescan;
 
 pub use self::contents::{FetchError, Progress, PublishError};
 pub use self::decisions::Rejection;
@@ -176,6 +178,7 @@ pub struct Engine {
     collection: Collection,
     share: Share,
     servers: Vec<Server>,
+    widescan: Widescan,
     links: BTreeMap<LinkId, Link>,
     /// Peers that are watched because they are silent.
     watched: BTreeSet<PeerId>,
@@ -284,6 +287,7 @@ impl Engine {
             floors: Floors::default(),
             collection: Collection::new(&config.network, identity.peer_id()),
             share: Share::new(&seeds),
+            widescan: Widescan::default(),
             servers: alloc::vec![Server::default(); usize::from(config.servers)],
             decisions: Decisions::restored(&restored.decisions),
             wall: None,
@@ -469,6 +473,7 @@ impl Engine {
                 TimerKey::Watch(peer) => self.watch_due(peer),
                 TimerKey::Announce(server) => self.announce_due(server),
                 TimerKey::Nearer(peer) => self.nearer_due(peer),
+                TimerKey::Widescan => self.widescan_due(),
             }
             if planted!(self, OneDeadlineAtATime) {
                 break;
@@ -591,6 +596,7 @@ impl Engine {
         }
         self.leaving = Some(Leaving { farewells_left: 3 });
         self.part_from_servers();
+        self.end_widescan(true);
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             let open = self.links.get(&link).is_some_and(|link| matches!(link.stage, Stage::Open { .. }));

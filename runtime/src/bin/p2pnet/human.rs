@@ -186,6 +186,13 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             "peers believe another program that runs with this node's key, so this one waits; give it a --data-dir of its own"
                 .to_owned(),
         ),
+        Event::WidescanFound { peer, addr } => {
+            (Word::Good("answered"), format!("{} at {addr}", names.who(peer)))
+        }
+        Event::WidescanEnded { sent, found, stopped } => (
+            Word::Quiet(if *stopped { "stopped" } else { "searched" }),
+            format!("{found} answered {sent} datagrams"),
+        ),
         Event::IdentityReclaimed => {
             (Word::Quiet("alone"), "the other program with this node's key is silent; trying again".to_owned())
         }

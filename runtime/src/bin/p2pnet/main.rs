@@ -26,6 +26,7 @@ mod store;
 mod text;
 mod up;
 mod why;
+mod widescan;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -79,5 +80,6 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Store(command) => store::run(&cli.common, command, output),
         Command::Id => id::run(&cli.common, output).await,
         Command::Secret => secret::run(output),
+        Command::Widescan(arguments) => widescan::run(&cli.common, arguments, output).await,
     }
 }

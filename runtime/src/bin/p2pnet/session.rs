@@ -121,6 +121,9 @@ async fn try_start_letting(
             builder = builder.config(|config| config.ladder[Rung::Scan] = SCANNED_A_SECOND);
         }
         builder = common.bootstrap.iter().cloned().fold(builder, NodeBuilder::bootstrap);
+        if common.answer_widescan {
+            builder = builder.config(|config| config.answer_widescan = true);
+        }
         peers.iter().fold(builder, |builder, peer| builder.peer(*peer))
     };
     let first_start = matches!(DiskStore::stored_identity(&dir), Ok(None));
