@@ -16,7 +16,7 @@ use crate::credentials::{Credentials, Exchange, Outcome, Signer};
 use crate::error::Error;
 use crate::framing::Framing;
 use crate::ids::Ids;
-use crate::message::{self, Content, Incoming};
+use crate::message::{self, Content};
 use crate::permissions::Permissions;
 
 /// Announced connections that may wait to be bound. Beyond it they are ignored, and the server closes them.
@@ -191,6 +191,15 @@ impl Client {
     pub fn bind(&mut self, now: Duration, connection: u32) -> Option<Bind> {
         let until = self.attempts.remove(&connection)?;
         (until > now).then(|| Bind::new(self.signer.clone(), self.ids.fork(), connection))
+    }
+
+    /// The address that the server takes connections at; none before the allocation and when it is over.
+    #[must_use]
+    pub fn relayed(&self) -> Option<SocketAddr> {
+        match self.stage {
+            Stage::Allocated { relayed, .. } => Some(relayed),
+            Stage::Asking | Stage::Over => None,
+        }
     }
 
     /// Gives the allocation up: when what is left to write is written the connection can be closed.

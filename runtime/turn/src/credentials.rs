@@ -7,7 +7,7 @@ use stun_types::message::{
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::message::{self, Incoming};
+use crate::message::{self, Content, Incoming};
 
 /// How often one request is made again with a new nonce. One is needed at the start, one when the nonce grew stale.
 const MAX_CHALLENGES: u8 = 3;
@@ -77,7 +77,7 @@ pub(crate) enum Outcome {
     /// The request is to be made again, as this exchange.
     Again(Exchange),
     /// It was granted, or refused.
-    Done(Result<Incoming, Error>),
+    Done(Result<Box<Content>, Error>),
 }
 
 impl Signer {
@@ -124,7 +124,7 @@ impl Signer {
         Outcome::Done(match (incoming.class, &content.error) {
             // Who cannot sign does not know the password.
             (Success, _) if exchange.signed && !incoming.is_signed => Err(Error::Malformed),
-            (Success, _) => Ok(incoming),
+            (Success, _) => Ok(Box::new(incoming.content)),
             (Refusal, Some((401, _))) if exchange.signed => Err(Error::Credentials),
             (Refusal, Some((401 | 438, _))) => {
                 let realm = content.realm.clone().or_else(|| Some(self.session.as_ref()?.realm.clone()));

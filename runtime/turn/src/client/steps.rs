@@ -2,8 +2,8 @@
 
 use super::{
     ALLOCATE, ATTEMPT_TIME, AttributeWrite, BINDING, CONNECTION_ATTEMPT, CREATE_PERMISSION, Client, Content,
-    Duration, Error, Event, Exchange, Incoming, Lifetime, MAX_ATTEMPTS, MAX_LIFETIME, MessageClass, Outcome,
-    REFRESH, Request, RequestedTransport, SocketAddr, Stage, Waiting, XorPeerAddress, message,
+    Duration, Error, Event, Exchange, Lifetime, MAX_ATTEMPTS, MAX_LIFETIME, MessageClass, Outcome, REFRESH,
+    Request, RequestedTransport, SocketAddr, Stage, Waiting, XorPeerAddress, message,
 };
 
 impl Client {
@@ -73,12 +73,12 @@ impl Client {
         &mut self,
         now: Duration,
         request: Request,
-        result: Result<Incoming, Error>,
+        result: Result<Box<Content>, Error>,
     ) -> Result<(), Error> {
         self.ping_at = now + self.settings.keepalive;
         match (request, result) {
-            (Request::Allocate, Ok(incoming)) => {
-                let Content { relayed, mapped, lifetime, .. } = incoming.content;
+            (Request::Allocate, Ok(content)) => {
+                let Content { relayed, mapped, lifetime, .. } = *content;
                 let relayed = relayed.filter(|relayed| relayed.port() > 0 && !relayed.ip().is_unspecified());
                 let relayed = relayed.ok_or(Error::Malformed)?;
                 let refresh_at = now + before(lifetime)?;
@@ -87,8 +87,8 @@ impl Client {
                 self.observe(mapped);
                 self.permissions.only_like(relayed.ip());
             }
-            (Request::Refresh, Ok(incoming)) => {
-                let next = now + before(incoming.content.lifetime)?;
+            (Request::Refresh, Ok(content)) => {
+                let next = now + before(content.lifetime)?;
                 if let Stage::Allocated { refresh_at, .. } = &mut self.stage {
                     *refresh_at = next;
                 }
@@ -98,7 +98,7 @@ impl Client {
                 self.permissions.refused(address);
                 self.tell(Event::NotPermitted { address, error });
             }
-            (Request::Ping, Ok(incoming)) => self.observe(incoming.content.mapped),
+            (Request::Ping, Ok(content)) => self.observe(content.mapped),
             // A server that refuses even this is there.
             (Request::Ping, Err(error)) if error != Error::Malformed => {}
             (_, Err(error)) => return Err(error),
