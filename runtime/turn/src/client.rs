@@ -25,6 +25,9 @@ pub const MAX_ATTEMPTS: usize = 32;
 /// A server closes a connection that is not bound for so long (RFC 6062, section 5.3).
 const ATTEMPT_TIME: Duration = Duration::from_secs(30);
 
+/// A nonce that the server took so lately is not stale.
+const FRESH: Duration = Duration::from_millis(500);
+
 /// The longest lifetime that is believed.
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -91,10 +94,14 @@ pub struct Client {
     waiting: Option<Waiting>,
     /// When the server is asked whether it is there.
     ping_at: Duration,
+    /// When the server took a signed request for the last time.
+    signed_at: Option<Duration>,
     observed: Option<SocketAddr>,
     permissions: Permissions,
     /// Until when they can be bound.
     attempts: BTreeMap<u32, Duration>,
+    /// Attempts that are told when the nonce is fresh: some servers drop a data connection that comes with a stale one.
+    held: Vec<Event>,
     out: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
 }
@@ -132,9 +139,11 @@ impl Client {
             stage: Stage::Asking,
             waiting: None,
             ping_at: now,
+            signed_at: None,
             observed: None,
             permissions: Permissions::default(),
             attempts: BTreeMap::new(),
+            held: Vec::new(),
             out: VecDeque::new(),
             events: VecDeque::new(),
         };

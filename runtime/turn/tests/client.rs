@@ -122,7 +122,6 @@ fn a_server_that_does_not_answer_is_given_up_after_two_seconds() {
     client.handle_timeout(at(1500));
     request(&mut client);
     client.handle_bytes(at(2000), &attempt(1));
-    assert!(matches!(client.poll_event(), Some(Event::Attempt { connection: 1, .. })));
     assert_eq!(client.poll_timeout(), Some(at(3500)), "only the answer counts");
     client.handle_timeout(at(3500));
     assert_eq!(client.poll_event(), Some(Event::Failed(Error::Silent)));
@@ -163,6 +162,24 @@ fn announced_connections_are_bound_once_and_not_too_late() {
     assert!(client.bind(at(10), 0).is_none(), "bound already");
     assert!(client.bind(at(10), 39).is_none(), "never announced");
     assert!(client.bind(at(30_000), 1).is_none(), "the server has closed it");
+}
+
+#[test]
+fn before_a_connection_is_announced_the_nonce_is_tried() {
+    let mut client = allocated(600);
+    client.handle_bytes(at(1000), &attempt(1));
+    assert_eq!(client.poll_event(), None);
+    let refresh = request(&mut client);
+    assert_eq!(refresh.0, REFRESH);
+    client.handle_bytes(at(1010), &refusal(refresh, 438, Some("n2")));
+    let refresh = request(&mut client);
+    client.handle_bytes(at(1020), &attempt(2));
+    client.handle_bytes(at(1020), &granted(refresh, 600, Some("secret")));
+    client.handle_bytes(at(1030), &attempt(3));
+    for number in [1, 2, 3] {
+        let Some(Event::Attempt { connection, .. }) = client.poll_event() else { panic!() };
+        assert_eq!(connection, number);
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::{
     ALLOCATE, ATTEMPT_TIME, AttributeWrite, BINDING, CONNECTION_ATTEMPT, CREATE_PERMISSION, Client, Content,
-    Duration, Error, Event, Exchange, Lifetime, MAX_ATTEMPTS, MAX_LIFETIME, MessageClass, Outcome, REFRESH,
-    Request, RequestedTransport, SocketAddr, Stage, Waiting, XorPeerAddress, message,
+    Duration, Error, Event, Exchange, FRESH, Lifetime, MAX_ATTEMPTS, MAX_LIFETIME, MessageClass, Outcome,
+    REFRESH, Request, RequestedTransport, SocketAddr, Stage, Waiting, XorPeerAddress, message,
 };
 
 impl Client {
@@ -64,6 +64,7 @@ impl Client {
                 self.settle(now, Ok(()));
             } else if (incoming.class, incoming.method) == (MessageClass::Indication, CONNECTION_ATTEMPT) {
                 self.attempted(now, &incoming.content);
+                self.settle(now, Ok(()));
             }
         }
         Ok(())
@@ -76,6 +77,12 @@ impl Client {
         result: Result<Box<Content>, Error>,
     ) -> Result<(), Error> {
         self.ping_at = now + self.settings.keepalive;
+        if result.is_ok() && request != Request::Ping {
+            self.signed_at = Some(now);
+            for event in std::mem::take(&mut self.held) {
+                self.tell(event);
+            }
+        }
         match (request, result) {
             (Request::Allocate, Ok(content)) => {
                 let Content { relayed, mapped, lifetime, .. } = *content;
@@ -116,11 +123,18 @@ impl Client {
 
     fn attempted(&mut self, now: Duration, content: &Content) {
         let (Some(connection), Some(peer)) = (content.connection, content.peer) else { return };
-        if matches!(self.stage, Stage::Allocated { .. })
-            && self.attempts.len() < MAX_ATTEMPTS
-            && self.attempts.insert(connection, now + ATTEMPT_TIME).is_none()
+        let Stage::Allocated { refresh_at, .. } = &mut self.stage else { return };
+        if self.attempts.len() >= MAX_ATTEMPTS
+            || self.attempts.insert(connection, now + ATTEMPT_TIME).is_some()
         {
-            self.tell(Event::Attempt { connection, peer });
+            return;
+        }
+        let event = Event::Attempt { connection, peer };
+        if self.signed_at.is_some_and(|at| now < at + FRESH) {
+            self.tell(event);
+        } else {
+            *refresh_at = now;
+            self.held.push(event);
         }
     }
 
