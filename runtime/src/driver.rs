@@ -7,6 +7,7 @@
 mod contents;
 mod outputs;
 mod sending;
+mod servers;
 mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 pub(crate) use self::contents::Audience;
 pub(crate) use self::contents::StoreNews;
 use self::contents::{Contents, Published};
+use self::servers::{Answered, Asking};
 pub(crate) use self::sockets::{Arrival, Received, Sockets, select_interfaces};
+use crate::bootstrap::Servers;
 use crate::event::Event;
 use crate::link::{Happened, Link, Report, Reports, Task};
 use crate::report::NetworkReport;
@@ -143,6 +146,8 @@ pub(crate) struct Driver<N: Net, S: Store, H: Host> {
     /// Links that say their last words.
     finishing: JoinSet<()>,
     contents: Contents,
+    asking: Asking,
+    answered: mpsc::Receiver<Answered>,
 
     stop: oneshot::Receiver<()>,
     commands: mpsc::Receiver<Command>,
@@ -171,6 +176,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         (net, store, host): (Arc<N>, Arc<S>, H),
         sockets: Sockets<N>,
         inbox: Inbox<N>,
+        servers: Servers,
         events: usize,
     ) -> (Self, Ends) {
         let (commands_in, commands) = mpsc::channel(COMMANDS);
@@ -178,6 +184,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let (news_in, news) = mpsc::channel(NEWS);
         let (stop_in, stop) = oneshot::channel();
+        let (asking, answered) = Asking::new(servers);
         let driver = Driver {
             engine,
             clock,
@@ -189,6 +196,8 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             granting: BTreeSet::new(),
             finishing: JoinSet::new(),
             contents: Contents::default(),
+            asking,
+            answered,
             stop,
             commands,
             news,
@@ -228,6 +237,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 Some(command) = self.commands.recv() => self.command(command),
                 Some(news) = self.news.recv() => self.stored(news),
                 Some(report) = self.reports.recv() => self.report(report),
+                Some(answered) = self.answered.recv() => self.server_answered(answered),
                 Some(arrival) = self.inbox.arrived.recv() => self.arrive(arrival),
                 Some(received) = self.inbox.received.recv() => self.receive(&received),
                 () = room(&self.events), if self.events_full => self.emit(),
@@ -270,6 +280,9 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         for _ in 0..BUDGET {
             let Ok(report) = self.reports.try_recv() else { break };
             self.report(report);
+        }
+        while let Ok(answered) = self.answered.try_recv() {
+            self.server_answered(answered);
         }
         for _ in 0..ARRIVALS {
             let Ok(arrival) = self.inbox.arrived.try_recv() else { break };
@@ -329,6 +342,13 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 let _ = answer.send(result.map(|()| content).map_err(Into::into));
             }
             contents::Taken::Nothing => {}
+        }
+        self.settle();
+    }
+
+    fn server_answered(&mut self, answered: Answered) {
+        if let Some(event) = self.asking.answered(answered, &mut self.engine, self.clock.now()) {
+            self.announce(event);
         }
         self.settle();
     }
@@ -505,6 +525,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             }
         }
         let _ = timeout_at(deadline, self.contents.settled()).await;
+        let _ = timeout_at(deadline, self.asking.settled()).await;
     }
 }
 

@@ -259,4 +259,21 @@ pub enum Event {
     Superseded,
     /// After [`Event::Superseded`], this node claims its key again.
     IdentityReclaimed,
+    /// A bootstrap server answered: for the first time, or again.
+    ServerReached {
+        /// Its name: the URL that was given.
+        server: String,
+        /// How many records of others it gave.
+        records: u32,
+        /// Where it saw this node come from, if it says so. Not to be trusted.
+        observed: Option<SocketAddr>,
+    },
+    /// A bootstrap server does not answer as it should. Told for the first failure in a row and for each of another kind;
+    /// it is asked again, more and more rarely.
+    ServerFailed {
+        /// Its name: the URL that was given.
+        server: String,
+        /// What is wrong and what to do, on one line.
+        why: String,
+    },
 }

@@ -21,6 +21,7 @@
 //!
 //! It ran on Linux. What macOS and Windows need is in place and was never run there.
 
+pub mod bootstrap;
 mod buffers;
 #[cfg(feature = "control")]
 pub mod control;

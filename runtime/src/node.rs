@@ -13,6 +13,7 @@ use p2pnet_engine::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::bootstrap::{BootstrapServer, Servers};
 use crate::disk_store::DiskStore;
 use crate::doctor::Why;
 use crate::driver::{Clock, Driver, Inbox, Sockets, select_interfaces};
@@ -53,6 +54,7 @@ impl Node {
             interfaces: None,
             ports: DESIGNATED_PORTS.to_vec(),
             peers: Vec::new(),
+            servers: Servers::default(),
             configure: Vec::new(),
         }
     }
@@ -106,6 +108,7 @@ pub struct NodeBuilder {
     interfaces: Option<Vec<String>>,
     ports: Vec<u16>,
     peers: Vec<SocketAddr>,
+    servers: Servers,
     configure: Vec<Configure>,
 }
 
@@ -161,6 +164,14 @@ impl NodeBuilder {
     /// Dials this address until a peer is there, for where no beacon gets. May be given several times.
     pub fn peer(mut self, address: SocketAddr) -> Self {
         self.peers.push(address);
+        self
+    }
+
+    /// Announces this node to a bootstrap server and asks it for others, so that peers beyond the LAN are found: an
+    /// [`HttpServer`](crate::bootstrap::HttpServer), or what else does the same. May be given up to 8 times. Without one
+    /// nothing is sent to anybody beyond the LAN. What a server says is believed as far as its subjects signed it.
+    pub fn bootstrap(mut self, server: impl BootstrapServer) -> Self {
+        self.servers.0.push(Arc::new(server));
         self
     }
 
@@ -225,6 +236,7 @@ impl NodeBuilder {
         config.designated_ports = self.ports;
         config.suite =
             if host.fast_aes() { CipherSuite::Aes256GcmSha256 } else { CipherSuite::ChaChaPolyBlake2s };
+        config.servers = u8::try_from(self.servers.0.len()).unwrap_or(u8::MAX);
         for change in self.configure {
             change(&mut config);
         }
@@ -262,7 +274,7 @@ impl NodeBuilder {
         }
         let peer = engine.peer_id();
         let seams = (net, Arc::new(store), host);
-        let (driver, ends) = Driver::new(engine, clock, seams, sockets, inbox, EVENTS);
+        let (driver, ends) = Driver::new(engine, clock, seams, sockets, inbox, self.servers, EVENTS);
         driver.announce(Event::Listening { peer, name, port });
         let handle = NodeHandle::new(peer, port, ends.commands);
         let driver = tokio::spawn(driver.run());

@@ -44,21 +44,24 @@ pub(crate) struct Server {
 
 impl Engine {
     /// Takes what became of an [`Action::Announce`]. Every record is checked as one that a neighbour passed on is; one
-    /// that its subject did not sign makes the answer a failure.
-    pub fn handle_server(&mut self, now: Timestamp, server: ServerId, reply: ServerReply<'_>) {
+    /// that its subject did not sign makes the answer a failure. Says whether it was an answer that nothing is wrong with;
+    /// one that nobody asked for is not looked at.
+    pub fn handle_server(&mut self, now: Timestamp, server: ServerId, reply: ServerReply<'_>) -> bool {
         self.advance(now);
         let asked = self
             .servers
             .get_mut(usize::from(server.0))
             .is_some_and(|known| core::mem::take(&mut known.asked));
-        if asked && self.leaving.is_none() {
-            let good = match reply {
-                ServerReply::Answer(answer) => self.server_told(server, &answer.records),
-                ServerReply::Failed => false,
-            };
+        let looked_at = asked && self.leaving.is_none();
+        let good = match reply {
+            ServerReply::Answer(answer) => !looked_at || self.server_told(server, &answer.records),
+            ServerReply::Failed => false,
+        };
+        if looked_at {
             self.schedule_announcement(server, good);
         }
         self.pump_links();
+        good
     }
 
     /// Takes the records of an answer; says whether all were signed by their subjects.

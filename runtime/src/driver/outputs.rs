@@ -9,6 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
 use super::{Arrival, Driver, MAX_FINISHING, Slot};
+use crate::bootstrap::Announcement;
 use crate::link::Task;
 use crate::seam::{Host, Net, Store};
 
@@ -85,6 +86,9 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 }
             }
             Action::Store(request) => self.request(request),
+            Action::Announce { server, record, want, reports } => {
+                self.asking.ask(server, Announcement { record, want, reports });
+            }
             other => tracing::error!(?other, "an action that this driver does not know"),
         }
     }

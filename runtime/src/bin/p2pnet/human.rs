@@ -189,6 +189,11 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
         Event::IdentityReclaimed => {
             (Word::Quiet("alone"), "the other program with this node's key is silent; trying again".to_owned())
         }
+        Event::ServerReached { server, records, observed } => {
+            let seen = observed.map_or(String::new(), |address| format!(", sees us at {address}"));
+            (Word::Good("server"), format!("{server} told of {records}{seen}"))
+        }
+        Event::ServerFailed { server, why } => (Word::Bad("server"), format!("{server} {why}")),
         _ => return None,
     })
 }

@@ -152,6 +152,14 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
         Event::IdentityShared { addr } => new("identity_shared").text("addr", &addr.to_string()),
         Event::Superseded => new("superseded"),
         Event::IdentityReclaimed => new("identity_reclaimed"),
+        Event::ServerReached { server, records, observed } => {
+            let line = new("server_reached").text("server", server).number("records", *records);
+            match observed {
+                Some(address) => line.text("observed", &address.to_string()),
+                None => line,
+            }
+        }
+        Event::ServerFailed { server, why } => new("server_failed").text("server", server).text("why", why),
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use p2pnet::bootstrap::HttpServer;
 use tokio::time::Instant;
 
 use crate::duration;
@@ -70,6 +71,9 @@ pub(crate) struct Common {
     /// A peer's address where discovery does not reach; may be given several times
     #[arg(long, global = true, value_name = "HOST:PORT", help_heading = "Common options")]
     pub(crate) peer: Vec<String>,
+    /// A bootstrap server, for peers beyond the LAN; may be given several times
+    #[arg(long, global = true, value_name = "URL", help_heading = "Common options")]
+    pub(crate) bootstrap: Vec<HttpServer>,
     /// While nobody is linked, call every address of the own /24 as well, at most 50 a second; for networks that drop
     /// broadcasts and multicasts
     #[arg(long, global = true, help_heading = "Common options")]

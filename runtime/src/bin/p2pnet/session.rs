@@ -120,6 +120,7 @@ async fn try_start_letting(
         if common.scan {
             builder = builder.config(|config| config.ladder[Rung::Scan] = SCANNED_A_SECOND);
         }
+        builder = common.bootstrap.iter().cloned().fold(builder, NodeBuilder::bootstrap);
         peers.iter().fold(builder, |builder, peer| builder.peer(*peer))
     };
     let first_start = matches!(DiskStore::stored_identity(&dir), Ok(None));
@@ -132,8 +133,10 @@ async fn try_start_letting(
         started => started.map_err(NotStarted::Node)?,
     };
     if first_start && secret.is_none() {
+        let anyone =
+            if common.bootstrap.is_empty() { "on this LAN" } else { "who knows its name and a server" };
         output.remark(&format!(
-            "network {} has no secret: anyone on this LAN can join it; `p2pnet secret` makes one for --secret-file",
+            "network {} has no secret: anyone {anyone} can join it; `p2pnet secret` makes one for --secret-file",
             text::escaped(&common.network),
         ));
     }
