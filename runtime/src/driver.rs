@@ -27,7 +27,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 pub(crate) use self::contents::Audience;
 pub(crate) use self::contents::StoreNews;
 use self::contents::{Contents, Published};
-pub(crate) use self::relays::{RelayNews, RelayState, Relays};
+#[cfg(feature = "relay")]
+pub(crate) use self::relays::RelayState;
+pub(crate) use self::relays::{RelayNews, Relays};
 use self::servers::{Answered, Asking};
 pub(crate) use self::sockets::{Arrival, Received, Sockets, select_interfaces};
 use crate::bootstrap::Servers;
@@ -122,6 +124,7 @@ enum Slot {
 pub(crate) struct Inbox<N: Net> {
     pub(crate) arrivals: mpsc::Sender<Arrival<N::Stream>>,
     pub(crate) datagrams: mpsc::Sender<Received>,
+    #[cfg_attr(not(feature = "relay"), expect(dead_code, reason = "nobody else keeps relays"))]
     pub(crate) relay_news: mpsc::Sender<RelayNews>,
     arrived: mpsc::Receiver<Arrival<N::Stream>>,
     received: mpsc::Receiver<Received>,

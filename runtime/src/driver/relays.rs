@@ -23,7 +23,6 @@ pub(crate) enum RelayState {
 
 /// What became of a relay.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "relay"), expect(dead_code, reason = "nobody else keeps relays"))]
 pub(crate) struct RelayNews {
     pub(crate) relay: usize,
     pub(crate) state: RelayState,
