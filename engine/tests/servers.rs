@@ -241,6 +241,24 @@ fn a_relay_is_announced_and_lets_through_who_was_told_of() {
 }
 
 #[test]
+fn who_loses_the_last_peer_asks_the_servers_again() {
+    let mut lan = homes(1);
+    for _ in 0..4 {
+        lan.run_for_millis(1_000);
+        serve(&mut lan);
+    }
+    lan.run_for_millis(30_000);
+    assert_eq!(level(&lan, 0), Some(Level::Trusted));
+    serve(&mut lan);
+    lan.nodes[0].announced.clear();
+    lan.run_for_millis(60_000);
+    assert!(lan.nodes[0].announced.is_empty(), "a peer is there");
+    lan.cut();
+    lan.run_for_millis(600);
+    assert_eq!(lan.nodes[0].announced.len(), 1);
+}
+
+#[test]
 fn who_leaves_says_so_to_the_servers() {
     let mut lan = homes(1);
     lan.run_for_millis(1_000);

@@ -301,4 +301,20 @@ pub enum Event {
         /// Whether it was stopped before its end.
         stopped: bool,
     },
+    /// Peers beyond this host's router reach this node at this address from now on. When that ends
+    /// [`Event::RelayFailed`] tells of the relay.
+    Relayed {
+        /// The relay's name: its URL without user name and password.
+        relay: String,
+        /// The address that others dial.
+        address: SocketAddr,
+    },
+    /// A relay does not relay for this node, or no more. Told for the first failure in a row and for each of another kind;
+    /// it is tried again, more and more rarely, and others take its place.
+    RelayFailed {
+        /// Its name: its URL without user name and password.
+        relay: String,
+        /// What is wrong and what to do, on one line.
+        why: String,
+    },
 }

@@ -34,6 +34,8 @@ mod handle;
 mod link;
 mod node;
 mod os_host;
+#[cfg(feature = "relay")]
+pub mod relay;
 mod report;
 pub mod seam;
 mod standing;

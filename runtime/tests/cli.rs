@@ -188,6 +188,7 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
     fs::write(lan.path("empty"), "").unwrap();
     fs::write(lan.path("damaged"), "p2pnet-secret-abc").unwrap();
     fs::write(lan.path("file"), "x").unwrap();
+    let relayed = ["up", "--interface", "lo", "--bootstrap", "http://192.0.2.1", "--relay"];
     for (arguments, named) in [
         (&["up", "--ports", "70000"][..], "70000"),
         (&["up", "--ports", "0"], "'0'"),
@@ -205,6 +206,11 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
         (&["up", "--interface", "lo", "--secret-file", "empty"], "empty"),
         (&["up", "--interface", "lo", "--secret-file", "damaged"], "damaged"),
         (&["up", "--interface", "lo", "--peer", "nonsense"], "--peer"),
+        (&["up", "--interface", "lo", "--relay", "turn://a:geheim@192.0.2.1"], "--bootstrap"),
+        (&[&relayed[..], &["turn://a:geheim@"]].concat(), "turn://USER:PASSWORD@HOST:PORT"),
+        (&[&relayed[..], &["turn://a@192.0.2.1"]].concat(), "needs a password"),
+        (&[&relayed[..], &["turn://a@b", "--relay-password-file", "missing"]].concat(), "missing"),
+        (&[&relayed[..], &["turn://a@b", "--relay-password-file", "empty"]].concat(), "empty"),
         (&["up", "--interface", "lo", "--for", "30"], "30"),
         (&["up", "--interface", "lo", "--network", ""], "network"),
         (&["up", "--interface", "lo", "--name", ""], "--name"),
@@ -227,6 +233,7 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         let line = one_line(&output);
         assert!(line.starts_with("error: ") && line.contains(named), "{arguments:?}: {line}");
+        assert!(!line.contains("geheim"), "a password is not repeated: {line}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
 }

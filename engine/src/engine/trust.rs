@@ -152,6 +152,10 @@ impl Engine {
                 self.watch(peer);
             }
             self.snap_back();
+            // Where it is by now, only a server may know: its relay may have gone.
+            if self.trusted_links().is_empty() {
+                self.announce_soon();
+            }
         } else if (leave, ended_by) == (LeaveReason::Gone, Some(Party::Them)) {
             self.stop_watching(peer);
             self.conclude(peer, Liveness::Left, Declarer::Subject);

@@ -201,6 +201,10 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             (Word::Good("server"), format!("{server} told of {records}{seen}"))
         }
         Event::ServerFailed { server, why } => (Word::Bad("server"), format!("{server} {why}")),
+        Event::Relayed { relay, address } => {
+            (Word::Good("relay"), format!("others reach us at {address}, by {relay}"))
+        }
+        Event::RelayFailed { relay, why } => (Word::Bad("relay"), format!("{relay}: {why}")),
         _ => return None,
     })
 }

@@ -17,6 +17,7 @@ mod options;
 mod output;
 mod peers;
 mod receive;
+mod relays;
 mod running;
 mod secret;
 mod send;

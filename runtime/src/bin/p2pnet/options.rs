@@ -74,6 +74,14 @@ pub(crate) struct Common {
     /// A bootstrap server, for peers beyond the LAN; may be given several times
     #[arg(long, global = true, value_name = "URL", help_heading = "Common options")]
     pub(crate) bootstrap: Vec<HttpServer>,
+    /// A TURN server that relays TCP, for peers that a router keeps away: turn://USER:PASSWORD@HOST:PORT; may be given up
+    /// to 4 times, the preferred one first. Without :PASSWORD it is taken from --relay-password-file, or from the
+    /// environment: P2PNET_RELAY_PASSWORD
+    #[arg(long, global = true, value_name = "URL", help_heading = "Common options")]
+    pub(crate) relay: Vec<String>,
+    /// A file with the password of all relays whose URL has none, on one line
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
+    pub(crate) relay_password_file: Option<PathBuf>,
     /// While nobody is linked, call every address of the own /24 as well, at most 50 a second; for networks that drop
     /// broadcasts and multicasts
     #[arg(long, global = true, help_heading = "Common options")]
