@@ -1,0 +1,6 @@
+//! The bootstrap server of p2pnet.
+
+pub mod clock;
+pub mod introductions;
+pub mod records;
+pub mod sources;
