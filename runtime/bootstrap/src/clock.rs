@@ -18,7 +18,6 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is looked at")]
     pub fn new() -> Clock {
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        #[expect(clippy::disallowed_methods, reason = "this is tokio's, which tests control")]
         let started = Instant::now();
         Clock { started, wall }
     }

@@ -45,7 +45,9 @@ impl Held {
         self.first.saturating_add(u64::from(self.record.record().ttl_secs) * 1000)
     }
 
-    fn key(&self) -> (Tag, PeerId) {
+    /// Whose it is, and of which network.
+    #[must_use]
+    pub fn key(&self) -> (Tag, PeerId) {
         let record = self.record.record();
         (record.network, record.peer)
     }
@@ -82,6 +84,8 @@ pub struct Records {
     silent: BTreeSet<(u64, u32)>,
     /// How many are in the samples.
     given: usize,
+    /// Whose records went since this was last asked.
+    dropped: Vec<(Tag, PeerId)>,
 }
 
 #[derive(Debug)]
@@ -106,15 +110,16 @@ impl Records {
             heard: BTreeSet::new(),
             silent: BTreeSet::new(),
             given: 0,
+            dropped: Vec::new(),
         }
     }
 
-    /// Takes a record that was just announced from there, if it is not older than what is held. If the table is full, who
-    /// was heard longest ago goes for a newcomer.
-    pub fn announce(&mut self, now: u64, record: SignedRecord, from: Option<IpAddr>) -> Taken {
+    /// Takes a record that was just announced from there, if it is not older than what is held; its time counts from
+    /// `first`. If the table is full, who was heard longest ago goes for a newcomer.
+    pub fn announce(&mut self, now: u64, first: u64, record: SignedRecord, from: Option<IpAddr>) -> Taken {
         let key = (record.record().network, record.record().peer);
         let Some(&slot) = self.peers.get(&key) else {
-            self.insert(now, Held { record, first: now, heard: now, from });
+            self.insert(now, Held { record, first, heard: now, from });
             return Taken::New;
         };
         let Some(held) = self.held(slot) else { return Taken::Older };
@@ -126,32 +131,35 @@ impl Records {
         if held.record.supersedes(&record) {
             return Taken::Older;
         }
-        self.replace(now, slot, Held { record, first: now, heard: now, from });
+        self.replace(now, slot, Held { record, first, heard: now, from });
         Taken::Newer
     }
 
-    /// Puts back what was stored. What has expired, or is older than what is held, is left out.
-    pub fn restore(&mut self, now: u64, held: Held) {
+    /// Puts back what was stored. What has expired, or is older than what is held, is left out; says whether it was not.
+    pub fn restore(&mut self, now: u64, held: Held) -> bool {
         // A clock that went back must not make a record live longer than its time.
         let held = Held { first: held.first.min(now), heard: held.heard.min(now), ..held };
         let newer = self.get(&held.key()).is_none_or(|known| held.record.supersedes(&known.record));
-        if newer && held.expires() > now {
+        let good = newer && held.expires() > now;
+        if good {
             match self.peers.get(&held.key()).copied() {
                 Some(slot) => self.replace(now, slot, held),
                 None => self.insert(now, held),
             }
         }
+        good
     }
 
     /// Forgets what has expired, and gives those who were silent for [`SILENT_MILLIS`] to nobody any more. At most
-    /// `most` of each, so that a call is short; says whose records went, and whether there is more to do.
-    pub fn tidy(&mut self, now: u64, most: usize) -> (Vec<(Tag, PeerId)>, bool) {
-        let mut gone = Vec::new();
+    /// `most` of each, so that a call is short; says whether there is more to do.
+    pub fn tidy(&mut self, now: u64, most: usize) -> bool {
+        let mut expired = 0;
         while let Some(&(expires, slot)) = self.expiry.first() {
-            if expires > now || gone.len() == most {
+            if expires > now || expired == most {
                 break;
             }
-            gone.extend(self.remove(slot));
+            expired += 1;
+            self.remove(slot);
         }
         let silent = now.saturating_sub(SILENT_MILLIS);
         let mut quiet = 0;
@@ -164,8 +172,12 @@ impl Records {
             self.silent.insert((heard, slot));
             self.withdraw(slot);
         }
-        let more = gone.len() == most || quiet == most;
-        (gone, more)
+        expired == most || quiet == most
+    }
+
+    /// Whose records expired or had to go since this was last asked.
+    pub fn take_dropped(&mut self) -> Vec<(Tag, PeerId)> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// The record of a peer.
@@ -255,14 +267,14 @@ impl Records {
         }
     }
 
-    fn remove(&mut self, at: u32) -> Option<(Tag, PeerId)> {
+    fn remove(&mut self, at: u32) {
         self.withdraw(at);
         self.unlist(at);
-        let slot = self.slots.get_mut(at as usize)?.take()?;
+        let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::take) else { return };
         self.free.push(at);
         let key = slot.held.key();
         self.peers.remove(&key);
-        Some(key)
+        self.dropped.push(key);
     }
 
     /// Takes a record out of the sample of its network; the last one takes its place there.

@@ -46,13 +46,13 @@ fn peers<'a>(held: impl IntoIterator<Item = &'a Held>) -> Vec<PeerId> {
 fn a_newer_record_takes_the_place_of_an_older_one() {
     let mut records = Records::new(10, [0; 32]);
     let key = (TAG, identity(1).peer_id());
-    assert_eq!(records.announce(5, record(1, 2, RecordKind::Alive), None), Taken::New);
-    assert_eq!(records.announce(6, record(1, 1, RecordKind::Alive), None), Taken::Older);
+    assert_eq!(records.announce(5, 5, record(1, 2, RecordKind::Alive), None), Taken::New);
+    assert_eq!(records.announce(6, 6, record(1, 1, RecordKind::Alive), None), Taken::Older);
     let from = Some(IpAddr::from([192, 0, 2, 9]));
-    assert_eq!(records.announce(7, record(1, 2, RecordKind::Alive), from), Taken::Same);
+    assert_eq!(records.announce(7, 7, record(1, 2, RecordKind::Alive), from), Taken::Same);
     let held = records.get(&key).unwrap();
     assert_eq!((held.first, held.heard, held.from), (5, 7, from));
-    assert_eq!(records.announce(8, record(1, 3, RecordKind::Alive), None), Taken::Newer);
+    assert_eq!(records.announce(8, 8, record(1, 3, RecordKind::Alive), None), Taken::Newer);
     assert_eq!(records.get(&key).unwrap().first, 8);
     assert_eq!(records.len(), 1);
 }
@@ -60,15 +60,15 @@ fn a_newer_record_takes_the_place_of_an_older_one() {
 #[test]
 fn who_has_gone_is_given_to_nobody_and_cannot_be_brought_back() {
     let mut records = Records::new(10, [0; 32]);
-    records.announce(0, alive(1), None);
+    records.announce(0, 0, alive(1), None);
     assert_eq!(records.sample(&TAG, None, 9).len(), 1);
-    records.announce(0, record(1, 1, RecordKind::Gone), None);
-    assert_eq!(records.announce(1, record(1, 9, RecordKind::Alive), None), Taken::Older);
+    records.announce(0, 0, record(1, 1, RecordKind::Gone), None);
+    assert_eq!(records.announce(1, 1, record(1, 9, RecordKind::Alive), None), Taken::Older);
     assert_eq!(records.sample(&TAG, None, 9).len(), 0);
     assert_eq!((records.len(), records.given(), records.networks()), (1, 0, 0));
     // The floor goes with the time that the farewell holds.
-    let (gone, _) = records.tidy(3_600_000, 100);
-    assert_eq!(gone, [(TAG, identity(1).peer_id())]);
+    assert!(!records.tidy(3_600_000, 100));
+    assert_eq!(records.take_dropped(), [(TAG, identity(1).peer_id())]);
     assert!(records.is_empty());
 }
 
@@ -76,28 +76,27 @@ fn who_has_gone_is_given_to_nobody_and_cannot_be_brought_back() {
 fn records_expire_a_bounded_number_at_a_time() {
     let mut records = Records::new(100, [0; 32]);
     for number in 0..10 {
-        records.announce(number, alive(number), None);
+        records.announce(number, number, alive(number), None);
         // What is announced again is no younger for it.
-        records.announce(3_500_000, alive(number), None);
+        records.announce(3_500_000, 3_500_000, alive(number), None);
     }
-    assert_eq!(
-        records.tidy(3_600_004, 3),
-        (vec![0, 1, 2].into_iter().map(|n| (TAG, identity(n).peer_id())).collect(), true)
-    );
-    let (gone, more) = records.tidy(3_600_004, 3);
-    assert_eq!((gone.len(), more), (2, false));
+    assert!(records.tidy(3_600_004, 3));
+    let first = (0..3).map(|number| (TAG, identity(number).peer_id())).collect::<Vec<_>>();
+    assert_eq!(records.take_dropped(), first);
+    assert!(!records.tidy(3_600_004, 3));
+    assert_eq!(records.take_dropped().len(), 2);
     assert_eq!(records.sample(&TAG, None, 100).len(), 5);
 }
 
 #[test]
 fn who_is_silent_is_given_to_nobody_until_it_is_heard_again() {
     let mut records = Records::new(100, [0; 32]);
-    records.announce(0, alive(1), None);
-    records.announce(1000, alive(2), None);
+    records.announce(0, 0, alive(1), None);
+    records.announce(1000, 1000, alive(2), None);
     records.tidy(SILENT_MILLIS, 100);
     assert_eq!(peers(records.sample(&TAG, None, 9)), [identity(2).peer_id()]);
     assert!(records.get(&(TAG, identity(1).peer_id())).is_some());
-    records.announce(SILENT_MILLIS, alive(1), None);
+    records.announce(SILENT_MILLIS, SILENT_MILLIS, alive(1), None);
     assert_eq!(records.sample(&TAG, None, 9).len(), 2);
 }
 
@@ -105,15 +104,15 @@ fn who_is_silent_is_given_to_nobody_until_it_is_heard_again() {
 fn in_a_full_table_who_was_heard_longest_ago_goes() {
     let mut records = Records::new(3, [0; 32]);
     for number in 0..3 {
-        records.announce(number, alive(number), None);
+        records.announce(number, number, alive(number), None);
     }
-    records.announce(5, alive(0), None);
-    records.announce(6, alive(9), None);
+    records.announce(5, 5, alive(0), None);
+    records.announce(6, 6, alive(9), None);
     assert_eq!(records.len(), 3);
     assert!(records.get(&(TAG, identity(1).peer_id())).is_none());
     // Who has been silent for so long that nobody is told of it goes first of all.
     records.tidy(SILENT_MILLIS + 2, 100);
-    records.announce(SILENT_MILLIS + 2, alive(10), None);
+    records.announce(SILENT_MILLIS + 2, SILENT_MILLIS + 2, alive(10), None);
     assert!(records.get(&(TAG, identity(2).peer_id())).is_none());
 }
 
@@ -121,7 +120,7 @@ fn in_a_full_table_who_was_heard_longest_ago_goes() {
 fn a_sample_is_fair_and_never_has_who_asks() {
     let mut records = Records::new(100, [3; 32]);
     for number in 0..20 {
-        records.announce(0, alive(number), None);
+        records.announce(0, 0, alive(number), None);
     }
     let own = identity(4).peer_id();
     let mut times: BTreeMap<PeerId, u32> = BTreeMap::new();
@@ -149,7 +148,7 @@ fn places_in_the_sample_stay_right_under_churn() {
         now += 20_000;
         let number = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59;
         let kind = if step % 7 == 0 { RecordKind::Leaving } else { RecordKind::Alive };
-        records.announce(now, record(number, step, kind), None);
+        records.announce(now, now, record(number, step, kind), None);
         records.tidy(now, 2);
         let given = records.given();
         let sample = peers(records.sample(&TAG, None, 256));

@@ -1,0 +1,62 @@
+//! What a server may be told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::sources::Rate;
+
+/// How a server runs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where nodes reach it.
+    pub listen: SocketAddr,
+    /// Where it keeps what survives. Made if it does not exist.
+    pub data: PathBuf,
+    /// What it is to nodes. *Trustless*.
+    pub mode: Mode,
+    /// Records that are held, *200,000*, 1 to 10 million. Beyond that who was heard longest ago goes for a newcomer.
+    pub max_records: usize,
+    /// Connections at once, *4096*; more wait until one ends. One source may hold a quarter of them.
+    pub max_connections: usize,
+    /// How much each source may ask for, *20* requests a second and *200* at once.
+    pub rate: Rate,
+    /// Whether nodes are told where they were seen, *yes*.
+    pub tells_observed: bool,
+}
+
+impl Config {
+    /// The defaults, for a server at this address with this directory.
+    #[must_use]
+    pub fn new(listen: SocketAddr, data: impl Into<PathBuf>) -> Config {
+        Config {
+            listen,
+            data: data.into(),
+            mode: Mode::Trustless,
+            max_records: 200_000,
+            max_connections: 4096,
+            rate: Rate { per_second: 20, burst: 200 },
+            tells_observed: true,
+        }
+    }
+}
+
+/// What a server is to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It passes records on, and signs nothing.
+    Trustless,
+    /// It also has the key of an authority, and signs certificates and tasks when its operator says so.
+    Authority,
+}
+
+impl Mode {
+    /// Its name in the API and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Trustless => "trustless",
+            Mode::Authority => "authority",
+        }
+    }
+}

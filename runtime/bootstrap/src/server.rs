@@ -1,0 +1,262 @@
+//! A server that runs: its socket, its connections, its end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use axum::http::{Request, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::api;
+use crate::config::Config;
+use crate::doors::Doors;
+use crate::journal::{Journal, JournalError};
+use crate::log::{Log, LogLine};
+use crate::refusal::Refusal;
+use crate::request::Client;
+use crate::sources::Source;
+use crate::state::Shared;
+
+/// How long the head of a request may take, and how long a connection may be idle.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// How long requests that are under way may take when the server is to stop.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of a connection that are held at once.
+const BUFFER: usize = 16 * 1024;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data directory cannot be made or entered.
+    #[error("the data directory {} cannot be used: {error}", path.display())]
+    Directory {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// What is stored there cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The address is taken, or not this host's.
+    #[error("cannot listen at {address}: {error}; choose another --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system gives no entropy or thread.
+    #[error("the system gives no {what}: {error}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A server whose socket is open and whose data directory is its own.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Opens the data directory and the socket.
+    ///
+    /// # Errors
+    /// If one of them cannot be had.
+    pub async fn bind(config: Config) -> Result<Server, StartError> {
+        let directory = |error| StartError::Directory { path: config.data.clone(), error };
+        create_private_directory(&config.data).map_err(directory)?;
+        let journal = Journal::open(&config.data)?;
+        let log = Log::load(&journal).map_err(|error| directory(io::Error::other(error)))?;
+        let listen = |error| StartError::Listen { address: config.listen, error };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let seed = entropy().map_err(|error| StartError::System { what: "entropy", error })?;
+        let shared = Arc::new(Shared::new(config, journal, log, seed));
+        Ok(Server { shared, listener, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is done; then requests that are under way are answered for 5 s, and all is written.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let Server { shared, listener, address } = self;
+        shared.log(LogLine::new("started").text(address.to_string()));
+        let for_thread = shared.clone();
+        let restoring =
+            std::thread::Builder::new().name("restore".into()).spawn(move || for_thread.restore());
+        restoring.map_err(|error| StartError::System { what: "thread", error })?;
+        let (stopping, stopped) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let free = Arc::new(Semaphore::new(shared.config.max_connections));
+        let doors = Doors::new(shared.config.max_connections.div_ceil(4));
+        let router = router(&shared);
+        let mut tidying = tokio::time::interval(Duration::from_secs(1));
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                _ = tidying.tick() => while shared.tidy() { tokio::task::yield_now().await },
+                Some(_) = connections.join_next() => {}
+                (permit, accepted) = accept(&listener, &free) => {
+                    let Ok((stream, client)) = accepted else {
+                        // Out of files, most likely: some are closed soon.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    };
+                    let Some(door) = doors.enter(Source::of(client.ip())) else {
+                        shared.metrics.connections_refused.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    };
+                    let serving = connection(shared.clone(), router.clone(), stream, client, stopped.clone());
+                    connections.spawn(async move {
+                        serving.await;
+                        drop((permit, door));
+                    });
+                }
+            }
+        }
+        drop(listener);
+        stopping.send_replace(true);
+        let all = async { while connections.join_next().await.is_some() {} };
+        drop(tokio::time::timeout(STOP_TIME, all).await);
+        connections.shutdown().await;
+        shared.closing.store(true, Ordering::Relaxed);
+        shared.log(LogLine::new("stopped"));
+        Ok(())
+    }
+}
+
+/// The next connection, when one more may be.
+async fn accept(
+    listener: &TcpListener,
+    free: &Arc<Semaphore>,
+) -> (Option<tokio::sync::OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
+    // It is never closed.
+    let permit = free.clone().acquire_owned().await.ok();
+    (permit, listener.accept().await)
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    router: Router,
+    stream: TcpStream,
+    client: SocketAddr,
+    mut stopped: watch::Receiver<bool>,
+) {
+    drop(stream.set_nodelay(true));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Client(client));
+        let answering = tower_service(router.clone(), request.map(Body::new));
+        async move { Ok::<_, Infallible>(answering.await) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER);
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    shared.metrics.connections.fetch_add(1, Ordering::Relaxed);
+    tokio::select! {
+        biased;
+        // It changes once.
+        _ = stopped.changed() => {
+            serving.as_mut().graceful_shutdown();
+            drop(serving.await);
+        }
+        done = &mut serving => drop(done),
+    }
+    shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+}
+
+async fn tower_service(router: Router, request: Request<Body>) -> Response {
+    use hyper_util::service::TowerToHyperService;
+    match hyper::service::Service::call(&TowerToHyperService::new(router), request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    let mut router = Router::new();
+    for (_, path) in api::ROUTES {
+        router = router.route(path, api::route(path));
+    }
+    router
+        .fallback(|| async { Refusal::missing("there is nothing at this path; /openapi.json lists all") })
+        .method_not_allowed_fallback(|| async {
+            let message = "this path takes another method; /openapi.json lists all";
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "bad-method", message)
+        })
+        .layer(middleware::from_fn_with_state(shared.clone(), counted))
+        .with_state(shared.clone())
+}
+
+/// Counts a request, and refuses it if its source asks too much.
+async fn counted(
+    axum::extract::State(shared): axum::extract::State<Arc<Shared>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let began = tokio::time::Instant::now();
+    let route = route_of(&request);
+    let client = request.extensions().get::<Client>().copied();
+    let allowed = client.map_or(Ok(()), |Client(client)| shared.may_ask(client.ip()));
+    let response = match allowed {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    shared.metrics.request(route, response.status().as_u16(), began.elapsed());
+    response
+}
+
+/// The route's name among those that there are; a path that a client made up is no name.
+fn route_of(request: &Request<Body>) -> &'static str {
+    let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let known = matched.and_then(|matched| crate::route_names().find(|(_, path)| *path == matched));
+    known.map_or("other", |(_, path)| path)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where entropy enters")]
+pub(crate) fn entropy() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
+}
+
+fn create_private_directory(path: &std::path::Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
