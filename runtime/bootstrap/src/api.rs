@@ -13,8 +13,8 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::config::Mode;
 use crate::metrics;
+use crate::operator;
 use crate::records::Held;
 use crate::refusal::Refusal;
 use crate::request::{self, Client, Want};
@@ -23,6 +23,10 @@ use crate::state::Shared;
 
 /// Bytes that a record may have, signature included.
 const MAX_RECORD: usize = p2pnet_engine::MAX_RECORD;
+
+/// Reports in one announcement, and bytes that each may have.
+const MAX_REPORTS: usize = 64;
+const MAX_REPORT: usize = 4096;
 
 /// The OpenAPI description of all routes.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -35,23 +39,37 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/observed"),
     ("GET", "/v1/authority"),
     ("GET", "/v1/verify/{hash}"),
+    ("GET", "/v1/certificates"),
+    ("POST", "/v1/certificates"),
+    ("GET", "/v1/tasks"),
+    ("POST", "/v1/tasks"),
+    ("GET", "/v1/peers"),
+    ("GET", "/v1/introductions"),
+    ("GET", "/v1/log"),
     ("GET", "/health"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
 ];
 
-/// What answers at this path.
-pub(crate) fn route(path: &str) -> MethodRouter<Arc<Shared>> {
-    match path {
-        "/v1/announce" => post(announce),
-        "/v1/networks/{tag}/records" => get(sample),
-        "/v1/networks/{tag}/records/{peer}" => get(of_peer),
-        "/v1/observed" => get(observed),
-        "/v1/authority" => get(authority),
-        "/v1/verify/{hash}" => get(verify),
-        "/health" => get(health),
-        "/metrics" => get(counters),
-        "/openapi.json" => get(openapi),
+/// What answers this method at this path.
+pub(crate) fn route(method: &str, path: &str) -> MethodRouter<Arc<Shared>> {
+    match (method, path) {
+        ("POST", "/v1/announce") => post(announce),
+        ("GET", "/v1/networks/{tag}/records") => get(sample),
+        ("GET", "/v1/networks/{tag}/records/{peer}") => get(of_peer),
+        ("GET", "/v1/observed") => get(observed),
+        ("GET", "/v1/authority") => get(authority),
+        ("GET", "/v1/verify/{hash}") => get(verify),
+        ("GET", "/v1/certificates") => get(operator::certificates),
+        ("POST", "/v1/certificates") => post(operator::certify),
+        ("GET", "/v1/tasks") => get(operator::tasks),
+        ("POST", "/v1/tasks") => post(operator::give),
+        ("GET", "/v1/peers") => get(operator::peers),
+        ("GET", "/v1/introductions") => get(operator::introductions),
+        ("GET", "/v1/log") => get(operator::log),
+        ("GET", "/health") => get(health),
+        ("GET", "/metrics") => get(counters),
+        ("GET", "/openapi.json") => get(openapi),
         _ => MethodRouter::new(),
     }
 }
@@ -60,6 +78,8 @@ pub(crate) fn route(path: &str) -> MethodRouter<Arc<Shared>> {
 struct Announcement {
     record: String,
     want: usize,
+    #[serde(default)]
+    reports: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -95,12 +115,21 @@ async fn announce(
     let announcement: Announcement = request::json(request).await?;
     let want = request::check_want(announcement.want)?;
     let bytes = request::base64(&announcement.record, MAX_RECORD, "`record`")?;
-    let (_, sample) = shared.announce(client.ip(), &bytes, want)?;
+    if announcement.reports.len() > MAX_REPORTS {
+        return Err(Refusal::bad(
+            "bad-reports",
+            format!("there are more than {MAX_REPORTS} reports; send the rest later"),
+        ));
+    }
+    let reports = announcement.reports.iter().map(|report| request::base64(report, MAX_REPORT, "a report"));
+    let reports = reports.collect::<Result<Vec<_>, _>>()?;
+    let (record, sample) = shared.announce(client.ip(), &bytes, want)?;
+    let tasks = shared.tasks(&record, reports);
     let now = shared.clock.now();
     Ok(Json(Answer {
         records: sample.iter().map(|held| Record::of(held, now)).collect(),
-        tasks: Vec::new(),
-        authority: None,
+        tasks: tasks.iter().map(|task| BASE64.encode(task)).collect(),
+        authority: shared.config.mode.authority().map(|authority| authority.to_string()),
         observed: shared.config.tells_observed.then(|| seen_at(client)),
     }))
 }
@@ -149,9 +178,7 @@ fn seen_at(client: std::net::SocketAddr) -> String {
 }
 
 async fn authority(State(shared): State<Arc<Shared>>) -> Response {
-    let authority: Option<String> = match shared.config.mode {
-        Mode::Trustless | Mode::Authority => None,
-    };
+    let authority = shared.config.mode.authority().map(|authority| authority.to_string());
     Json(json!({"mode": shared.config.mode.name(), "authority": authority})).into_response()
 }
 

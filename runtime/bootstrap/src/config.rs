@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use p2pnet_engine::{Identity, PeerId};
+
 use crate::sources::Rate;
 
 /// How a server runs.
@@ -42,21 +44,30 @@ impl Config {
 }
 
 /// What a server is to nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Mode {
     /// It passes records on, and signs nothing.
     Trustless,
-    /// It also has the key of an authority, and signs certificates and tasks when its operator says so.
-    Authority,
+    /// It also has the key of an authority: it signs certificates, and passes on tasks, when its operator says so.
+    Authority(Box<Identity>),
 }
 
 impl Mode {
     /// Its name in the API and on the command line.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Mode::Trustless => "trustless",
-            Mode::Authority => "authority",
+            Mode::Authority(_) => "authority",
+        }
+    }
+
+    /// The authority that it is.
+    #[must_use]
+    pub fn authority(&self) -> Option<PeerId> {
+        match self {
+            Mode::Trustless => None,
+            Mode::Authority(key) => Some(key.peer_id()),
         }
     }
 }

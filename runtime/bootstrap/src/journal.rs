@@ -12,9 +12,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableError};
+use tokio::sync::watch;
+
+use crate::tasks::MAX_REPORTS;
 
 /// The time between two commits, in milliseconds.
 pub const COMMIT_MILLIS: u64 = 200;
+
+/// How long is waited for a commit.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
 
 /// The file's name in the data directory.
 pub const FILE: &str = "bootstrap.redb";
@@ -39,9 +45,9 @@ pub enum Table {
     Log,
     /// Certificates that were issued, by number.
     Certificates,
-    /// Tasks, by number.
+    /// Tasks, by network, target and sequence.
     Tasks,
-    /// What became of tasks, by task and peer.
+    /// What became of tasks, by number.
     Reports,
     /// Single values: the version of this file.
     Values,
@@ -78,6 +84,7 @@ impl Table {
             Table::SeenOrder => Some(MAX_SEEN),
             Table::Log => Some(MAX_LOG),
             Table::Certificates => Some(MAX_CERTIFICATES),
+            Table::Reports => Some(MAX_REPORTS as u64),
             _ => None,
         }
     }
@@ -127,6 +134,13 @@ pub enum JournalError {
     },
 }
 
+/// What was said is not durable yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the data directory cannot be written; it is tried again, so look whether it was done before you repeat it"
+)]
+pub struct NotDurable;
+
 /// The database and the thread that writes it.
 #[derive(Debug)]
 pub struct Journal {
@@ -143,11 +157,15 @@ struct Shared {
     changed: Condvar,
     failures: AtomicU64,
     commits: AtomicU64,
+    /// The number of the last batch that was committed.
+    committed: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     next: Batch,
+    /// Batches that were taken to be written.
+    taken: u64,
     writing: Arc<Batch>,
     failing: bool,
     closing: bool,
@@ -184,6 +202,7 @@ impl Journal {
             changed: Condvar::new(),
             failures: AtomicU64::new(0),
             commits: AtomicU64::new(0),
+            committed: watch::Sender::new(0),
         });
         let for_writer = shared.clone();
         let writer = std::thread::Builder::new().name("journal".into()).spawn(move || for_writer.write());
@@ -203,6 +222,20 @@ impl Journal {
         }
         drop(waiting);
         self.shared.changed.notify_one();
+    }
+
+    /// Waits until all that was said up to now is durable.
+    ///
+    /// # Errors
+    /// If that takes more than 5 s, most likely because the disk is full.
+    pub async fn settled(&self) -> Result<(), NotDurable> {
+        let number = self.shared.waiting().taken + 1;
+        let mut committed = self.shared.committed.subscribe();
+        let waiting = committed.wait_for(|committed| *committed >= number);
+        match tokio::time::timeout(SETTLE_TIME, waiting).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(NotDurable),
+        }
     }
 
     /// The value of a key, written or about to be; none if reading fails.
@@ -240,6 +273,39 @@ impl Journal {
             Ok((key.value().to_vec(), value.value().to_vec()))
         });
         entries.collect()
+    }
+
+    /// The entries of a table whose keys are numbers, the last ones first, below this number.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn before(&self, table: Table, number: u64, most: usize) -> Result<Vec<Entry>, redb::Error> {
+        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database.as_ref() else { return Ok(Vec::new()) };
+        let transaction = database.begin_read()?;
+        let table = match transaction.open_table(table.definition()) {
+            Ok(table) => table,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let end = number.to_be_bytes();
+        let range =
+            table.range::<&[u8]>((std::ops::Bound::Unbounded, std::ops::Bound::Excluded(end.as_slice())))?;
+        let entries = range.rev().take(most).map(|entry| {
+            let (key, value) = entry?;
+            Ok((key.value().to_vec(), value.value().to_vec()))
+        });
+        entries.collect()
+    }
+
+    /// The highest number of a table whose keys are numbers; 0 if it is empty.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn last_number(&self, table: Table) -> Result<u64, redb::Error> {
+        let last = self.before(table, u64::MAX, 1)?;
+        let key = last.first().and_then(|(key, _)| key.first_chunk::<8>().copied());
+        Ok(key.map_or(0, u64::from_be_bytes))
     }
 
     /// Whether the last commit failed.
@@ -293,12 +359,17 @@ impl Shared {
             let paused = self.changed.wait_timeout_while(waiting, pause, |waiting| !waiting.closing);
             let mut waiting = paused.unwrap_or_else(PoisonError::into_inner).0;
             let (batch, closing) = (Arc::new(std::mem::take(&mut waiting.next)), waiting.closing);
+            waiting.taken += 1;
+            let number = waiting.taken;
             waiting.writing = batch.clone();
             drop(waiting);
             let done = if batch.0.is_empty() { Ok(()) } else { self.commit(&batch) };
             let mut waiting = self.waiting();
             waiting.failing = done.is_err();
             waiting.writing = Arc::default();
+            if done.is_ok() {
+                self.committed.send_replace(number);
+            }
             if let Err(error) = done {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(file = %self.path.display(), %error, "what changed cannot be stored; tried again soon");

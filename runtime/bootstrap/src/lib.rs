@@ -14,6 +14,8 @@ pub mod introductions;
 pub mod journal;
 pub mod log;
 mod metrics;
+mod operator;
+pub mod private_file;
 pub mod records;
 mod refusal;
 mod request;
@@ -21,10 +23,14 @@ mod rows;
 mod server;
 pub mod sources;
 mod state;
+mod stored_tasks;
+pub mod tasks;
+mod token;
 
 pub use api::OPENAPI;
 pub use config::{Config, Mode};
 pub use server::{Server, StartError};
+pub use token::{TOKEN_FILE, read_token};
 
 /// The method and the path of each route, as the [`OPENAPI`] description has them.
 pub fn route_names() -> impl Iterator<Item = (&'static str, &'static str)> {

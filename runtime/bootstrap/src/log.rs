@@ -69,6 +69,9 @@ pub struct Log {
 
 impl Log {
     /// What the journal has; lines that cannot be read are left out.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
     pub fn load(journal: &Journal) -> Result<Log, redb::Error> {
         let mut log = Log::default();
         for (_, line) in journal.after(Table::Log, None, MAX_LOG as usize)? {

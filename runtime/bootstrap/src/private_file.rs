@@ -75,7 +75,9 @@ pub fn create(path: &Path, text: &str) -> Result<(), PrivateFileError> {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         std::fs::rename(&new, path)?;
-        if let (true, Some(directory)) = (cfg!(unix), path.parent().filter(|path| !path.as_os_str().is_empty())) {
+        if let (true, Some(directory)) =
+            (cfg!(unix), path.parent().filter(|path| !path.as_os_str().is_empty()))
+        {
             File::open(directory)?.sync_all()?;
         }
         Ok(())

@@ -25,11 +25,13 @@ use crate::api;
 use crate::config::Config;
 use crate::doors::Doors;
 use crate::journal::{Journal, JournalError};
-use crate::log::{Log, LogLine};
+use crate::log::LogLine;
+use crate::private_file::PrivateFileError;
 use crate::refusal::Refusal;
 use crate::request::Client;
 use crate::sources::Source;
 use crate::state::Shared;
+use crate::token::Token;
 
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -52,6 +54,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// A secret there cannot be used.
+    #[error(transparent)]
+    Private(#[from] PrivateFileError),
     /// What is stored there cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -90,13 +95,16 @@ impl Server {
         let directory = |error| StartError::Directory { path: config.data.clone(), error };
         create_private_directory(&config.data).map_err(directory)?;
         let journal = Journal::open(&config.data)?;
-        let log = Log::load(&journal).map_err(|error| directory(io::Error::other(error)))?;
+        let drawn = || entropy().map_err(|error| StartError::System { what: "entropy", error });
+        let token = Token::load(&config.data, drawn()?)?;
         let listen = |error| StartError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let seed = entropy().map_err(|error| StartError::System { what: "entropy", error })?;
-        let shared = Arc::new(Shared::new(config, journal, log, seed));
-        Ok(Server { shared, listener, address })
+        let data = config.data.clone();
+        let shared = Shared::load(config, journal, token, drawn()?);
+        let shared =
+            shared.map_err(|error| StartError::Directory { path: data, error: io::Error::other(error) })?;
+        Ok(Server { shared: Arc::new(shared), listener, address })
     }
 
     /// Where it listens.
@@ -208,8 +216,8 @@ async fn tower_service(router: Router, request: Request<Body>) -> Response {
 
 fn router(shared: &Arc<Shared>) -> Router {
     let mut router = Router::new();
-    for (_, path) in api::ROUTES {
-        router = router.route(path, api::route(path));
+    for (method, path) in api::ROUTES {
+        router = router.route(path, api::route(method, path));
     }
     router
         .fallback(|| async { Refusal::missing("there is nothing at this path; /openapi.json lists all") })

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use axum::http::StatusCode;
+use data_encoding::HEXLOWER;
 use p2pnet_engine::{PeerId, RecordClass, RecordKind, SignedRecord, UnverifiedRecord};
 
 use crate::clock::Clock;
@@ -16,6 +18,9 @@ use crate::records::{Held, Records, Tag, Taken};
 use crate::refusal::Refusal;
 use crate::rows::{self, Seen};
 use crate::sources::{Source, Sources};
+use crate::stored_tasks;
+use crate::tasks::{Report, Task, Tasks};
+use crate::token::Token;
 
 /// A record that is announced again and again is stored again once in so many milliseconds, for the time when it was heard.
 const STORED_MILLIS: u64 = 60_000;
@@ -30,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) journal: Journal,
     pub(crate) metrics: Metrics,
+    pub(crate) token: Token,
     pub(crate) closing: AtomicBool,
     pub(crate) restoring: AtomicBool,
     sources: Mutex<Sources>,
@@ -42,21 +48,39 @@ pub(crate) struct State {
     pub(crate) records: Records,
     pub(crate) introductions: Introductions,
     pub(crate) log: Log,
+    pub(crate) tasks: Tasks,
+    /// The number of the last certificate, and of the last report.
+    pub(crate) last_certificate: u64,
+    pub(crate) last_report: u64,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, journal: Journal, log: Log, seed: [u8; 32]) -> Shared {
-        let records = Records::new(config.max_records, seed);
-        Shared {
+    /// Reads back the log, the tasks and the reports; records follow later, by [`restore`](Self::restore).
+    pub(crate) fn load(
+        config: Config,
+        journal: Journal,
+        token: Token,
+        seed: [u8; 32],
+    ) -> Result<Shared, redb::Error> {
+        let state = State {
+            records: Records::new(config.max_records, seed),
+            introductions: Introductions::default(),
+            log: Log::load(&journal)?,
+            tasks: stored_tasks::load(&journal)?,
+            last_certificate: journal.last_number(Table::Certificates)?,
+            last_report: journal.last_number(Table::Reports)?,
+        };
+        Ok(Shared {
             sources: Mutex::new(Sources::new(config.rate)),
-            state: Mutex::new(State { records, introductions: Introductions::default(), log }),
+            state: Mutex::new(state),
+            token,
             clock: Clock::new(),
             metrics: Metrics::default(),
             closing: AtomicBool::new(false),
             restoring: AtomicBool::new(true),
             config,
             journal,
-        }
+        })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -146,6 +170,41 @@ impl Shared {
         sample
     }
 
+    /// The tasks for this peer, and room for what it says became of others; both in authority mode only.
+    pub(crate) fn tasks(&self, record: &SignedRecord, reports: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        let (tag, peer) = (record.record().network, record.record().peer);
+        if self.config.mode.authority().is_none() {
+            return Vec::new();
+        }
+        let now = self.clock.now();
+        let mut state = self.state();
+        for bytes in reports {
+            let report = Report { peer, bytes, at: now };
+            if state.tasks.report(report.clone()) {
+                state.last_report += 1;
+                let number = state.last_report;
+                self.journal.change(|batch| stored_tasks::put_report(batch, number, &report));
+                state.log.write(&self.journal, now, LogLine::new("report").peer(tag, &peer));
+            }
+        }
+        let tasks = state.tasks.of(&tag, peer).into_iter();
+        tasks.filter(|task| task.expires.saturating_mul(1000) > now).map(|task| task.bytes.clone()).collect()
+    }
+
+    /// Takes a task from the operator.
+    pub(crate) fn give_task(&self, task: Task, from: IpAddr) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let given = state.tasks.give(now, task.clone());
+        given.map_err(|error| Refusal::new(StatusCode::CONFLICT, "task-refused", error.to_string()))?;
+        self.journal.change(|batch| stored_tasks::put(batch, &task));
+        let network = Some(HEXLOWER.encode(&task.network));
+        let line = LogLine { network, ..LogLine::new("task").from(Some(from)) };
+        let line = LogLine { peer: task.target.map(|target| target.to_string()), ..line };
+        state.log.write(&self.journal, now, line.text(format!("number {}", task.sequence)));
+        Ok(())
+    }
+
     /// When this record came first, now or before; it cannot come again when its time is over.
     fn first_seen(&self, record: &SignedRecord, now: u64) -> Result<u64, Refusal> {
         let hash = *blake3::hash(record.bytes()).as_bytes();
@@ -176,6 +235,9 @@ impl Shared {
             state.log.write(&self.journal, now, LogLine::new("expired").peer(*tag, peer));
         }
         self.drop_rows(&expired);
+        for task in state.tasks.tidy(now) {
+            self.journal.change(|batch| stored_tasks::remove(batch, &task));
+        }
         more
     }
 

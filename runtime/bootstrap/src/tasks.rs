@@ -144,7 +144,10 @@ impl Tasks {
 
     /// Forgets what is over; gives it back.
     pub fn tidy(&mut self, now: u64) -> Vec<Task> {
-        self.tasks.extract_if(.., |_, task| task.expires.saturating_mul(1000) <= now).map(|(_, task)| task).collect()
+        self.tasks
+            .extract_if(.., |_, task| task.expires.saturating_mul(1000) <= now)
+            .map(|(_, task)| task)
+            .collect()
     }
 
     /// All tasks, by network, target and sequence.
@@ -202,8 +205,11 @@ mod tests {
     #[test]
     fn a_report_is_kept_once_and_the_oldest_go() {
         let mut tasks = Tasks::default();
-        let report =
-            |number: usize| Report { peer: PeerId::from_bytes([1; 32]), bytes: number.to_be_bytes().to_vec(), at: 0 };
+        let report = |number: usize| Report {
+            peer: PeerId::from_bytes([1; 32]),
+            bytes: number.to_be_bytes().to_vec(),
+            at: 0,
+        };
         for number in 0..=MAX_REPORTS {
             assert!(tasks.report(report(number)));
             assert!(!tasks.report(report(number)));

@@ -45,8 +45,13 @@ impl Running {
     }
 
     pub async fn get(&self, path: &str) -> (u16, Value) {
-        let (status, body) =
-            self.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+        self.get_as(path, "").await
+    }
+
+    /// With more lines of the head, each with its end.
+    pub async fn get_as(&self, path: &str, head: &str) -> (u16, Value) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n");
+        let (status, body) = self.raw(request).await;
         (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
 
