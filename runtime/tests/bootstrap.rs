@@ -20,10 +20,15 @@ struct Server {
 
 impl Server {
     fn start(data: &Path) -> Server {
+        Server::with(data, &[])
+    }
+
+    fn with(data: &Path, more: &[&str]) -> Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_p2pnet"))
             .args(["bootstrap", "serve", "--listen", "127.0.0.1:0", "--json", "--rate", "100000"])
             .args(["--burst", "100000", "--data"])
             .arg(data)
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -148,4 +153,46 @@ fn a_second_server_and_a_taken_port_are_refused_in_one_line() {
         code == Some(2) && text.contains("choose another --listen") && text.lines().count() == 1,
         "{text}"
     );
+}
+
+#[test]
+fn an_operator_does_everything_by_command() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::with(data.path(), &["--mode", "authority"]);
+    server.announce(1);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
+        command.args(["bootstrap"]).args(arguments).args(["--server", &format!("http://{}", server.address)]);
+        let output = command.arg("--token-file").arg(data.path().join("operator.token")).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let peer = record(1).record().peer.to_string();
+    let (code, peers, _) = run(&["peers"]);
+    assert!(code == Some(0) && peers.contains(&peer) && peers.contains("1 in all"), "{peers}");
+    let (code, certificate, why) = run(&["cert", &peer, "--can", "print", "--for", "1h"]);
+    assert!(code == Some(0) && certificate.contains("\ncertificate "), "{certificate}{why}");
+    let authority = server.ask("GET", "/v1/authority", "")["authority"].as_str().unwrap().to_owned();
+    assert!(certificate.contains(&format!("authority {authority}")));
+    let (_, certificates, _) = run(&["certs", "--json"]);
+    let entry: Value = serde_json::from_str(certificates.lines().next().unwrap()).unwrap();
+    assert_eq!(entry["entry"]["subject"], peer.as_str());
+    let (code, _, why) = run(&["give-task", "0102", "--to", &peer, "--sequence", "1"]);
+    assert_eq!(code, Some(0), "{why}");
+    let (_, tasks, _) = run(&["tasks"]);
+    assert!(tasks.contains(&format!("1 for {peer}")), "{tasks}");
+    let (_, log, _) = run(&["log"]);
+    for what in ["joined", "issued", "task"] {
+        assert!(log.contains(what), "{log}");
+    }
+    let (code, _, why) = run(&["give-task", "0103", "--to", &peer, "--sequence", "1"]);
+    assert!(code == Some(1) && why.contains("take a higher one") && why.lines().count() == 1, "{why}");
+    // The authority is the same after a restart, and nobody else may read its key.
+    server.signal("-TERM");
+    drop(server);
+    let key = data.path().join("authority.key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let server = Server::with(data.path(), &["--mode", "authority"]);
+    assert_eq!(server.ask("GET", "/v1/authority", "")["authority"], authority.as_str());
 }

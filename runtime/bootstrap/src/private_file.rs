@@ -84,3 +84,15 @@ pub fn create(path: &Path, text: &str) -> Result<(), PrivateFileError> {
     };
     write().map_err(|error| PrivateFileError::Unusable { path: path.to_owned(), error })
 }
+
+/// Makes a directory, with its parents, that only its owner may enter. One that exists is left as it is.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn create_directory(path: &Path) -> Result<(), PrivateFileError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| PrivateFileError::Unusable { path: path.to_owned(), error })
+}

@@ -24,9 +24,9 @@ use tokio::task::JoinSet;
 use crate::api;
 use crate::config::Config;
 use crate::doors::Doors;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{FILE, Journal, JournalError};
 use crate::log::LogLine;
-use crate::private_file::PrivateFileError;
+use crate::private_file::{self, PrivateFileError};
 use crate::refusal::Refusal;
 use crate::request::Client;
 use crate::sources::Source;
@@ -46,15 +46,7 @@ const BUFFER: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The data directory cannot be made or entered.
-    #[error("the data directory {} cannot be used: {error}", path.display())]
-    Directory {
-        /// The directory.
-        path: std::path::PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// A secret there cannot be used.
+    /// The data directory, or a secret there, cannot be used.
     #[error(transparent)]
     Private(#[from] PrivateFileError),
     /// What is stored there cannot be used.
@@ -92,18 +84,16 @@ impl Server {
     /// # Errors
     /// If one of them cannot be had.
     pub async fn bind(config: Config) -> Result<Server, StartError> {
-        let directory = |error| StartError::Directory { path: config.data.clone(), error };
-        create_private_directory(&config.data).map_err(directory)?;
+        private_file::create_directory(&config.data)?;
         let journal = Journal::open(&config.data)?;
         let drawn = || entropy().map_err(|error| StartError::System { what: "entropy", error });
         let token = Token::load(&config.data, drawn()?)?;
         let listen = |error| StartError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let data = config.data.clone();
+        let path = config.data.join(FILE);
         let shared = Shared::load(config, journal, token, drawn()?);
-        let shared =
-            shared.map_err(|error| StartError::Directory { path: data, error: io::Error::other(error) })?;
+        let shared = shared.map_err(|error| JournalError::Unusable { path, reason: error.to_string() })?;
         Ok(Server { shared: Arc::new(shared), listener, address })
     }
 
@@ -259,12 +249,4 @@ pub(crate) fn entropy() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
     Ok(seed)
-}
-
-fn create_private_directory(path: &std::path::Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }

@@ -1,15 +1,23 @@
-//! `p2pnet bootstrap`: a bootstrap server.
+//! `p2pnet bootstrap`: a bootstrap server, and what its operator asks it.
+
+mod asking;
+mod operating;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use p2pnet::Identity;
+use p2pnet_bootstrap::private_file::{self, PrivateFileError};
 use p2pnet_bootstrap::sources::Rate;
-use p2pnet_bootstrap::{Config, Mode, Server};
+use p2pnet_bootstrap::{Config, Mode, Server, TOKEN_FILE};
+use zeroize::Zeroizing;
 
+use crate::cert;
 use crate::failure::Failure;
 use crate::human::Word;
 use crate::json::Line;
+use crate::options::Common;
 use crate::output::Output;
 use crate::signals::Signals;
 
@@ -17,10 +25,23 @@ use crate::signals::Signals;
 #[command(after_help = "\
 Examples:
   p2pnet bootstrap serve --listen 0.0.0.0:8010 --data /var/lib/p2pnet-bootstrap
-  p2pnet up --bootstrap http://192.0.2.1:8010      on a node, with the server's address")]
+  p2pnet up --bootstrap http://192.0.2.1:8010      on a node, with the server's address
+  p2pnet bootstrap peers --token-file /var/lib/p2pnet-bootstrap/operator.token")]
 pub(crate) enum BootstrapCommand {
     /// Be a bootstrap server until Ctrl-C
     Serve(ServeArguments),
+    /// Show the peers that a server knows
+    Peers(operating::ListArguments),
+    /// Show what happened at a server
+    Log(operating::ListArguments),
+    /// Show the certificates that a server has signed
+    Certs(operating::ListArguments),
+    /// Have a server sign a certificate, on the network that --network and --secret-file say
+    Cert(operating::CertArguments),
+    /// Show the tasks that a server passes on, and what nodes said became of them
+    Tasks(operating::ListArguments),
+    /// Have a server pass a signed task on
+    GiveTask(operating::TaskArguments),
 }
 
 #[derive(Args, Debug)]
@@ -58,28 +79,60 @@ enum ModeName {
 }
 
 /// Runs one of the commands.
-pub(crate) async fn run(command: &BootstrapCommand, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(common: &Common, command: &BootstrapCommand, output: &Output) -> Result<(), Failure> {
     match command {
         BootstrapCommand::Serve(arguments) => serve(arguments, output).await,
+        BootstrapCommand::Peers(arguments) => operating::peers(arguments, output).await,
+        BootstrapCommand::Log(arguments) => operating::log(arguments, output).await,
+        BootstrapCommand::Certs(arguments) => operating::certs(arguments, output).await,
+        BootstrapCommand::Cert(arguments) => operating::cert(common, arguments, output).await,
+        BootstrapCommand::Tasks(arguments) => operating::tasks(arguments, output).await,
+        BootstrapCommand::GiveTask(arguments) => operating::give_task(common, arguments, output).await,
     }
 }
 
 async fn serve(arguments: &ServeArguments, output: &Output) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let mut config = Config::new(arguments.listen, &arguments.data);
-    let mode = match arguments.mode {
-        ModeName::Trustless => Mode::Trustless,
-        ModeName::Authority => Mode::Authority,
-    };
-    config.mode = mode;
+    if let ModeName::Authority = arguments.mode {
+        let made = private_file::create_directory(&arguments.data);
+        made.map_err(|error| Failure::BadInput(error.to_string()))?;
+        config.mode = Mode::Authority(Box::new(authority(&arguments.data)?));
+    }
+    let (mode, authority) =
+        (config.mode.name(), config.mode.authority().map(|authority| authority.to_string()));
     config.max_records = arguments.max_records as usize;
     config.max_connections = arguments.max_connections as usize;
     config.rate = Rate { per_second: arguments.rate, burst: arguments.burst };
     config.tells_observed = !arguments.no_observed;
     let server = Server::bind(config).await.map_err(|error| Failure::BadInput(error.to_string()))?;
-    let (url, mode) = (format!("http://{}", server.local_addr()), mode.name());
-    let object = |at| Line::new("serving", at).text("url", &url).text("mode", mode);
+    let url = format!("http://{}", server.local_addr());
+    let token = arguments.data.join(TOKEN_FILE);
+    let object = |at| {
+        let line = Line::new("serving", at).text("url", &url).text("mode", mode);
+        line.maybe("authority", authority.as_ref()).text("token_file", &token.to_string_lossy())
+    };
     output.tell(object, Word::Quiet("serving"), &format!("{url} as {mode}, until Ctrl-C"))?;
+    if let Some(authority) = &authority {
+        output.line(&format!("authority {authority}"))?;
+    }
+    output.line(&format!("the operator's token is in {}", crate::text::escaped(&token.to_string_lossy())))?;
     let stop = async move { signals.stop().await };
     server.serve(stop).await.map_err(|error| Failure::NotAchieved(error.to_string()))
+}
+
+/// The authority's key of a data directory; made if there is none.
+fn authority(data: &Path) -> Result<Identity, Failure> {
+    let path = data.join("authority.key");
+    let bad = |error: PrivateFileError| Failure::BadInput(error.to_string());
+    let text = match private_file::read(&path).map_err(bad)? {
+        Some(text) => Zeroizing::new(text),
+        None => {
+            let text = cert::new_key()?;
+            private_file::create(&path, &format!("{}\n", *text)).map_err(bad)?;
+            text
+        }
+    };
+    let damaged = "it should hold what `p2pnet cert new` prints";
+    cert::parse(&text).ok_or_else(|| bad(PrivateFileError::Damaged { path, expected: damaged }))
 }

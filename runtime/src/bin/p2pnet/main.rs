@@ -78,7 +78,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Forget(arguments) => decide::run(&cli.common, Verb::Forget, &arguments.who, output).await,
         Command::Decisions => decide::list(&cli.common, output).await,
         #[cfg(feature = "bootstrap-server")]
-        Command::Bootstrap(command) => bootstrap::run(command, output).await,
+        Command::Bootstrap(command) => bootstrap::run(&cli.common, command, output).await,
         Command::Cert(command) => cert::run(&cli.common, command, output),
         Command::Store(command) => store::run(&cli.common, command, output),
         Command::Id => id::run(&cli.common, output).await,
