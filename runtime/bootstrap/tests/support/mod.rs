@@ -76,9 +76,21 @@ impl Running {
 
     /// Sends these bytes, and reads a status and a body until the server closes.
     pub async fn raw(&self, request: impl AsRef<[u8]>) -> (u16, String) {
+        self.exchange(request.as_ref(), false).await
+    }
+
+    /// The same, and nothing more is ever sent: a server that waits for the rest of a body hears that there is none.
+    pub async fn raw_or_stall(&self, request: &[u8]) -> (u16, String) {
+        self.exchange(request, true).await
+    }
+
+    async fn exchange(&self, request: &[u8], ends: bool) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         // A server that refuses early may close before all is sent.
-        drop(stream.write_all(request.as_ref()).await);
+        drop(stream.write_all(request).await);
+        if ends {
+            drop(stream.shutdown().await);
+        }
         let mut answer = Vec::new();
         drop(stream.read_to_end(&mut answer).await);
         let answer = String::from_utf8_lossy(&answer).into_owned();
