@@ -112,7 +112,7 @@ async fn announce(
     Extension(Client(client)): Extension<Client>,
     request: Request<Body>,
 ) -> Result<Json<Answer>, Refusal> {
-    let announcement: Announcement = request::json(request).await?;
+    let announcement: Announcement = request::json(request, shared.config.patience).await?;
     let want = request::check_want(announcement.want)?;
     let bytes = request::base64(&announcement.record, MAX_RECORD, "`record`")?;
     if announcement.reports.len() > MAX_REPORTS {

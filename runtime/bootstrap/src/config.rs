@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use p2pnet_engine::{Identity, PeerId};
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How much each source may ask for, *20* requests a second and *200* at once.
     pub rate: Rate,
+    /// How long the head of a request may take, and then its body, and how long a connection may be idle: *10 s*.
+    pub patience: Duration,
     /// Whether nodes are told where they were seen, *yes*.
     pub tells_observed: bool,
 }
@@ -38,6 +41,7 @@ impl Config {
             max_records: 200_000,
             max_connections: 4096,
             rate: Rate { per_second: 20, burst: 200 },
+            patience: Duration::from_secs(10),
             tells_observed: true,
         }
     }

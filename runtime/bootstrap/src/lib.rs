@@ -9,6 +9,7 @@
 mod api;
 pub mod clock;
 pub mod config;
+mod connections;
 mod doors;
 pub mod introductions;
 pub mod journal;

@@ -80,7 +80,7 @@ pub(crate) async fn certify(
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
     let key = key(&shared)?;
-    let asked: CertificateRequest = request::json(request).await?;
+    let asked: CertificateRequest = request::json(request, shared.config.patience).await?;
     let (network, subject) = (request::tag(&asked.network)?, request::peer(&asked.subject)?);
     let now = shared.clock.now();
     if asked.expires.is_some_and(|expires| expires.saturating_mul(1000) <= now) {
@@ -178,7 +178,7 @@ pub(crate) async fn give(
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
     key(&shared)?;
-    let asked: TaskRequest = request::json(request).await?;
+    let asked: TaskRequest = request::json(request, shared.config.patience).await?;
     let given = shared.clock.now();
     if asked.expires > given / 1000 + MAX_AHEAD {
         return Err(Refusal::bad("too-far-ahead", "`expires` is more than a week ahead"));

@@ -18,9 +18,6 @@ use crate::refusal::Refusal;
 /// Bytes that a body may have.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 
-/// How long a body may take.
-const BODY_TIME: Duration = Duration::from_secs(10);
-
 /// The most records that may be wanted, and how many are if nothing is said.
 const MAX_WANT: usize = 256;
 const DEFAULT_WANT: usize = 64;
@@ -29,8 +26,11 @@ const DEFAULT_WANT: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client(pub(crate) SocketAddr);
 
-/// Reads the body as JSON.
-pub(crate) async fn json<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Refusal> {
+/// Reads the body as JSON; it must be here in time.
+pub(crate) async fn json<T: DeserializeOwned>(
+    request: Request<Body>,
+    patience: Duration,
+) -> Result<T, Refusal> {
     let too_large =
         || Refusal::too_large(format!("the body has more than {MAX_BODY} bytes; send less at once"));
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
@@ -38,8 +38,8 @@ pub(crate) async fn json<T: DeserializeOwned>(request: Request<Body>) -> Result<
         return Err(too_large());
     }
     let reading = to_bytes(request.into_body(), MAX_BODY);
-    let body = tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| {
-        let message = format!("the body did not come within {} s", BODY_TIME.as_secs());
+    let body = tokio::time::timeout(patience, reading).await.map_err(|_| {
+        let message = format!("the body did not come within {} s", patience.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, "too-slow", message)
     })?;
     let body = body.map_err(|error| {

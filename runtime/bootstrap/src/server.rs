@@ -1,6 +1,5 @@
 //! A server that runs: its socket, its connections, its end.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -14,33 +13,20 @@ use axum::extract::MatchedPath;
 use axum::http::{Request, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api;
 use crate::config::Config;
-use crate::doors::Doors;
+use crate::connections;
 use crate::journal::{FILE, Journal, JournalError};
 use crate::log::LogLine;
 use crate::private_file::{self, PrivateFileError};
 use crate::refusal::Refusal;
 use crate::request::Client;
-use crate::sources::Source;
 use crate::state::Shared;
 use crate::token::Token;
-
-/// How long the head of a request may take, and how long a connection may be idle.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-
-/// How long requests that are under way may take when the server is to stop.
-const STOP_TIME: Duration = Duration::from_secs(5);
-
-/// Bytes of a connection that are held at once.
-const BUFFER: usize = 16 * 1024;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -115,10 +101,8 @@ impl Server {
             std::thread::Builder::new().name("restore".into()).spawn(move || for_thread.restore());
         restoring.map_err(|error| StartError::System { what: "thread", error })?;
         let (stopping, stopped) = watch::channel(false);
-        let mut connections = JoinSet::new();
-        let free = Arc::new(Semaphore::new(shared.config.max_connections));
-        let doors = Doors::new(shared.config.max_connections.div_ceil(4));
-        let router = router(&shared);
+        let mut sockets = JoinSet::new();
+        sockets.spawn(connections::serve(shared.clone(), listener, router(&shared), stopped.clone()));
         let mut tidying = tokio::time::interval(Duration::from_secs(1));
         tokio::pin!(stop);
         loop {
@@ -126,81 +110,13 @@ impl Server {
                 biased;
                 () = &mut stop => break,
                 _ = tidying.tick() => while shared.tidy() { tokio::task::yield_now().await },
-                Some(_) = connections.join_next() => {}
-                (permit, accepted) = accept(&listener, &free) => {
-                    let Ok((stream, client)) = accepted else {
-                        // Out of files, most likely: some are closed soon.
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    };
-                    let Some(door) = doors.enter(Source::of(client.ip())) else {
-                        shared.metrics.connections_refused.fetch_add(1, Ordering::Relaxed);
-                        continue;
-                    };
-                    let serving = connection(shared.clone(), router.clone(), stream, client, stopped.clone());
-                    connections.spawn(async move {
-                        serving.await;
-                        drop((permit, door));
-                    });
-                }
             }
         }
-        drop(listener);
         stopping.send_replace(true);
-        let all = async { while connections.join_next().await.is_some() {} };
-        drop(tokio::time::timeout(STOP_TIME, all).await);
-        connections.shutdown().await;
+        while sockets.join_next().await.is_some() {}
         shared.closing.store(true, Ordering::Relaxed);
         shared.log(LogLine::new("stopped"));
         Ok(())
-    }
-}
-
-/// The next connection, when one more may be.
-async fn accept(
-    listener: &TcpListener,
-    free: &Arc<Semaphore>,
-) -> (Option<tokio::sync::OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
-    // It is never closed.
-    let permit = free.clone().acquire_owned().await.ok();
-    (permit, listener.accept().await)
-}
-
-async fn connection(
-    shared: Arc<Shared>,
-    router: Router,
-    stream: TcpStream,
-    client: SocketAddr,
-    mut stopped: watch::Receiver<bool>,
-) {
-    drop(stream.set_nodelay(true));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Client(client));
-        let answering = tower_service(router.clone(), request.map(Body::new));
-        async move { Ok::<_, Infallible>(answering.await) }
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
-    shared.metrics.connections.fetch_add(1, Ordering::Relaxed);
-    tokio::select! {
-        biased;
-        // It changes once.
-        _ = stopped.changed() => {
-            serving.as_mut().graceful_shutdown();
-            drop(serving.await);
-        }
-        done = &mut serving => drop(done),
-    }
-    shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-}
-
-async fn tower_service(router: Router, request: Request<Body>) -> Response {
-    use hyper_util::service::TowerToHyperService;
-    match hyper::service::Service::call(&TowerToHyperService::new(router), request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
     }
 }
 

@@ -185,6 +185,23 @@ async fn one_source_has_a_quarter_of_the_connections() {
 }
 
 #[tokio::test]
+async fn who_sends_its_request_too_slowly_is_cut_off() {
+    let data = tempfile::tempdir().unwrap();
+    let patience = Duration::from_millis(200);
+    let server = Running::with(data.path(), |config| config.patience = patience).await;
+    let (_, body) = server.raw("POST /v1/announce HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").await;
+    assert!(body.contains("too-slow"), "{body}");
+    for part in ["", "GET /health HTT", "GET /health HTTP/1.1\r\nHost: x\r\n"] {
+        let answer = tokio::time::timeout(Duration::from_secs(5), server.raw(part)).await;
+        assert_ne!(answer.unwrap().0, 200, "{part}");
+    }
+    // A connection that is kept for more requests must not be idle for longer either.
+    let kept = server.raw("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(tokio::time::timeout(Duration::from_secs(5), kept).await.unwrap().0, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_description_has_every_route_and_no_other() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;
