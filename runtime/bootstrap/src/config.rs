@@ -26,6 +26,11 @@ pub struct Config {
     pub rate: Rate,
     /// How long the head of a request may take, and then its body, and how long a connection may be idle: *10 s*.
     pub patience: Duration,
+    /// Where the operator's dashboard is, if anywhere; *nowhere*. It is not encrypted, so it belongs on loopback or behind a
+    /// proxy that encrypts.
+    pub dashboard: Option<SocketAddr>,
+    /// How long a login to the dashboard lasts, *1 h*.
+    pub session: Duration,
     /// Whether nodes are told where they were seen, *yes*.
     pub tells_observed: bool,
 }
@@ -42,6 +47,8 @@ impl Config {
             max_connections: 4096,
             rate: Rate { per_second: 20, burst: 200 },
             patience: Duration::from_secs(10),
+            dashboard: None,
+            session: Duration::from_secs(3600),
             tells_observed: true,
         }
     }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::Mode;
+use crate::dashboard;
 use crate::journal::Table;
 use crate::log::LogLine;
 use crate::refusal::Refusal;
@@ -31,7 +32,7 @@ const MAX_PAGE: usize = 1000;
 /// How far ahead a task may end, in seconds: a week.
 const MAX_AHEAD: u64 = 7 * 24 * 3600;
 
-/// Proof that a request carries the operator's token.
+/// Proof that a request carries the operator's token, or, at the dashboard, a session.
 #[derive(Debug)]
 pub(crate) struct Operator;
 
@@ -40,6 +41,11 @@ impl FromRequestParts<Arc<Shared>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Operator, Refusal> {
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if header.is_none()
+            && let Some(session) = dashboard::has_session(shared, parts)
+        {
+            return session.map(|()| Operator);
+        }
         let Some(token) = header.and_then(|header| header.strip_prefix("Bearer ")) else {
             let message = "this needs the operator's token: send `Authorization: Bearer TOKEN`";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, "no-token", message));

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use crate::api;
 use crate::config::Config;
 use crate::connections;
+use crate::dashboard;
 use crate::journal::{FILE, Journal, JournalError};
 use crate::log::LogLine;
 use crate::private_file::{self, PrivateFileError};
@@ -39,8 +40,10 @@ pub enum StartError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The address is taken, or not this host's.
-    #[error("cannot listen at {address}: {error}; choose another --listen")]
+    #[error("cannot listen at {address}: {error}; choose another {option}")]
     Listen {
+        /// The option that says it.
+        option: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why.
@@ -62,6 +65,7 @@ pub struct Server {
     shared: Arc<Shared>,
     listener: TcpListener,
     address: SocketAddr,
+    dashboard: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Server {
@@ -74,13 +78,15 @@ impl Server {
         let journal = Journal::open(&config.data)?;
         let drawn = || entropy().map_err(|error| StartError::System { what: "entropy", error });
         let token = Token::load(&config.data, drawn()?)?;
-        let listen = |error| StartError::Listen { address: config.listen, error };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let (listener, address) = listen(config.listen, "--listen").await?;
+        let dashboard = match config.dashboard {
+            Some(address) => Some(listen(address, "--dashboard").await?),
+            None => None,
+        };
         let path = config.data.join(FILE);
         let shared = Shared::load(config, journal, token, drawn()?);
         let shared = shared.map_err(|error| JournalError::Unusable { path, reason: error.to_string() })?;
-        Ok(Server { shared: Arc::new(shared), listener, address })
+        Ok(Server { shared: Arc::new(shared), listener, address, dashboard })
     }
 
     /// Where it listens.
@@ -89,12 +95,18 @@ impl Server {
         self.address
     }
 
+    /// Where its dashboard is.
+    #[must_use]
+    pub fn dashboard_addr(&self) -> Option<SocketAddr> {
+        self.dashboard.as_ref().map(|(_, address)| *address)
+    }
+
     /// Serves until `stop` is done; then requests that are under way are answered for 5 s, and all is written.
     ///
     /// # Errors
     /// If the system gives no thread.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Server { shared, listener, address } = self;
+        let Server { shared, listener, address, dashboard } = self;
         shared.log(LogLine::new("started").text(address.to_string()));
         let for_thread = shared.clone();
         let restoring =
@@ -103,6 +115,10 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let mut sockets = JoinSet::new();
         sockets.spawn(connections::serve(shared.clone(), listener, router(&shared), stopped.clone()));
+        if let Some((listener, _)) = dashboard {
+            let router = dashboard::router(&shared);
+            sockets.spawn(connections::serve(shared.clone(), listener, router, stopped.clone()));
+        }
         let mut tidying = tokio::time::interval(Duration::from_secs(1));
         tokio::pin!(stop);
         loop {
@@ -118,6 +134,13 @@ impl Server {
         shared.log(LogLine::new("stopped"));
         Ok(())
     }
+}
+
+async fn listen(address: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen { option, address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 fn router(shared: &Arc<Shared>) -> Router {
@@ -136,7 +159,7 @@ fn router(shared: &Arc<Shared>) -> Router {
 }
 
 /// Counts a request, and refuses it if its source asks too much.
-async fn counted(
+pub(crate) async fn counted(
     axum::extract::State(shared): axum::extract::State<Arc<Shared>>,
     request: Request<Body>,
     next: Next,

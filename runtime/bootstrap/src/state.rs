@@ -10,6 +10,7 @@ use p2pnet_engine::{PeerId, RecordClass, RecordKind, SignedRecord, UnverifiedRec
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::dashboard::LOGINS;
 use crate::introductions::Introductions;
 use crate::journal::{Journal, Table};
 use crate::log::{Log, LogLine};
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::records::{Held, Records, Tag, Taken};
 use crate::refusal::Refusal;
 use crate::rows::{self, Seen};
+use crate::sessions::Sessions;
 use crate::sources::{Source, Sources};
 use crate::stored_tasks;
 use crate::tasks::{Report, Task, Tasks};
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
     pub(crate) restoring: AtomicBool,
     sources: Mutex<Sources>,
+    logins: Mutex<Sources>,
+    sessions: Mutex<Sessions>,
     state: Mutex<State>,
 }
 
@@ -72,6 +76,8 @@ impl Shared {
         };
         Ok(Shared {
             sources: Mutex::new(Sources::new(config.rate)),
+            logins: Mutex::new(Sources::new(LOGINS)),
+            sessions: Mutex::default(),
             state: Mutex::new(state),
             token,
             clock: Clock::new(),
@@ -91,6 +97,15 @@ impl Shared {
     pub(crate) fn may_ask(&self, from: IpAddr) -> Result<(), Refusal> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.ask(self.clock.now(), Source::of(from)).map_err(Refusal::too_many)
+    }
+
+    /// How often each source tries to log in.
+    pub(crate) fn logins(&self) -> MutexGuard<'_, Sources> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn sources(&self) -> usize {

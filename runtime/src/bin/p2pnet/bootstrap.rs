@@ -26,6 +26,7 @@ use crate::signals::Signals;
 Examples:
   p2pnet bootstrap serve --listen 0.0.0.0:8010 --data /var/lib/p2pnet-bootstrap
   p2pnet up --bootstrap http://192.0.2.1:8010      on a node, with the server's address
+  p2pnet bootstrap serve --data DIR --dashboard 127.0.0.1:8011
   p2pnet bootstrap peers --token-file /var/lib/p2pnet-bootstrap/operator.token")]
 pub(crate) enum BootstrapCommand {
     /// Be a bootstrap server until Ctrl-C
@@ -67,6 +68,9 @@ pub(crate) struct ServeArguments {
     /// Requests at once from one source, after a rest
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     burst: u32,
+    /// Where the operator's dashboard is. It is not encrypted: on loopback, or behind a proxy that encrypts
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    dashboard: Option<SocketAddr>,
     /// Do not tell nodes where they were seen
     #[arg(long)]
     no_observed: bool,
@@ -104,17 +108,23 @@ async fn serve(arguments: &ServeArguments, output: &Output) -> Result<(), Failur
     config.max_records = arguments.max_records as usize;
     config.max_connections = arguments.max_connections as usize;
     config.rate = Rate { per_second: arguments.rate, burst: arguments.burst };
+    config.dashboard = arguments.dashboard;
     config.tells_observed = !arguments.no_observed;
     let server = Server::bind(config).await.map_err(|error| Failure::BadInput(error.to_string()))?;
     let url = format!("http://{}", server.local_addr());
     let token = arguments.data.join(TOKEN_FILE);
+    let dashboard = server.dashboard_addr().map(|address| format!("http://{address}"));
     let object = |at| {
         let line = Line::new("serving", at).text("url", &url).text("mode", mode);
+        let line = line.maybe("dashboard", dashboard.as_ref());
         line.maybe("authority", authority.as_ref()).text("token_file", &token.to_string_lossy())
     };
     output.tell(object, Word::Quiet("serving"), &format!("{url} as {mode}, until Ctrl-C"))?;
     if let Some(authority) = &authority {
         output.line(&format!("authority {authority}"))?;
+    }
+    if let Some(dashboard) = &dashboard {
+        output.line(&format!("dashboard {dashboard}"))?;
     }
     output.line(&format!("the operator's token is in {}", crate::text::escaped(&token.to_string_lossy())))?;
     let stop = async move { signals.stop().await };
