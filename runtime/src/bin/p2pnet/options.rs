@@ -131,6 +131,10 @@ pub(crate) enum Command {
     /// Show, check or tidy up what was received and sent
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Run a server by which nodes beyond the LAN find each other
+    #[cfg(feature = "bootstrap-server")]
+    #[command(subcommand)]
+    Bootstrap(crate::bootstrap::BootstrapCommand),
     /// Show this node's identity
     Id,
     /// Make a new secret for a network
