@@ -103,6 +103,9 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         leave: Vec::new(),
         dial: Vec::new(),
         part: Vec::new(),
+        internet: None,
+        server: Vec::new(),
+        relay: Vec::new(),
         #[cfg(feature = "planted")]
         bug: None,
         #[cfg(feature = "planted")]
@@ -190,6 +193,7 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
         ipv6: false,
         mtu: if profile >= Profile::Wifi && draws.chance(0.1) { 300 } else { 1500 },
         isolated: Vec::new(),
+        router: None,
     };
     plan.lan.push(lan("net0", draws));
     let second = profile >= Profile::Lan && draws.chance(0.2);
@@ -447,6 +451,7 @@ pub(super) fn lan(name: &str) -> LanPlan {
         ipv6: false,
         mtu: 1500,
         isolated: Vec::new(),
+        router: None,
     }
 }
 
