@@ -17,6 +17,7 @@ mod expand_more;
 mod expand_partition;
 mod expand_transfer;
 mod expand_verification;
+mod expand_wan;
 pub mod faults;
 mod intruders;
 mod network;

@@ -9,6 +9,7 @@ mod relays;
 mod servers;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use p2pnet_engine::{InterfaceId, ServerAnswer};
 
@@ -19,6 +20,9 @@ use super::plan::{Honesty, Nat, Plan};
 pub(super) use afar::Afar;
 use relays::Allocation;
 use servers::Server;
+
+/// The time between two announcements of a node that trusts somebody (engine/servers.rs).
+const REFRESH: Duration = Duration::from_secs(300);
 
 /// The state of all that.
 #[derive(Default)]
@@ -172,6 +176,11 @@ impl World {
         self.wide.relays[relay] == 0
             && (self.wide.allocations[to].permits.iter().any(|ip| Some(*ip) == seen)
                 || servers.any(|server| self.seen_from(here, server) == seen))
+    }
+
+    /// How long it may take until two nodes have heard of each other from a server, and of where they are then.
+    pub(super) fn servers_within(&self) -> Duration {
+        if self.plan.server.is_empty() { Duration::ZERO } else { REFRESH * 2 * 11 / 10 }
     }
 
     fn place_of_relay(&self, relay: usize) -> usize {

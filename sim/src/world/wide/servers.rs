@@ -47,7 +47,8 @@ impl World {
     /// Whether a host and a server reach each other now; the address that the server sees.
     fn at_server(&self, host: usize, server: usize) -> Option<IpAddr> {
         let lan = self.online(host)?;
-        let state = &self.wide.servers[server];
+        // A liar may speak for a server that there is not.
+        let Some(state) = self.wide.servers.get(server) else { return self.seen_from(host, server) };
         let cut = state.cut.get(&lan).is_some_and(|&faults| faults > 0);
         let dead = self.plan.server[server].kind == Honesty::Dead;
         if state.down > 0 || cut || dead { None } else { self.seen_from(host, server) }
