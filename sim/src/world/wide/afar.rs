@@ -49,8 +49,8 @@ impl World {
         let last = self.now;
         let at_port = |&other: &usize| self.nodes[other].port == address.port();
         let found = match place_of(address.ip()) {
-            Place::Host(there) => {
-                let public = self.hosts.get(there).and_then(|there| there.public);
+            Place::Host(there) if there < self.hosts.len() => {
+                let public = self.hosts[there].public;
                 public.zip(self.way(there)).zip(self.seen_from(host, there)).map(|((own, other), source)| {
                     let process = self.hosts[there].nodes.iter().copied().find(at_port);
                     let interface = Some(own.0);
@@ -72,7 +72,7 @@ impl World {
                     ))
                 })
             }
-            Place::Nobody => None,
+            Place::Host(_) | Place::Nobody => None,
         };
         Ok(found)
     }
