@@ -11,7 +11,10 @@ use p2pnet_engine::{
 use crate::draws::{Draws, seed_bytes};
 use crate::world::World;
 use crate::world::faults::FaultKind;
+use crate::world::plan::Crypto;
 
+/// A record begins with the tag of its network and the key of its subject.
+const BEHIND_KEY: usize = 40;
 /// Records that a liar remembers.
 const STASH: usize = 256;
 
@@ -82,7 +85,10 @@ impl World {
     fn forged(&self, server: usize, dice: &mut Draws) -> Option<ServerRecord> {
         let stash = &self.wide.servers[server].stash;
         let mut bytes = stash.get(dice.below(stash.len() as u64) as usize)?.clone();
-        let bit = dice.below(bytes.len() as u64 * 8) as usize;
+        // Cheap signatures do not see every change of the key that they are compared with.
+        let least = if self.plan.crypto == Crypto::Cheap { BEHIND_KEY } else { 0 };
+        let bit = (least + dice.below(bytes.len().saturating_sub(least) as u64) as usize) * 8
+            + dice.below(8) as usize;
         let mut record = UnverifiedRecord::parse(&bytes).ok()?.record().clone();
         let forger = self.plan.crypto.identity(dice.bytes());
         match dice.below(3) {
