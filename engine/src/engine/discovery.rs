@@ -434,7 +434,8 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let address = at_port(source, known.record.record().port, Some(interface));
         self.discovery.note_speaker(known);
-        known.note_heard(Heard { address, interface: Some(interface), at: self.now, beacons: 1 });
+        let interface = Some(interface);
+        known.note_heard(Heard { address, interface, at: self.now, beacons: 1, near: true });
     }
 
     /// In a crowd only some answer a newcomer.

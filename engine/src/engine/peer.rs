@@ -110,6 +110,8 @@ pub(crate) struct Heard {
     pub(crate) at: Timestamp,
     /// Beacons that came by this way first.
     pub(crate) beacons: u64,
+    /// Whether that was in a subnet of ours. If it is in none any more, it is somebody else's now.
+    pub(crate) near: bool,
 }
 
 /// When to dial a peer that has no link.

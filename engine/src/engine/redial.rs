@@ -12,9 +12,9 @@ use crate::planted::planted;
 use crate::timers::TimerKey;
 
 use super::Engine;
-use super::discovery::is_near;
+use super::discovery::{interface_of, is_near};
 use super::link::{Link, LinkQueue, Stage};
-use super::peer::{Peer, Redial};
+use super::peer::{Heard, Peer, Redial};
 
 /// A peer that was heard this recently is at its address: a dial that has no answer is repeated soon.
 const LIVE: Duration = Duration::from_secs(5);
@@ -288,11 +288,14 @@ impl Engine {
         let (own_port, own_addrs) = (self.config.private_port, &self.own.record().record().addrs);
         let mut addresses = known.addresses();
         // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is dialled only if its
-        // peer says that it is there for all, and we look so far.
+        // peer was met there beyond them, or says that it is there for all, and we look so far. Where it was heard on a
+        // network that we have left somebody else may be.
         addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
         let anywhere = planted!(self, AimsAnywhere);
-        addresses.retain(|(address, heard)| {
-            heard.is_some()
+        let may_be_there =
+            |heard: &Heard| !heard.near || interface_of(&self.interfaces, heard.address).is_some();
+        addresses.retain(|(address, _)| {
+            known.heard.iter().any(|heard| heard.address == *address && may_be_there(heard))
                 || anywhere
                 || is_near(&self.interfaces, address.ip())
                 || self.is_said_from_afar(known, *address)
