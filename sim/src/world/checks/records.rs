@@ -6,6 +6,7 @@ use p2pnet_engine::{PeerId, PeerView};
 
 use super::{Broken, Check, core_pairs};
 use crate::world::World;
+use crate::world::plan::Honesty;
 
 /// Records that are good for less may expire at one before they do at another.
 const LASTING: Duration = Duration::from_secs(60);
@@ -58,10 +59,13 @@ fn same(held: Option<PeerView<'_>>, known: &PeerView<'_>) -> bool {
 }
 
 impl World {
-    /// Whether everybody who knows this peer must hold the same of it. Clones contradict each other.
+    /// Whether everybody who knows this peer must hold the same of it. Clones contradict each other. How old a record is
+    /// that a peer does not renew is a server's word, and who believed a liar keeps it longer (wan 208).
     fn lasts(&self, known: &PeerView<'_>) -> bool {
         let ttl = Duration::from_secs(u64::from(known.record.record().ttl_secs));
         let id: &PeerId = &known.id;
-        ttl >= LASTING && !self.is_cloned(id)
+        let lies = self.plan().server.iter().any(|server| server.kind == Honesty::Lying);
+        let renewed = self.node_of(id).is_some_and(|node| self.engine(node).is_some());
+        ttl >= LASTING && !self.is_cloned(id) && (renewed || !lies)
     }
 }
