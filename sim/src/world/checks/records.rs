@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2pnet_engine::{PeerId, PeerView};
+use p2pnet_engine::{PeerId, PeerView, RecordClass, SignedRecord};
 
 use super::{Broken, Check, core_pairs};
 use crate::world::World;
@@ -40,12 +40,21 @@ impl Check for Records {
             // Of so many whom only this neighbour tells of, some are not taken (hostile 2836: 258 of 316).
             let told_enough = || world.tells_of_no_more(a, b);
             if let Some(known) = others.into_iter().find(lacks).filter(|_| !told_enough()) {
-                let message = format!("does not hold of {} what {} does", known.id.short(), world.name(a));
+                let (other, holds) = (subject.peer(&known.id), held_of(&known));
+                let (lacks, a) = (other.as_ref().map(held_of), world.name(a));
+                let message =
+                    format!("does not hold of {} what {a} does: {lacks:?} and {holds:?}", known.id.short());
                 return Some(Broken::on(b, message));
             }
         }
         None
     }
+}
+
+/// The class, incarnation and number of what is held of a peer.
+fn held_of(known: &PeerView<'_>) -> Vec<(RecordClass, u64, u64)> {
+    let held = [Some(known.record), known.beside].into_iter().flatten().map(SignedRecord::record);
+    held.map(|record| (record.class, record.incarnation, record.seq)).collect()
 }
 
 /// Whether two hold the same of a peer. Two runs in one incarnation, after a disk was lost, are kept as they came until
