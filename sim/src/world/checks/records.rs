@@ -58,12 +58,17 @@ fn held_of(known: &PeerView<'_>) -> Vec<(RecordClass, u64, u64)> {
 }
 
 /// Whether two hold the same of a peer. Two runs in one incarnation, after a disk was lost, are kept as they came until
-/// their subject jumps above both.
+/// their subject jumps above both. What is held of an earlier run beside one of another class has gone where its goodbye
+/// was heard, and expires elsewhere (wan 8376).
 fn same(held: Option<PeerView<'_>>, known: &PeerView<'_>) -> bool {
     held.is_some_and(|held| {
         let (here, there) = (held.record.record(), known.record.record());
         let rivals = here.incarnation == there.incarnation && here.instance != there.instance;
-        rivals || (held.record == known.record && held.beside == known.beside)
+        let newest = |of: &PeerView<'_>| {
+            let run = of.record.record().incarnation;
+            of.beside.filter(|beside| beside.record().incarnation == run).cloned()
+        };
+        rivals || (held.record == known.record && newest(&held) == newest(known))
     })
 }
 
