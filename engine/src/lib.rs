@@ -52,6 +52,7 @@ mod record;
 mod reject;
 mod server;
 mod stats;
+mod task;
 mod time;
 mod timers;
 mod wire;
@@ -100,6 +101,10 @@ pub use record::{
 pub use reject::RejectReason;
 pub use server::{ServerAnswer, ServerId, ServerRecord, ServerReply};
 pub use stats::Stats;
+pub use task::{
+    MAX_TASK, MAX_TASK_AHEAD, MAX_TASK_REPORT, MAX_TASK_SERVERS, MAX_TASK_TEXT, NetworkTask, TaskError,
+    TaskFailure, TaskId, TaskKind, TaskOutcome, TaskReport, TaskSettings, TaskTarget,
+};
 pub use time::Timestamp;
 pub use wire::beacon::PROTOCOL_VERSION;
 pub use wire::{MAX_MESSAGE, MAX_STEP_MESSAGE};
