@@ -51,8 +51,23 @@ impl Certificate {
         capabilities: impl IntoIterator<Item = String>,
         expires: Option<u64>,
     ) -> Result<Certificate, CertificateError> {
+        Certificate::issue_on(issuer, network.tag(), subject, capabilities, expires)
+    }
+
+    /// Like [`issue`](Self::issue), on the network whose records carry this tag: who issues need not know its secret.
+    ///
+    /// # Errors
+    ///
+    /// If the capabilities are out of their limits.
+    pub fn issue_on(
+        issuer: &Identity,
+        network: [u8; 8],
+        subject: PeerId,
+        capabilities: impl IntoIterator<Item = String>,
+        expires: Option<u64>,
+    ) -> Result<Certificate, CertificateError> {
         let capabilities: Vec<String> = capabilities.into_iter().take(MAX_CAPABILITIES + 1).collect();
-        let body = Body { network: network.tag(), subject, issuer: issuer.peer_id(), capabilities, expires };
+        let body = Body { network, subject, issuer: issuer.peer_id(), capabilities, expires };
         body.check()?;
         let signature = issuer.sign(DOMAIN, &codec::encode(&body));
         Ok(Certificate { body, signature })
@@ -169,6 +184,9 @@ mod tests {
         assert_eq!(Certificate::parse(&bytes), Ok(certificate.clone()));
         assert!(certificate.is_good(&network(), &subject, &[authority.peer_id()]));
         assert_eq!(certificate.capabilities(), ["print", "scan-2"]);
+        let names = certificate.capabilities().to_vec();
+        let again = Certificate::issue_on(&authority, network().tag(), subject, names, Some(1_000));
+        assert_eq!(again, Ok(certificate.clone()));
         assert!(!certificate.is_expired(999) && certificate.is_expired(1_000));
     }
 

@@ -44,6 +44,9 @@ pub struct Config {
     /// How many bootstrap servers there are, 0 to 8. With none this node looks for peers on its LANs only: it announces
     /// nothing to anybody beyond, and dials nobody there.
     pub servers: u8,
+    /// Whether searches of IPv6 prefixes may find this node: whether a beacon that comes from beyond its own subnets, from a
+    /// global or unique local IPv6 address, is answered there. Without it nothing follows from such a beacon.
+    pub answer_widescan: bool,
     /// The ways by which beacons go out, and the budget of each.
     pub ladder: Ladder,
     /// How beacons are spaced after the first three.
@@ -121,6 +124,7 @@ impl Config {
             trust: TrustPolicy::default(),
             offers: OfferPolicy::default(),
             servers: 0,
+            answer_widescan: false,
             ladder: Ladder::default(),
             cadence: Cadence::default(),
             dial_courtesy: Duration::from_millis(100),

@@ -255,6 +255,31 @@ pub enum Event {
     IdentityReclaimed,
     /// [`Engine::leave`](crate::Engine::leave) is done: all farewells are out and all links closed.
     Left,
+    /// A search of IPv6 prefixes goes on. Told once a second at most.
+    WidescanProgress {
+        /// Datagrams that were sent.
+        sent: u64,
+        /// Datagrams that will have been sent at most.
+        datagrams: u64,
+        /// Peers that answered.
+        found: u64,
+    },
+    /// A peer answered a search of IPv6 prefixes; it is dialled. Its id is what its record says, and proven on a link only.
+    WidescanFound {
+        /// Who.
+        peer: PeerId,
+        /// Where the answer came from.
+        addr: SocketAddr,
+    },
+    /// A search of IPv6 prefixes is over.
+    WidescanEnded {
+        /// Datagrams that were sent.
+        sent: u64,
+        /// Peers that answered.
+        found: u64,
+        /// Whether it was stopped before its end.
+        stopped: bool,
+    },
 }
 
 /// Why a connected peer is no longer connected.

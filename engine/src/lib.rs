@@ -45,6 +45,7 @@ mod memory;
 mod network;
 mod offers;
 mod output;
+mod path;
 mod planted;
 mod policy;
 mod random;
@@ -55,6 +56,7 @@ mod stats;
 mod task;
 mod time;
 mod timers;
+mod widescan;
 mod wire;
 
 pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE};
@@ -91,6 +93,7 @@ pub use memory::{Memory, MemoryChange, Remembered, RememberedFloor};
 pub use network::{Network, NetworkNameError};
 pub use offers::OfferPolicy;
 pub use output::{Action, LinkOutput, StoreRequest, Timeout, TimeoutReason, Transmit};
+pub use path::Scope;
 #[cfg(feature = "planted")]
 pub use planted::Bug;
 pub use policy::{RecordGate, Step, TrustPolicy};
@@ -106,5 +109,8 @@ pub use task::{
     TaskFailure, TaskId, TaskKind, TaskOutcome, TaskReport, TaskSettings, TaskTarget,
 };
 pub use time::Timestamp;
+pub use widescan::{
+    MacPrefix, MacPrefixError, Prefix6, PrefixError, ScanError, ScanEstimate, ScanPattern, ScanPlan,
+};
 pub use wire::beacon::PROTOCOL_VERSION;
 pub use wire::{MAX_MESSAGE, MAX_STEP_MESSAGE};

@@ -218,4 +218,6 @@ pub enum TimeoutReason {
     Announce,
     /// Messages: acknowledging, sending again, passing on, giving up.
     Message,
+    /// The next datagram of a search of IPv6 prefixes, or its end.
+    Widescan,
 }

@@ -44,6 +44,8 @@ pub(crate) enum TimerKey {
     Graft,
     Recap,
     Report,
+    Nearer(PeerId),
+    Widescan,
 }
 
 impl TimerKey {
@@ -58,7 +60,9 @@ impl TimerKey {
             TimerKey::News | TimerKey::Share => TimeoutReason::Share,
             TimerKey::Link(_) | TimerKey::Gone(_) => TimeoutReason::Link,
             TimerKey::Watch(_) => TimeoutReason::Watch,
-            TimerKey::Tend | TimerKey::Dial(_) | TimerKey::Target(_) => TimeoutReason::Dial,
+            TimerKey::Tend | TimerKey::Dial(_) | TimerKey::Target(_) | TimerKey::Nearer(_) => {
+                TimeoutReason::Dial
+            }
             TimerKey::Text(_) => TimeoutReason::Text,
             TimerKey::Announce(_) => TimeoutReason::Announce,
             TimerKey::Message(_)
@@ -71,6 +75,7 @@ impl TimerKey {
             | TimerKey::Report => TimeoutReason::Message,
             TimerKey::Transfer(_) | TimerKey::Offers => TimeoutReason::Transfer,
             TimerKey::Verification(_) => TimeoutReason::Verification,
+            TimerKey::Widescan => TimeoutReason::Widescan,
         }
     }
 }

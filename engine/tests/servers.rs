@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use lan::{LAN, Lan, PORT};
 use p2pnet_engine::{
     Event, Identity, Instance, Interface, InterfaceAddr, InterfaceKind, Level, Network, PeerRecord,
-    RecordClass, RecordKind, RecordSource, ServerAnswer, ServerId, ServerRecord, ServerReply, SignedRecord,
+    RecordClass, RecordKind, RecordSource, Scope, ServerAnswer, ServerId, ServerRecord, ServerReply,
+    SignedRecord,
 };
 
 const SERVER: ServerId = ServerId(0);
@@ -240,6 +241,24 @@ fn a_relay_is_announced_and_lets_through_who_was_told_of() {
 }
 
 #[test]
+fn who_loses_the_last_peer_asks_the_servers_again() {
+    let mut lan = homes(1);
+    for _ in 0..4 {
+        lan.run_for_millis(1_000);
+        serve(&mut lan);
+    }
+    lan.run_for_millis(30_000);
+    assert_eq!(level(&lan, 0), Some(Level::Trusted));
+    serve(&mut lan);
+    lan.nodes[0].announced.clear();
+    lan.run_for_millis(60_000);
+    assert!(lan.nodes[0].announced.is_empty(), "a peer is there");
+    lan.cut();
+    lan.run_for_millis(600);
+    assert_eq!(lan.nodes[0].announced.len(), 1);
+}
+
+#[test]
 fn who_leaves_says_so_to_the_servers() {
     let mut lan = homes(1);
     lan.run_for_millis(1_000);
@@ -250,4 +269,61 @@ fn who_leaves_says_so_to_the_servers() {
     assert_eq!((server, want), (SERVER, 0));
     let record = p2pnet_engine::UnverifiedRecord::parse(&record).unwrap();
     assert_eq!(record.record().kind, RecordKind::Gone);
+}
+
+fn path(lan: &Lan, i: usize) -> Option<Scope> {
+    let other = lan.nodes[1 - i].engine.peer_id();
+    lan.nodes[i].engine.peer(&other).and_then(|peer| peer.path)
+}
+
+/// Two homes that found each other.
+fn linked_homes() -> Lan {
+    let mut lan = homes(1);
+    for _ in 0..5 {
+        lan.run_for_millis(1_000);
+        serve(&mut lan);
+    }
+    assert_eq!((path(&lan, 0), path(&lan, 1)), (Some(Scope::Global), Some(Scope::Global)));
+    lan
+}
+
+#[test]
+fn a_pair_that_was_linked_from_afar_moves_to_the_lan_that_it_is_brought_to() {
+    let mut lan = linked_homes();
+    let before = lan.nodes[0].events.len();
+    for i in 0..2 {
+        place(&mut lan, i, Ipv4Addr::new(10, 0, 0, 1 + i as u8));
+    }
+    lan.unheard.clear();
+    lan.run_for_millis(5_000);
+    assert_eq!((path(&lan, 0), path(&lan, 1)), (Some(Scope::Link), Some(Scope::Link)));
+    let left = lan.nodes[0].events[before..].iter().any(|event| matches!(event, Event::PeerLeft { .. }));
+    assert!(!left, "it was never gone");
+    assert_eq!((lan.streams(0), lan.streams(1)), (1, 1), "one link per pair");
+}
+
+#[test]
+fn of_two_machines_of_one_site_each_finds_the_other_by_its_private_address() {
+    let mut lan = homes(1);
+    for i in 0..2 {
+        // Two subnets of one company, which its routers join.
+        place(&mut lan, i, Ipv4Addr::new(10, 7, i as u8, 5));
+    }
+    for _ in 0..5 {
+        lan.run_for_millis(1_000);
+        serve(&mut lan);
+    }
+    assert_eq!((path(&lan, 0), path(&lan, 1)), (Some(Scope::Site), Some(Scope::Site)));
+}
+
+#[test]
+fn what_is_private_elsewhere_is_not_dialled() {
+    let mut lan = homes(1);
+    place(&mut lan, 0, Ipv4Addr::new(10, 7, 0, 5));
+    place(&mut lan, 1, Ipv4Addr::new(192, 168, 3, 5));
+    for _ in 0..10 {
+        lan.run_for_millis(1_000);
+        serve(&mut lan);
+    }
+    assert_eq!(lan.nodes[0].engine.stats().dials_started + lan.nodes[1].engine.stats().dials_started, 0);
 }

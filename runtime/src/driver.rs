@@ -6,6 +6,7 @@
 
 mod contents;
 mod outputs;
+mod relays;
 mod sending;
 mod servers;
 mod sockets;
@@ -26,11 +27,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 pub(crate) use self::contents::Audience;
 pub(crate) use self::contents::StoreNews;
 use self::contents::{Contents, Published};
+#[cfg(feature = "relay")]
+pub(crate) use self::relays::RelayState;
+pub(crate) use self::relays::{RelayNews, Relays};
 use self::servers::{Answered, Asking};
 pub(crate) use self::sockets::{Arrival, Received, Sockets, select_interfaces};
 use crate::bootstrap::Servers;
 use crate::event::Event;
-use crate::link::{Happened, Link, Report, Reports, Task};
+use crate::link::{Halves, Happened, Link, Report, Reports, Task};
 use crate::report::NetworkReport;
 use crate::seam::{Host, Net, Source, Store};
 
@@ -56,6 +60,7 @@ const NEWS: usize = 64;
 const DATAGRAMS: usize = 256;
 const ARRIVALS: usize = 16;
 const COMMANDS: usize = 64;
+const RELAY_NEWS: usize = 16;
 
 /// A call of the engine at some time.
 type Call = Box<dyn FnOnce(&mut Engine, Timestamp) + Send>;
@@ -119,8 +124,11 @@ enum Slot {
 pub(crate) struct Inbox<N: Net> {
     pub(crate) arrivals: mpsc::Sender<Arrival<N::Stream>>,
     pub(crate) datagrams: mpsc::Sender<Received>,
+    #[cfg_attr(not(feature = "relay"), expect(dead_code, reason = "nobody else keeps relays"))]
+    pub(crate) relay_news: mpsc::Sender<RelayNews>,
     arrived: mpsc::Receiver<Arrival<N::Stream>>,
     received: mpsc::Receiver<Received>,
+    relay_told: mpsc::Receiver<RelayNews>,
 }
 
 impl<N: Net> Inbox<N> {
@@ -128,7 +136,8 @@ impl<N: Net> Inbox<N> {
     pub(crate) fn new() -> Self {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (datagrams, received) = mpsc::channel(DATAGRAMS);
-        Inbox { arrivals, datagrams, arrived, received }
+        let (relay_news, relay_told) = mpsc::channel(RELAY_NEWS);
+        Inbox { arrivals, datagrams, relay_news, arrived, received, relay_told }
     }
 }
 
@@ -148,6 +157,7 @@ pub(crate) struct Driver<N: Net, S: Store, H: Host> {
     contents: Contents,
     asking: Asking,
     answered: mpsc::Receiver<Answered>,
+    relays: Relays,
 
     stop: oneshot::Receiver<()>,
     commands: mpsc::Receiver<Command>,
@@ -176,7 +186,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         (net, store, host): (Arc<N>, Arc<S>, H),
         sockets: Sockets<N>,
         inbox: Inbox<N>,
-        servers: Servers,
+        (servers, relays): (Servers, Relays),
         events: usize,
     ) -> (Self, Ends) {
         let (commands_in, commands) = mpsc::channel(COMMANDS);
@@ -198,6 +208,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             contents: Contents::default(),
             asking,
             answered,
+            relays,
             stop,
             commands,
             news,
@@ -238,6 +249,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 Some(news) = self.news.recv() => self.stored(news),
                 Some(report) = self.reports.recv() => self.report(report),
                 Some(answered) = self.answered.recv() => self.server_answered(answered),
+                Some(news) = self.inbox.relay_told.recv() => self.relay_told(news),
                 Some(arrival) = self.inbox.arrived.recv() => self.arrive(arrival),
                 Some(received) = self.inbox.received.recv() => self.receive(&received),
                 () = room(&self.events), if self.events_full => self.emit(),
@@ -283,6 +295,10 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         }
         while let Ok(answered) = self.answered.try_recv() {
             self.server_answered(answered);
+        }
+        for _ in 0..RELAY_NEWS {
+            let Ok(news) = self.inbox.relay_told.try_recv() else { break };
+            self.relay_told(news);
         }
         for _ in 0..ARRIVALS {
             let Ok(arrival) = self.inbox.arrived.try_recv() else { break };
@@ -353,6 +369,13 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         self.settle();
     }
 
+    fn relay_told(&mut self, news: RelayNews) {
+        for event in self.relays.take(news, &mut self.engine, self.clock.now()) {
+            self.announce(event);
+        }
+        self.settle();
+    }
+
     fn report(&mut self, report: Report) {
         let Report { link: id, what } = report;
         let now = self.clock.now();
@@ -394,7 +417,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         let now = self.clock.now();
         match arrival {
             Arrival::Accepted { interface, stream, source } => {
-                match self.engine.accept_link(now, Some(interface), source) {
+                match self.engine.accept_link(now, interface, source) {
                     Ok(id) => self.open(id, stream),
                     Err(refused) => tracing::trace!(%source, ?refused, "a stream was refused"),
                 }
@@ -403,7 +426,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             Arrival::Dialled { link, .. } if !self.links.contains_key(&link) => {}
             Arrival::Dialled { link, result: Ok(stream) } => {
                 self.engine.handle_link(now, link, LinkInput::Opened);
-                self.open(link, stream);
+                self.open(link, stream.into());
             }
             Arrival::Dialled { link, result: Err(error) } => {
                 self.links.remove(&link);
@@ -416,7 +439,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
     }
 
     /// Starts the tasks of a link that has its stream.
-    fn open(&mut self, id: LinkId, stream: N::Stream) {
+    fn open(&mut self, id: LinkId, stream: Halves<N::Stream>) {
         let reports = Reports {
             link: id,
             store: self.store.clone(),
@@ -526,6 +549,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         }
         let _ = timeout_at(deadline, self.contents.settled()).await;
         let _ = timeout_at(deadline, self.asking.settled()).await;
+        let _ = timeout_at(deadline, self.relays.stop()).await;
     }
 }
 

@@ -61,6 +61,10 @@ pub enum StartError {
     /// The system's source of entropy.
     #[error("the system gives no entropy: {0}")]
     Entropy(#[source] io::Error),
+    /// More than [`MAX_RELAYS`](crate::relay::MAX_RELAYS).
+    #[cfg(feature = "relay")]
+    #[error("a node has at most {} relays; give fewer", crate::relay::MAX_RELAYS)]
+    TooManyRelays,
     /// An address given by hand.
     #[error("the peer at {address} cannot be dialled: {source}")]
     Peer {
@@ -105,4 +109,7 @@ pub enum CommandError {
     /// A decision about a peer or an address.
     #[error(transparent)]
     Decision(#[from] DecisionError),
+    /// A search of IPv6 prefixes.
+    #[error(transparent)]
+    Widescan(#[from] p2pnet_engine::ScanError),
 }

@@ -276,4 +276,45 @@ pub enum Event {
         /// What is wrong and what to do, on one line.
         why: String,
     },
+    /// A search of IPv6 prefixes goes on. Told once a second at most.
+    WidescanProgress {
+        /// Datagrams that were sent.
+        sent: u64,
+        /// Datagrams that will have been sent at most.
+        datagrams: u64,
+        /// Peers that answered.
+        found: u64,
+    },
+    /// A peer answered a search of IPv6 prefixes; it is dialled. Its id is what its record says, and proven on a link only.
+    WidescanFound {
+        /// Who.
+        peer: PeerId,
+        /// Where the answer came from.
+        addr: SocketAddr,
+    },
+    /// A search of IPv6 prefixes is over.
+    WidescanEnded {
+        /// Datagrams that were sent.
+        sent: u64,
+        /// Peers that answered.
+        found: u64,
+        /// Whether it was stopped before its end.
+        stopped: bool,
+    },
+    /// Peers beyond this host's router reach this node at this address from now on. When that ends
+    /// [`Event::RelayFailed`] tells of the relay.
+    Relayed {
+        /// The relay's name: its URL without user name and password.
+        relay: String,
+        /// The address that others dial.
+        address: SocketAddr,
+    },
+    /// A relay does not relay for this node, or no more. Told for the first failure in a row and for each of another kind;
+    /// it is tried again, more and more rarely, and others take its place.
+    RelayFailed {
+        /// Its name: its URL without user name and password.
+        relay: String,
+        /// What is wrong and what to do, on one line.
+        why: String,
+    },
 }

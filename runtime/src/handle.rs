@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    ContentId, Decision, Engine, Evidence, Level, Liveness, Manifest, OfferPolicy, PeerId, Stats, Step,
-    Timestamp, Who,
+    ContentId, Decision, Engine, Evidence, Level, Liveness, Manifest, OfferPolicy, PeerId, ScanEstimate,
+    ScanPlan, Scope, Stats, Step, Timestamp, Who,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,6 +38,8 @@ pub struct PeerInfo {
     pub liveness: Option<Liveness>,
     /// Where it is, as far as known.
     pub addr: Option<SocketAddr>,
+    /// How far away the other end of its link is; `None` without a link.
+    pub path: Option<Scope>,
     /// For how long it has been linked or, without a link, since its last one ended or since it is known.
     pub since: Duration,
     /// Why things are as they are, in a few words.
@@ -425,6 +427,23 @@ impl NodeHandle {
     /// If the node has stopped.
     pub async fn decisions(&self) -> Result<Vec<Decision>, CommandError> {
         self.ask(|engine, _| engine.decisions().collect()).await
+    }
+
+    /// Searches IPv6 prefixes for peers that let themselves be found so ([`Engine::widescan`]). Gives what it comes to;
+    /// [`ScanPlan::estimate`] does that before. [`Event::WidescanEnded`](crate::Event::WidescanEnded) tells when it is over.
+    ///
+    /// # Errors
+    /// See [`ScanError`](p2pnet_engine::ScanError). Nothing is sent.
+    pub async fn widescan(&self, plan: ScanPlan) -> Result<ScanEstimate, CommandError> {
+        Ok(self.ask(move |engine, now| engine.widescan(now, &plan)).await??)
+    }
+
+    /// Ends the search that [`widescan`](Self::widescan) began, if there is one.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn stop_widescan(&self) -> Result<(), CommandError> {
+        self.ask(|engine, now| engine.stop_widescan(now)).await
     }
 
     /// A datagram that says goodbye for good, signed in advance: broadcast to the designated ports it tells everybody,

@@ -34,6 +34,8 @@ mod handle;
 mod link;
 mod node;
 mod os_host;
+#[cfg(feature = "relay")]
+pub mod relay;
 mod report;
 pub mod seam;
 mod standing;
@@ -52,8 +54,9 @@ pub use p2pnet_engine as engine;
 pub use p2pnet_engine::{
     Cadence, Certificate, CertificateError, CipherSuite, Config, ContentFailure, ContentId, ContentKind,
     Decision, Declarer, Evidence, HeardBy, Identity, Interface, InterfaceAddr, InterfaceId, InterfaceKind,
-    Ladder, LeaveReason, Level, Liveness, MAX_MESSAGE, Manifest, MessageError, Network, OfferPolicy, Party,
-    PeerId, RecordGate, RejectReason, Rung, Stats, Step, TrustPolicy, Who,
+    Ladder, LeaveReason, Level, Liveness, MAX_MESSAGE, MacPrefix, Manifest, MessageError, Network,
+    OfferPolicy, Party, PeerId, Prefix6, PrefixError, RecordGate, RejectReason, Rung, ScanError,
+    ScanEstimate, ScanPattern, ScanPlan, Scope, Stats, Step, TrustPolicy, Who,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;

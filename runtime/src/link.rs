@@ -109,6 +109,22 @@ impl<S> Reports<S> {
     }
 }
 
+/// A stream as its two halves.
+pub(crate) struct Halves<T: Stream> {
+    pub(crate) read: T::Read,
+    pub(crate) write: T::Write,
+    /// This host's address that it goes by, if known.
+    pub(crate) local_ip: Option<IpAddr>,
+}
+
+impl<T: Stream> From<T> for Halves<T> {
+    fn from(stream: T) -> Self {
+        let local_ip = stream.local_ip();
+        let (read, write) = stream.split();
+        Halves { read, write, local_ip }
+    }
+}
+
 /// An open link. Dropping it drops the stream at once.
 pub(crate) struct Link {
     answers: mpsc::Sender<Answer>,
@@ -127,9 +143,8 @@ pub(crate) struct Link {
 
 impl Link {
     /// Starts both tasks.
-    pub(crate) fn open<T: Stream, S: Store>(stream: T, reports: Reports<S>) -> Link {
-        let local_ip = stream.local_ip();
-        let (read, write) = stream.split();
+    pub(crate) fn open<T: Stream, S: Store>(stream: Halves<T>, reports: Reports<S>) -> Link {
+        let Halves { read, write, local_ip } = stream;
         let (answers, answered) = mpsc::channel(1);
         let (orders, ordered) = mpsc::unbounded_channel();
         let (blocks, wanted) = mpsc::unbounded_channel();

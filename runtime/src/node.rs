@@ -16,11 +16,13 @@ use tokio::task::JoinHandle;
 use crate::bootstrap::{BootstrapServer, Servers};
 use crate::disk_store::DiskStore;
 use crate::doctor::Why;
-use crate::driver::{Clock, Driver, Inbox, Sockets, select_interfaces};
+use crate::driver::{Clock, Driver, Inbox, Relays, Sockets, select_interfaces};
 use crate::error::{CommandError, StartError};
 use crate::event::Event;
 use crate::handle::NodeHandle;
 use crate::os_host::OsHost;
+#[cfg(feature = "relay")]
+use crate::relay::{Keeper, MAX_RELAYS, Relay};
 use crate::seam::{Host, Net, Store};
 use crate::tokio_net::TokioNet;
 
@@ -55,6 +57,8 @@ impl Node {
             ports: DESIGNATED_PORTS.to_vec(),
             peers: Vec::new(),
             servers: Servers::default(),
+            #[cfg(feature = "relay")]
+            relays: Vec::new(),
             configure: Vec::new(),
         }
     }
@@ -109,6 +113,8 @@ pub struct NodeBuilder {
     ports: Vec<u16>,
     peers: Vec<SocketAddr>,
     servers: Servers,
+    #[cfg(feature = "relay")]
+    relays: Vec<Relay>,
     configure: Vec<Configure>,
 }
 
@@ -172,6 +178,16 @@ impl NodeBuilder {
     /// nothing is sent to anybody beyond the LAN. What a server says is believed as far as its subjects signed it.
     pub fn bootstrap(mut self, server: impl BootstrapServer) -> Self {
         self.servers.0.push(Arc::new(server));
+        self
+    }
+
+    /// Keeps an address at a relay, a TURN server that relays TCP, by which peers beyond this host's router reach this
+    /// node; see [`Relay`]. May be given up to [`MAX_RELAYS`](crate::relay::MAX_RELAYS) times: the first that is there is
+    /// told to others, and when it is gone another at once. Does nothing without a [bootstrap](NodeBuilder::bootstrap)
+    /// server, which tells others of it and whom to let through.
+    #[cfg(feature = "relay")]
+    pub fn relay(mut self, relay: Relay) -> Self {
+        self.relays.push(relay);
         self
     }
 
@@ -273,8 +289,13 @@ impl NodeBuilder {
             dialled.map_err(|source| StartError::Peer { address, source })?;
         }
         let peer = engine.peer_id();
+        #[cfg(feature = "relay")]
+        let relays = keep_relays(self.relays, entropy()?, &net, &inbox)?;
+        #[cfg(not(feature = "relay"))]
+        let relays = Relays::new(Vec::new(), |_, _, _| {});
         let seams = (net, Arc::new(store), host);
-        let (driver, ends) = Driver::new(engine, clock, seams, sockets, inbox, self.servers, EVENTS);
+        let (driver, ends) =
+            Driver::new(engine, clock, seams, sockets, inbox, (self.servers, relays), EVENTS);
         driver.announce(Event::Listening { peer, name, port });
         let handle = NodeHandle::new(peer, port, ends.commands);
         let driver = tokio::spawn(driver.run());
@@ -312,6 +333,28 @@ impl std::fmt::Debug for NodeBuilder {
             .field("ports", &self.ports)
             .finish_non_exhaustive()
     }
+}
+
+/// Starts what keeps an allocation at each relay.
+#[cfg(feature = "relay")]
+fn keep_relays<N: Net>(
+    relays: Vec<Relay>,
+    seed: [u8; 32],
+    net: &Arc<N>,
+    inbox: &Inbox<N>,
+) -> Result<Relays, StartError> {
+    if relays.len() > MAX_RELAYS {
+        return Err(StartError::TooManyRelays);
+    }
+    let names = relays.iter().map(Relay::name).collect();
+    let mut relays = relays.into_iter();
+    Ok(Relays::new(names, |number, permitted, keepers| {
+        let Some(relay) = relays.next() else { return };
+        let seed = *blake3::keyed_hash(&seed, &number.to_le_bytes()).as_bytes();
+        let (news, arrivals) = (inbox.relay_news.clone(), inbox.arrivals.clone());
+        let keeper = Keeper { number, relay, net: Arc::clone(net), seed, news, arrivals, permitted };
+        keepers.spawn(keeper.keep());
+    }))
 }
 
 /// The interfaces to begin with.

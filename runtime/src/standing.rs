@@ -18,6 +18,7 @@ pub(crate) fn of(engine: &Engine, now: Timestamp, peer: &PeerView<'_>) -> PeerIn
         level: peer.level,
         liveness: peer.liveness,
         addr: peer.addr,
+        path: peer.path,
         since: now.since(since),
         why: words(engine, peer, why.as_ref()),
         blocks_sent: peer.blocks_sent,

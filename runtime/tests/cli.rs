@@ -188,6 +188,7 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
     fs::write(lan.path("empty"), "").unwrap();
     fs::write(lan.path("damaged"), "p2pnet-secret-abc").unwrap();
     fs::write(lan.path("file"), "x").unwrap();
+    let relayed = ["up", "--interface", "lo", "--bootstrap", "http://192.0.2.1", "--relay"];
     for (arguments, named) in [
         (&["up", "--ports", "70000"][..], "70000"),
         (&["up", "--ports", "0"], "'0'"),
@@ -205,6 +206,11 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
         (&["up", "--interface", "lo", "--secret-file", "empty"], "empty"),
         (&["up", "--interface", "lo", "--secret-file", "damaged"], "damaged"),
         (&["up", "--interface", "lo", "--peer", "nonsense"], "--peer"),
+        (&["up", "--interface", "lo", "--relay", "turn://a:geheim@192.0.2.1"], "--bootstrap"),
+        (&[&relayed[..], &["turn://a:geheim@"]].concat(), "turn://USER:PASSWORD@HOST:PORT"),
+        (&[&relayed[..], &["turn://a@192.0.2.1"]].concat(), "needs a password"),
+        (&[&relayed[..], &["turn://a@b", "--relay-password-file", "missing"]].concat(), "missing"),
+        (&[&relayed[..], &["turn://a@b", "--relay-password-file", "empty"]].concat(), "empty"),
         (&["up", "--interface", "lo", "--for", "30"], "30"),
         (&["up", "--interface", "lo", "--network", ""], "network"),
         (&["up", "--interface", "lo", "--name", ""], "--name"),
@@ -212,6 +218,14 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
         (&["send", "--interface", "lo"], "<FILE>"),
         (&["send", "--interface", "lo", "--text", ""], "--text"),
         (&["receive", "--interface", "lo", "--inbox", "file"], "--inbox"),
+        (&["widescan", "ff02::/64", "--yes"], "ff02::/64"),
+        (&["widescan", "fe80::/64", "--yes"], "unicast"),
+        (&["widescan", "2001:db8::/31", "--estimate-only"], "32 to 128 bits"),
+        (&["widescan", "2001:db8::1"], "such as 2001:db8:1:2::/64"),
+        (&["widescan", "2001:db8::/64", "--rate", "1001", "--yes"], "1001"),
+        (&["widescan", "2001:db8::/64", "2001:db8::/96", "--yes"], "overlap"),
+        (&["widescan", "2001:db8::/64", "--vendor", "52:54", "--yes"], "52:54:00"),
+        (&["widescan", "2001:db8::/64", "--stop-list", "file", "--yes"], "line 1"),
         (&["frobnicate"], "frobnicate"),
         (&[], "p2pnet demo"),
     ] {
@@ -219,6 +233,7 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         let line = one_line(&output);
         assert!(line.starts_with("error: ") && line.contains(named), "{arguments:?}: {line}");
+        assert!(!line.contains("geheim"), "a password is not repeated: {line}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
 }

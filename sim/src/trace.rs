@@ -86,6 +86,8 @@ pub enum What {
     Warning { message: String },
     Fault { fault: String },
     Check { check: String, passed: bool },
+    Announced { to: String, bytes: usize },
+    Answered { by: String, records: Option<usize> },
 }
 
 /// How much of a trace to show.
@@ -108,6 +110,8 @@ impl What {
             | What::Read { .. }
             | What::Woke { .. } => Detail::Everything,
             What::Dialled { .. }
+            | What::Announced { .. }
+            | What::Answered { .. }
             | What::DialFailed { .. }
             | What::Accepted { .. }
             | What::StreamEnded { .. } => Detail::Links,
@@ -278,6 +282,9 @@ impl fmt::Display for What {
             What::Read { from, bytes } => write!(f, "reads {bytes} B from {from}"),
             What::Woke { reason } => write!(f, "wakes: {reason}"),
             What::Dialled { to } => write!(f, "dialled {to}"),
+            What::Announced { to, bytes } => write!(f, "announced itself to {to}, {bytes} bytes"),
+            What::Answered { by, records: Some(records) } => write!(f, "{by} told of {records} records"),
+            What::Answered { by, records: None } => write!(f, "no answer of {by}"),
             What::DialFailed { to, error } => write!(f, "cannot dial {to}: {error}"),
             What::Accepted { from } => write!(f, "accepted {from}"),
             What::StreamEnded { with, error: None } => write!(f, "stream with {with} ended"),

@@ -17,6 +17,7 @@ mod expand_more;
 mod expand_partition;
 mod expand_transfer;
 mod expand_verification;
+mod expand_wan;
 pub mod faults;
 mod intruders;
 mod network;
@@ -32,6 +33,7 @@ mod record;
 mod streams;
 pub mod sweep;
 mod trust;
+mod wide;
 pub(crate) mod workload;
 
 use std::collections::BTreeMap;
@@ -55,6 +57,7 @@ use node::{Host, NetworkInterface, Node, SOCKET_QUEUE, place};
 use plan::{LinkPlan, Plan};
 use record::{Mark, Moment, Record};
 use streams::{Conn, ConnId, StreamEvent};
+use wide::{Wide, WideEvent};
 use workload::Published;
 
 pub use expand::{Profile, expand};
@@ -80,6 +83,7 @@ enum Domain {
     Disk,
     Stranger,
     Adversary,
+    Server,
 }
 
 /// Engines, link codecs and block verifiers in one thread, driven as the runtime drives them, in a world of networks,
@@ -117,6 +121,7 @@ pub struct World {
     /// What insiders and strangers can use, and have.
     intruders: Intruders,
     adversaries: Adversaries,
+    wide: Wide,
     /// Coverage marks of engines that do not run any more.
     marks: Marks,
     record: Record,
@@ -168,6 +173,7 @@ enum Happening {
     /// A stream in the hands of an adversary goes on.
     Puppet(ConnId),
     Work(workload::Work),
+    Wide(WideEvent),
     /// A second is over.
     Second,
 }
@@ -179,6 +185,7 @@ impl Happening {
             Happening::FaultBegins(_) | Happening::FaultEnds(_) | Happening::Start { .. } => 0,
             Happening::Datagram { .. } | Happening::Stream(_) | Happening::LinkGone { .. } => 1,
             Happening::Strange { .. } | Happening::Attack { .. } | Happening::Puppet(_) => 1,
+            Happening::Wide(_) => 1,
             Happening::Disk { .. } => 2,
             Happening::Wake { .. } => 3,
             Happening::Work(_) => 4,
@@ -195,6 +202,7 @@ impl Happening {
             | Happening::Wake { node, .. } => Some(*node),
             Happening::Stream(event) => World::needs_process(event),
             Happening::Work(work) => work.node(),
+            Happening::Wide(event) => event.process(),
             _ => None,
         }
     }
@@ -233,6 +241,7 @@ impl World {
             tally: FaultTally::default(),
             intruders: Intruders::of(&plan),
             adversaries: Adversaries::of(&plan),
+            wide: Wide::of(&plan),
             marks: Marks::default(),
             record: Record::new(traced),
             checks: checks::all(),
@@ -245,6 +254,7 @@ impl World {
             let host = world.nodes[i].host;
             world.hosts[host].nodes.push(i);
         }
+        (0..world.hosts.len()).for_each(|host| world.make_public(host));
         world.name_everyone();
         world.schedule_plan();
         world
@@ -349,6 +359,7 @@ impl World {
             Happening::Attack { adversary, round } => self.attack(adversary, round),
             Happening::Puppet(conn) => self.puppet_goes_on(conn),
             Happening::Work(work) => self.work(work),
+            Happening::Wide(event) => self.wide_event(event),
             Happening::Second => {
                 self.tell_the_time();
                 self.look(&Seen::Second);

@@ -16,6 +16,7 @@ use crate::input::{Datagram, InterfaceId};
 use crate::ladder::Rung;
 use crate::limits::TokenBucket;
 use crate::marks::mark;
+use crate::output::Transmit;
 use crate::planted::planted;
 use crate::record::Instance;
 use crate::time::Timestamp;
@@ -237,7 +238,7 @@ impl Engine {
         }
     }
 
-    fn sealed_beacon(&mut self, flags: BeaconFlags, way: Way) -> Vec<u8> {
+    pub(super) fn sealed_beacon(&mut self, flags: BeaconFlags, way: Way) -> Vec<u8> {
         self.sealed_with(flags, way, None)
     }
 
@@ -376,10 +377,10 @@ impl Engine {
     }
 
     /// A genuine beacon: note where the peer is, answer it if it may not know us, and dial it. Both only within the
-    /// interface's own subnet, so that nobody can aim them elsewhere.
+    /// interface's own subnet, so that nobody can aim them elsewhere; beyond it only for searches of IPv6 prefixes.
     fn heard_beacon(&mut self, peer: PeerId, datagram: Datagram<'_>, beacon: &Beacon, is_new: bool) {
         if !self.comes_from_near(datagram) {
-            return;
+            return self.heard_from_afar(peer, datagram, beacon, is_new);
         }
         self.note_heard(peer, datagram.source, datagram.interface);
         self.take_pulse(peer, datagram, beacon);
@@ -429,11 +430,12 @@ impl Engine {
         }
     }
 
-    fn note_heard(&mut self, peer: PeerId, source: SocketAddr, interface: InterfaceId) {
+    pub(super) fn note_heard(&mut self, peer: PeerId, source: SocketAddr, interface: InterfaceId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let address = at_port(source, known.record.record().port, Some(interface));
         self.discovery.note_speaker(known);
-        known.note_heard(Heard { address, interface: Some(interface), at: self.now, beacons: 1 });
+        let interface = Some(interface);
+        known.note_heard(Heard { address, interface, at: self.now, beacons: 1, near: true });
     }
 
     /// In a crowd only some answer a newcomer.
@@ -444,6 +446,15 @@ impl Engine {
             mark!(self, ReplyLeftToOthers);
         }
         drawn
+    }
+
+    /// Answers a beacon from beyond our subnets, with one of the same size, unless too many ask.
+    pub(super) fn answer_afar(&mut self, interface: InterfaceId, destination: SocketAddr) {
+        if self.discovery.replies.take(self.now, 1) {
+            self.stats.replies_sent += 1;
+            let datagram = self.sealed_beacon(BeaconFlags::REPLY, Way::by(Rung::Scan));
+            self.transmit(Transmit { interface, destination }, datagram);
+        }
     }
 
     fn reply(&mut self, interface: InterfaceId, destination: SocketAddr) {

@@ -22,7 +22,7 @@ use crate::wire::{DisconnectReason, Frame, Hello};
 
 use super::Engine;
 use super::decisions::Rejection;
-use super::discovery::at_port;
+use super::discovery::{at_port, interface_of};
 use super::floors::Floor;
 use super::link::{Session, Stage};
 use super::outputs::Slot;
@@ -173,7 +173,8 @@ impl Engine {
         let port = known.record.record().port;
         let address = if dialled { address } else { at_port(address, port, interface) };
         self.discovery.note_speaker(known);
-        known.note_heard(Heard { address, interface, at: now, beacons: 0 });
+        let near = interface_of(&self.interfaces, address).is_some();
+        known.note_heard(Heard { address, interface, at: now, beacons: 0, near });
         let session = if goes_on { known.session } else { known.session + 1 };
         let verified = goes_on && known.ours;
         let links = &known.links;

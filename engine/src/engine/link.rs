@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 
 use crate::content::BlockRef;
@@ -10,6 +11,7 @@ use crate::event::Party;
 use crate::identity::PeerId;
 use crate::input::InterfaceId;
 use crate::link::Handshake;
+use crate::path::Scope;
 use crate::record::Instance;
 use crate::time::Timestamp;
 use crate::wire::Frame;
@@ -24,6 +26,8 @@ pub(crate) struct Link {
     pub(crate) interface: Option<InterfaceId>,
     /// Whether we dialled it.
     pub(crate) dialled: bool,
+    /// Whether our relay took it for us.
+    pub(crate) relayed: bool,
     /// Whom we hope to find, while we dial; who it is, once authenticated.
     pub(crate) peer: Option<PeerId>,
     /// The address given by hand that this dial serves.
@@ -79,13 +83,14 @@ impl Link {
     }
 
     /// The order by which two confirmed links of one pair compete, the greatest wins: the newer incarnations, the
-    /// smaller id's first; then the one that the smaller id dialled; among links of one dialler its later dial.
-    /// Both sides compute the same. `smaller` when we have the smaller id.
-    pub(crate) fn rank(&self, smaller: bool) -> (u64, u64, bool, u64) {
+    /// smaller id's first; then the nearer path; then the one that the smaller id dialled; among links of one dialler
+    /// its later dial. Both sides compute the same but for the path, which the smaller id judges. `smaller` when we have
+    /// it.
+    pub(crate) fn rank(&self, smaller: bool, path: Scope) -> (u64, u64, Reverse<Scope>, bool, u64) {
         let (own, theirs) =
             self.session().map_or((0, 0), |session| (session.own_incarnation, session.incarnation));
         let (first, second) = if smaller { (own, theirs) } else { (theirs, own) };
-        (first, second, self.dialled == smaller, self.dial)
+        (first, second, Reverse(path), self.dialled == smaller, self.dial)
     }
 }
 

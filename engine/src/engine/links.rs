@@ -50,6 +50,7 @@ impl Engine {
         &mut self,
         interface: Option<InterfaceId>,
         source: SocketAddr,
+        relayed: bool,
     ) -> Result<LinkId, LinkRefused> {
         if self.leaving.is_some() {
             return Err(LinkRefused::Leaving);
@@ -87,6 +88,7 @@ impl Engine {
             address: source,
             interface,
             dialled: false,
+            relayed,
             peer: None,
             target: None,
             dial: 0,

@@ -24,6 +24,7 @@ mod news;
 mod outputs;
 mod overlay;
 mod own;
+mod paths;
 mod pausing;
 mod peer;
 mod peers;
@@ -48,6 +49,7 @@ mod wanting;
 mod watch;
 mod why;
 mod wide;
+mod widescan;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -90,6 +92,7 @@ use self::servers::Server;
 use self::share::Share;
 use self::strangers::Strangers;
 use self::transfer::Transfer;
+use self::widescan::Widescan;
 
 pub use self::contents::{FetchError, Progress, PublishError};
 pub use self::decisions::Rejection;
@@ -175,6 +178,7 @@ pub struct Engine {
     collection: Collection,
     share: Share,
     servers: Vec<Server>,
+    widescan: Widescan,
     links: BTreeMap<LinkId, Link>,
     /// Peers that are watched because they are silent.
     watched: BTreeSet<PeerId>,
@@ -283,6 +287,7 @@ impl Engine {
             floors: Floors::default(),
             collection: Collection::new(&config.network, identity.peer_id()),
             share: Share::new(&seeds),
+            widescan: Widescan::default(),
             servers: alloc::vec![Server::default(); usize::from(config.servers)],
             decisions: Decisions::restored(&restored.decisions),
             wall: None,
@@ -359,7 +364,17 @@ impl Engine {
         source: SocketAddr,
     ) -> Result<LinkId, LinkRefused> {
         self.advance(now);
-        self.admit_link(interface, source)
+        self.admit_link(interface, source, false)
+    }
+
+    /// Takes a stream that a relay took for this node from somebody at `source`.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept_link`](Self::accept_link).
+    pub fn accept_relayed_link(&mut self, now: Timestamp, source: SocketAddr) -> Result<LinkId, LinkRefused> {
+        self.advance(now);
+        self.admit_link(None, source, true)
     }
 
     /// Takes what happened on a link. Input for a link that the engine does not have does nothing.
@@ -457,6 +472,8 @@ impl Engine {
                 TimerKey::Gone(peer) => self.peer_gone(peer),
                 TimerKey::Watch(peer) => self.watch_due(peer),
                 TimerKey::Announce(server) => self.announce_due(server),
+                TimerKey::Nearer(peer) => self.nearer_due(peer),
+                TimerKey::Widescan => self.widescan_due(),
             }
             if planted!(self, OneDeadlineAtATime) {
                 break;
@@ -579,6 +596,7 @@ impl Engine {
         }
         self.leaving = Some(Leaving { farewells_left: 3 });
         self.part_from_servers();
+        self.end_widescan(true);
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             let open = self.links.get(&link).is_some_and(|link| matches!(link.stage, Stage::Open { .. }));

@@ -30,6 +30,7 @@ pub(crate) enum Slot {
     IdentityShared,
     Superseded,
     Left,
+    Widescan,
 }
 
 /// All output. Actions are the one queue that drops nothing, because each is needed: it holds what the calls since the

@@ -57,6 +57,8 @@ pub(crate) struct Peer {
     /// All its links, whatever their stage, pending dials included.
     pub(crate) links: Vec<LinkId>,
     pub(crate) redial: Redial,
+    /// Tries to reach it by a nearer path than its link takes, since there was news of one.
+    pub(crate) nearer_tries: u32,
     /// The last dials to it, the oldest first.
     pub(crate) dials: VecDeque<DialNote>,
     /// When we last asked it to dial us, and it us.
@@ -108,6 +110,8 @@ pub(crate) struct Heard {
     pub(crate) at: Timestamp,
     /// Beacons that came by this way first.
     pub(crate) beacons: u64,
+    /// Whether that was in a subnet of ours. If it is in none any more, it is somebody else's now.
+    pub(crate) near: bool,
 }
 
 /// When to dial a peer that has no link.
@@ -202,6 +206,7 @@ impl Peer {
             left_at: None,
             links: Vec::new(),
             redial: Redial::new(now),
+            nearer_tries: 0,
             dials: VecDeque::new(),
             asked_to_dial_us: None,
             asked_us_to_dial: None,

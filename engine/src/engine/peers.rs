@@ -10,6 +10,7 @@ use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::liveness::{Declarer, Liveness};
 use crate::marks::mark;
+use crate::path::Scope;
 use crate::planted::planted;
 use crate::policy::Step;
 use crate::record::{self, Instance, PeerRecord, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
@@ -81,6 +82,8 @@ pub struct PeerView<'a> {
     pub liveness: Option<Liveness>,
     /// The other end of its link, or where it was last heard.
     pub addr: Option<SocketAddr>,
+    /// How far away the other end of its link is; `None` without a link.
+    pub path: Option<Scope>,
     /// The link that is used.
     pub link: Option<LinkId>,
     /// Its signed record.
@@ -114,6 +117,7 @@ impl Engine {
             level: peer.level(),
             liveness: peer.life.state,
             addr: self.peer_address(peer),
+            path: peer.link.and_then(|link| self.link_scope(link)),
             link: peer.link,
             record: &peer.record,
             beside: peer.beside.as_ref().map(|held| &held.record),
@@ -293,6 +297,7 @@ impl Engine {
             if from.is_none_or(|from| from == id) {
                 self.spoke_for_itself(id);
             }
+            self.seek_nearer(id);
         } else {
             let introducer = from.filter(|from| *from != id);
             if !self.make_room(id, introducer) {

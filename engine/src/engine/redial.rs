@@ -12,9 +12,9 @@ use crate::planted::planted;
 use crate::timers::TimerKey;
 
 use super::Engine;
-use super::discovery::is_near;
+use super::discovery::{interface_of, is_near};
 use super::link::{Link, LinkQueue, Stage};
-use super::peer::{Peer, Redial};
+use super::peer::{Heard, Peer, Redial};
 
 /// A peer that was heard this recently is at its address: a dial that has no answer is repeated soon.
 const LIVE: Duration = Duration::from_secs(5);
@@ -176,6 +176,7 @@ impl Engine {
             mark!(self, DialCourtesy);
         }
         self.dial_newly_heard(peer);
+        self.seek_nearer(peer);
     }
 
     /// Dials a peer that asks for it, since it cannot dial us.
@@ -287,14 +288,17 @@ impl Engine {
         let (own_port, own_addrs) = (self.config.private_port, &self.own.record().record().addrs);
         let mut addresses = known.addresses();
         // An address of ours leads to ourselves, whoever announced it; one beyond our subnets is dialled only if its
-        // peer says that it is there for all, and we look so far.
+        // peer was met there beyond them, or says that it is there for all, and we look so far. Where it was heard on a
+        // network that we have left somebody else may be.
         addresses.retain(|(address, _)| address.port() != own_port || !own_addrs.contains(&address.ip()));
         let anywhere = planted!(self, AimsAnywhere);
-        addresses.retain(|(address, heard)| {
-            heard.is_some()
+        let may_be_there =
+            |heard: &Heard| !heard.near || interface_of(&self.interfaces, heard.address).is_some();
+        addresses.retain(|(address, _)| {
+            known.heard.iter().any(|heard| heard.address == *address && may_be_there(heard))
                 || anywhere
                 || is_near(&self.interfaces, address.ip())
-                || self.is_wide_address(known, *address)
+                || self.is_said_from_afar(known, *address)
         });
         addresses.retain(|(address, _)| !self.decisions.blocks_address(address.ip()));
         // Whoever was heard on another host has our address from a bridge or tunnel that has one like it there.
@@ -311,6 +315,9 @@ impl Engine {
         addresses.retain(|(address, _)| {
             !known.mistaken.iter().any(|(there, other)| there == address && is_linked(other))
         });
+        if self.config.servers > 0 {
+            addresses.sort_by_key(|(address, _)| self.scope(known, *address));
+        }
         addresses
     }
 
@@ -325,7 +332,7 @@ impl Engine {
         known.mistaken.push_back((address, found));
     }
 
-    fn start_dial(
+    pub(super) fn start_dial(
         &mut self,
         address: SocketAddr,
         interface: Option<InterfaceId>,
@@ -341,6 +348,7 @@ impl Engine {
             address,
             interface,
             dialled: true,
+            relayed: false,
             peer,
             target,
             dial,
@@ -360,6 +368,7 @@ impl Engine {
         let peers: Vec<PeerId> =
             self.peers.iter().filter(|(_, peer)| peer.link.is_none()).map(|(&id, _)| id).collect();
         self.tend_soon();
+        self.seek_nearer_all();
         for id in peers {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.redial.reset(now);

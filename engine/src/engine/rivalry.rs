@@ -7,6 +7,7 @@ use crate::event::LeaveReason;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::marks::mark;
+use crate::path::Scope;
 use crate::planted::planted;
 use crate::timers::TimerKey;
 use crate::wire::{DisconnectReason, Frame};
@@ -97,7 +98,9 @@ impl Engine {
             return;
         }
         let decides = self.identity.peer_id() < peer;
-        let rank = |id: LinkId| self.links.get(&id).map(|link| link.rank(decides));
+        let rank = |id: LinkId| {
+            self.links.get(&id).map(|link| link.rank(decides, self.link_scope(id).unwrap_or(Scope::Relay)))
+        };
         let (winner, loser) =
             if rank(newcomer) > rank(current) { (newcomer, current) } else { (current, newcomer) };
         if winner == newcomer {

@@ -91,6 +91,7 @@ impl Engine {
             self.tell_trusted(peer);
         }
         self.transfers_moved(peer);
+        self.seek_nearer(peer);
     }
 
     /// A link of a peer is over: another takes its place, or the peer is not connected any more.
@@ -118,7 +119,7 @@ impl Engine {
             .filter_map(|other| Some((*other, self.links.get(other)?)))
             .filter(|(_, link)| link.is_confirmed())
             .filter(|(_, link)| link.session().is_some_and(|session| session.incarnation >= newest))
-            .max_by_key(|(_, link)| link.rank(decides))
+            .max_by_key(|(_, link)| link.rank(decides, self.scope_of_link(link, Some(known))))
             .map(|(other, _)| other);
         if let Some(survivor) = survivor {
             mark!(self, SurvivorTookOver);
@@ -151,6 +152,10 @@ impl Engine {
                 self.watch(peer);
             }
             self.snap_back();
+            // Where it is by now, only a server may know: its relay may have gone.
+            if self.trusted_links().is_empty() {
+                self.announce_soon();
+            }
         } else if (leave, ended_by) == (LeaveReason::Gone, Some(Party::Them)) {
             self.stop_watching(peer);
             self.conclude(peer, Liveness::Left, Declarer::Subject);

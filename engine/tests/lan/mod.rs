@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use p2pnet_engine::{
     Action, BlockRef, BlockVerifier, Channel, Config, Datagram, Engine, Event, Identity, Interface,
@@ -18,6 +18,10 @@ pub(crate) const LAN: InterfaceId = InterfaceId(1);
 pub(crate) struct Node {
     pub engine: Engine,
     pub ip: Ipv4Addr,
+    /// Its address beyond the LAN, which it has in place of the other.
+    pub ip6: Option<Ipv6Addr>,
+    /// When it sent a datagram, and where to.
+    pub sent: Vec<(Timestamp, SocketAddr)>,
     pub events: Vec<Event>,
     /// Everything that was polled, as text, one list a stream of output.
     pub transmits: Vec<String>,
@@ -311,9 +315,10 @@ impl Lan {
     fn drain_transmit(&mut self, i: usize, bytes: &mut Vec<u8>) -> bool {
         let Some(transmit) = self.nodes[i].engine.poll_transmit(bytes) else { return false };
         self.nodes[i].transmits.push(format!("{transmit:?} {bytes:02x?}"));
-        let source = SocketAddr::from((self.nodes[i].ip, PORT));
+        self.nodes[i].sent.push((self.now, transmit.destination));
+        let source = SocketAddr::new(self.nodes[i].address(), PORT);
         for to in 0..self.nodes.len() {
-            let own = SocketAddr::from((self.nodes[to].ip, PORT));
+            let own = SocketAddr::new(self.nodes[to].address(), PORT);
             let broadcast = transmit.destination.ip() == Ipv4Addr::new(10, 0, 0, 255);
             let heard = (self.reaches)(i, to) && !self.unheard.contains(&(i, to));
             if to != i && heard && (broadcast || transmit.destination == own) {
@@ -421,8 +426,8 @@ impl Lan {
 
     fn dial(&mut self, i: usize, link: LinkId, address: SocketAddr) {
         let now = self.now;
-        let source = SocketAddr::from((self.nodes[i].ip, 50_000));
-        let to = self.nodes.iter().position(|node| SocketAddr::from((node.ip, PORT)) == address);
+        let source = SocketAddr::new(self.nodes[i].address(), 50_000);
+        let to = self.nodes.iter().position(|node| SocketAddr::new(node.address(), PORT) == address);
         if self.dials_blocked || to.is_some_and(|to| self.nodes[to].vanished) {
             return;
         }
@@ -455,6 +460,8 @@ impl Node {
         Node {
             engine,
             ip: Ipv4Addr::new(10, 0, 0, host),
+            ip6: None,
+            sent: Vec::new(),
             events: Vec::new(),
             transmits: Vec::new(),
             actions: Vec::new(),
@@ -470,6 +477,10 @@ impl Node {
             permitted: Vec::new(),
             vanished: false,
         }
+    }
+
+    fn address(&self) -> IpAddr {
+        self.ip6.map_or(IpAddr::V4(self.ip), IpAddr::V6)
     }
 
     fn read(&mut self, now: Timestamp, link: LinkId, bytes: &[u8]) {

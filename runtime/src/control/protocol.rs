@@ -197,6 +197,9 @@ pub struct PeerLine {
     pub liveness: Option<String>,
     /// Where it is, as far as known.
     pub addr: Option<String>,
+    /// How far away that is: `link`, `site`, `global` or `relay`; `None` without a link.
+    #[serde(default)]
+    pub path: Option<String>,
     /// For how long things have been so.
     #[serde(default)]
     pub since_ms: u64,

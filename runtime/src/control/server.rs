@@ -189,6 +189,7 @@ pub(super) fn line_of(peer: &PeerInfo) -> PeerLine {
         level: level_word(peer.level).to_owned(),
         liveness: peer.liveness.map(|liveness| liveness.as_str().to_owned()),
         addr: peer.addr.map(|addr| addr.to_string()),
+        path: peer.path.map(|path| path.to_string()),
         since_ms: u64::try_from(peer.since.as_millis()).unwrap_or(u64::MAX),
         why: peer.why.clone(),
     }

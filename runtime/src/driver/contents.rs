@@ -209,6 +209,13 @@ impl Contents {
             EngineEvent::IdentityShared { addr } => Event::IdentityShared { addr },
             EngineEvent::Superseded => Event::Superseded,
             EngineEvent::IdentityReclaimed => Event::IdentityReclaimed,
+            EngineEvent::WidescanProgress { sent, datagrams, found } => {
+                Event::WidescanProgress { sent, datagrams, found }
+            }
+            EngineEvent::WidescanFound { peer, addr } => Event::WidescanFound { peer, addr },
+            EngineEvent::WidescanEnded { sent, found, stopped } => {
+                Event::WidescanEnded { sent, found, stopped }
+            }
             _ => return None,
         })
     }

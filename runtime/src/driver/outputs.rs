@@ -89,6 +89,7 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
             Action::Announce { server, record, want, reports } => {
                 self.asking.ask(server, Announcement { record, want, reports });
             }
+            Action::Permit { address } => self.relays.permit(address),
             other => tracing::error!(?other, "an action that this driver does not know"),
         }
     }

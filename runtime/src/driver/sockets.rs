@@ -12,9 +12,9 @@ use tokio::time::sleep;
 
 use super::sending::Sending;
 use crate::error::StartError;
-use crate::link::Task;
+use crate::link::{Halves, Task};
 use crate::report::{BindError, InterfaceReport, NetworkReport};
-use crate::seam::{Listener, Net, Udp};
+use crate::seam::{Listener, Net, Stream, Udp};
 
 /// Room for a datagram. Longer ones are none of ours, and what is cut off does not open.
 const DATAGRAM: usize = 2048;
@@ -31,9 +31,9 @@ pub(crate) struct Received {
 }
 
 /// A stream as it came, or the end of a dial.
-pub(crate) enum Arrival<T> {
-    /// Somebody dialled us.
-    Accepted { interface: InterfaceId, stream: T, source: SocketAddr },
+pub(crate) enum Arrival<T: Stream> {
+    /// Somebody dialled us, by this interface or by a relay.
+    Accepted { interface: Option<InterfaceId>, stream: Halves<T>, source: SocketAddr },
     /// A dial of ours ended.
     Dialled { link: LinkId, result: io::Result<T> },
 }
@@ -372,6 +372,7 @@ async fn accept<L: Listener>(
     loop {
         match listener.accept().await {
             Ok((stream, source)) => {
+                let (interface, stream) = (Some(interface), stream.into());
                 if arrivals.send(Arrival::Accepted { interface, stream, source }).await.is_err() {
                     return;
                 }

@@ -33,7 +33,7 @@ impl End {
         let (news_in, news) = mpsc::channel(64);
         let store = Arc::new(DiskStore::temporary(None).unwrap());
         let to = Reports { link: LinkId(7), store: store.clone(), reports: reports_in, news: news_in };
-        End { link: Link::open(stream, to), reports, news, store }
+        End { link: Link::open(Halves::from(stream), to), reports, news, store }
     }
 
     /// What happens next but for what the writer reports as written.

@@ -194,9 +194,7 @@ impl Host {
 
     /// A command that runs on this host.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace.0, program]);
-        command
+        self.namespace.command(program)
     }
 
     /// From now on, and until the end, this is dropped too, and counted.
@@ -279,12 +277,26 @@ fn remove_stale() -> Result<(), String> {
 
 /// A network namespace by its name; deleted when dropped.
 #[derive(Debug)]
-struct Namespace(String);
+pub(crate) struct Namespace(pub(crate) String);
 
 impl Namespace {
     fn new(name: String) -> Result<Namespace, String> {
         ip(&format!("netns add {name}"))?;
         Ok(Namespace(name))
+    }
+
+    /// A namespace by a name of its own that ends like this.
+    pub(crate) fn called(what: &str) -> Result<Namespace, String> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Namespace::new(format!("{PREFIX}{}-{number}{what}", std::process::id()))
+    }
+
+    /// A command that runs in it.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0, program]);
+        command
     }
 }
 
@@ -296,12 +308,13 @@ impl Drop for Namespace {
     }
 }
 
-fn ip(arguments: &str) -> Result<(), String> {
+/// Runs `ip`.
+pub(crate) fn ip(arguments: &str) -> Result<(), String> {
     run(Command::new("ip").args(arguments.split_whitespace()), "").map(drop)
 }
 
 /// Runs to the end and returns what was printed.
-fn run(command: &mut Command, input: &str) -> Result<String, String> {
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<String, String> {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().map_err(|error| format!("{command:?}: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {

@@ -311,7 +311,7 @@ impl World {
     }
 
     /// Notes a record that an adversary has signed with a key that it has.
-    fn note_issued(&mut self, peer: PeerId, record: &[u8]) {
+    pub(super) fn note_issued(&mut self, peer: PeerId, record: &[u8]) {
         self.adversaries.issued.entry(peer).or_default().insert(record.to_vec());
     }
 

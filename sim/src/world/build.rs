@@ -61,6 +61,8 @@ pub(super) fn hosts(plan: &Plan) -> Vec<Host> {
         firewall: host.firewall,
         asked: BTreeMap::new(),
         asleep: None,
+        public: None,
+        travels: 0,
     };
     plan.host.iter().enumerate().map(host).collect()
 }
@@ -145,7 +147,10 @@ pub(super) fn paths(plan: &Plan, hosts: &[Host]) -> Vec<Path> {
     for from in hosts {
         for to in hosts {
             let common = from.interfaces.iter().find(|interface| to.interface(interface.lan).is_some());
-            let link = common.and_then(|interface| named(&plan.lan[interface.lan].link));
+            let link = match common {
+                Some(interface) => named(&plan.lan[interface.lan].link),
+                None => plan.internet.as_ref().and_then(|internet| named(&internet.link)),
+            };
             paths.push(Path {
                 link,
                 normal: link,

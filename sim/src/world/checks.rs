@@ -21,6 +21,7 @@ mod texts;
 mod told;
 mod traffic;
 mod transfers;
+mod unswayed;
 
 use p2pnet_engine::{Event, PeerId};
 
@@ -132,6 +133,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(provenance::Provenance::default()),
         Box::new(resurrection::NoResurrection::default()),
         Box::new(authentic::Authentic),
+        Box::new(unswayed::Unswayed),
         Box::new(bounds::Bounds),
         Box::new(effort::Effort::default()),
         Box::new(traffic::Traffic::default()),
@@ -153,7 +155,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
 }
 
 /// Every check by its id, with its class and the sentence that it stands for.
-pub const SENTENCES: [(&str, Class, &str); 24] = [
+pub const SENTENCES: [(&str, Class, &str); 25] = [
     (
         "no-panic",
         Class::Panic,
@@ -198,6 +200,11 @@ pub const SENTENCES: [(&str, Class, &str); 24] = [
         "authentic",
         Class::Safety,
         "Who holds the other end of a link is who its peer is, whatever happens on the way.",
+    ),
+    (
+        "unswayed",
+        Class::Safety,
+        "By no server's word a node knows somebody of another network, or holds a peer that runs for gone.",
     ),
     (
         "effort",

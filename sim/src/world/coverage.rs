@@ -17,7 +17,7 @@ pub fn least_seeds(profile: Profile) -> u64 {
         Profile::Churn | Profile::Messages => 100,
         Profile::Transfer => 150,
         Profile::Adversary => 250,
-        Profile::Verification => 500,
+        Profile::Verification | Profile::Wan => 500,
         _ => LEAST_SEEDS,
     }
 }
@@ -41,6 +41,7 @@ pub struct Demand {
     transfer: Option<u64>,
     verification: Option<u64>,
     messages: Option<u64>,
+    wan: Option<u64>,
 }
 
 impl Demand {
@@ -58,6 +59,7 @@ impl Demand {
             Profile::Transfer => self.transfer,
             Profile::Verification => self.verification,
             Profile::Messages => self.messages,
+            Profile::Wan => self.wan,
         };
         least.unwrap_or(0)
     }

@@ -110,6 +110,11 @@ impl World {
                 }
             }
             Fault::Insider { .. } | Fault::Stranger { .. } => self.strange(index, 0),
+            Fault::ServerDown { .. }
+            | Fault::RelayDown { .. }
+            | Fault::UplinkDown { .. }
+            | Fault::RouterRestart { .. } => self.wide_fault(&fault, true),
+            Fault::Move { host, lan, .. } => self.move_host(host, lan),
         }
     }
 
@@ -192,7 +197,12 @@ impl World {
             | Fault::Insider { .. }
             | Fault::ClockJump { .. }
             | Fault::Reset { .. }
+            | Fault::Move { .. }
             | Fault::Stranger { .. } => {}
+            Fault::ServerDown { .. }
+            | Fault::RelayDown { .. }
+            | Fault::UplinkDown { .. }
+            | Fault::RouterRestart { .. } => self.wide_fault(&fault, false),
         }
     }
 
@@ -218,6 +228,7 @@ impl World {
             (lan.broadcast_faults, lan.multicast_faults) = (0, 0);
             lan.isolated.retain(|host| !hosts.contains(host));
         }
+        self.heal_wide();
         for &host in &hosts {
             self.wake_up(host);
             self.hosts[host].refuses = false;
@@ -507,7 +518,7 @@ impl World {
         }
     }
 
-    fn tell_interfaces(&mut self, host: usize) {
+    pub(super) fn tell_interfaces(&mut self, host: usize) {
         let interfaces = self.hosts[host].for_engine();
         for node in self.hosts[host].nodes.clone() {
             let now = self.local(node);

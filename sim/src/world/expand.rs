@@ -9,7 +9,7 @@ use super::plan::{
 };
 use super::{
     expand_adversary, expand_churn, expand_discovery, expand_messages, expand_more, expand_transfer,
-    expand_verification,
+    expand_verification, expand_wan,
 };
 
 /// What kind of network a seed is expanded into.
@@ -35,11 +35,13 @@ pub enum Profile {
     Verification,
     /// Messages to one and to all, in small networks and in crowds.
     Messages,
+    /// Homes behind routers, bootstrap servers that lie, relays that die.
+    Wan,
 }
 
 impl Profile {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Profile); 10] = [
+    pub const ALL: [(&'static str, Profile); 11] = [
         ("discovery", Profile::Discovery),
         ("calm", Profile::Calm),
         ("lan", Profile::Lan),
@@ -50,6 +52,7 @@ impl Profile {
         ("transfer", Profile::Transfer),
         ("verification", Profile::Verification),
         ("messages", Profile::Messages),
+        ("wan", Profile::Wan),
     ];
 
     /// Its name.
@@ -75,7 +78,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         profile: profile.name().to_owned(),
         chaos_ms: match profile {
             Profile::Calm | Profile::Discovery => 5_000,
-            Profile::Lan => 20_000,
+            Profile::Lan | Profile::Wan => 20_000,
             Profile::Wifi | Profile::Hostile => 25_000,
             Profile::Churn => 30_000,
             Profile::Adversary | Profile::Transfer | Profile::Verification | Profile::Messages => 12_000,
@@ -103,6 +106,9 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         leave: Vec::new(),
         dial: Vec::new(),
         part: Vec::new(),
+        internet: None,
+        server: Vec::new(),
+        relay: Vec::new(),
         #[cfg(feature = "planted")]
         bug: None,
         #[cfg(feature = "planted")]
@@ -115,6 +121,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         Profile::Transfer => expand_transfer::fill(&mut plan, seed),
         Profile::Verification => expand_verification::fill(&mut plan, seed),
         Profile::Messages => expand_messages::fill(&mut plan, seed),
+        Profile::Wan => expand_wan::fill(&mut plan, seed),
         Profile::Calm | Profile::Lan | Profile::Wifi | Profile::Hostile => general(&mut plan, profile, seed),
     }
     plan
@@ -190,6 +197,7 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
         ipv6: false,
         mtu: if profile >= Profile::Wifi && draws.chance(0.1) { 300 } else { 1500 },
         isolated: Vec::new(),
+        router: None,
     };
     plan.lan.push(lan("net0", draws));
     let second = profile >= Profile::Lan && draws.chance(0.2);
@@ -447,6 +455,7 @@ pub(super) fn lan(name: &str) -> LanPlan {
         ipv6: false,
         mtu: 1500,
         isolated: Vec::new(),
+        router: None,
     }
 }
 

@@ -61,6 +61,7 @@ fn networks(plan: &mut Plan, draws: &mut Draws) {
             ipv6,
             mtu: 1500,
             isolated: Vec::new(),
+            router: None,
         });
     }
 }

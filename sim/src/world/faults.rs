@@ -86,6 +86,22 @@ pub enum Fault {
     },
     /// Somebody sends nonsense into a network.
     Stranger { at_ms: u64, for_ms: u64, lan: String, traffic: Traffic, per_second: u32 },
+    /// The bootstrap server does not answer: those in the networks `homes`, or nobody if there are none.
+    ServerDown {
+        at_ms: u64,
+        for_ms: u64,
+        server: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        homes: Vec<String>,
+    },
+    /// The relay is gone with all streams through it. What was so at the end of the chaos stays so.
+    RelayDown { at_ms: u64, for_ms: u64, relay: String },
+    /// The network's router has no way to the internet.
+    UplinkDown { at_ms: u64, for_ms: u64, lan: String },
+    /// The network's router starts anew, and has forgotten every stream.
+    RouterRestart { at_ms: u64, lan: String },
+    /// The host leaves its first network and joins this one.
+    Move { at_ms: u64, host: String, lan: String },
 }
 
 /// How a node comes back.
@@ -187,11 +203,19 @@ pub enum FaultKind {
     AdversaryLoris,
     AdversarySlowReader,
     Stall,
+    ServerDown,
+    ServerLie,
+    RelayDown,
+    UplinkDown,
+    RouterRestart,
+    Move,
+    MappingLost,
+    NotPermitted,
 }
 
 impl FaultKind {
     /// All kinds, in order.
-    pub const ALL: [(FaultKind, &'static str); 62] = [
+    pub const ALL: [(FaultKind, &'static str); 70] = [
         (FaultKind::Loss, "loss"),
         (FaultKind::BurstLoss, "burst-loss"),
         (FaultKind::QueueLoss, "queue-loss"),
@@ -254,6 +278,14 @@ impl FaultKind {
         (FaultKind::AdversaryLoris, "adversary-loris"),
         (FaultKind::AdversarySlowReader, "adversary-slow-reader"),
         (FaultKind::Stall, "stall"),
+        (FaultKind::ServerDown, "server-down"),
+        (FaultKind::ServerLie, "server-lie"),
+        (FaultKind::RelayDown, "relay-down"),
+        (FaultKind::UplinkDown, "uplink-down"),
+        (FaultKind::RouterRestart, "router-restart"),
+        (FaultKind::Move, "move"),
+        (FaultKind::MappingLost, "mapping-lost"),
+        (FaultKind::NotPermitted, "not-permitted"),
     ];
 }
 
@@ -320,7 +352,12 @@ impl Fault {
             | Fault::Refuse { at_ms, .. }
             | Fault::SlowApplication { at_ms, .. }
             | Fault::Insider { at_ms, .. }
-            | Fault::Stranger { at_ms, .. } => *at_ms,
+            | Fault::Stranger { at_ms, .. }
+            | Fault::ServerDown { at_ms, .. }
+            | Fault::RelayDown { at_ms, .. }
+            | Fault::UplinkDown { at_ms, .. }
+            | Fault::RouterRestart { at_ms, .. }
+            | Fault::Move { at_ms, .. } => *at_ms,
         }
     }
 
@@ -347,10 +384,15 @@ impl Fault {
             | Fault::Stall { for_ms, .. }
             | Fault::SlowApplication { for_ms, .. }
             | Fault::Insider { for_ms, .. }
-            | Fault::Stranger { for_ms, .. } => Some(*for_ms),
+            | Fault::Stranger { for_ms, .. }
+            | Fault::ServerDown { for_ms, .. }
+            | Fault::RelayDown { for_ms, .. }
+            | Fault::UplinkDown { for_ms, .. } => Some(*for_ms),
             Fault::AddressChange { .. }
             | Fault::AddressSwap { .. }
             | Fault::ClockJump { .. }
+            | Fault::RouterRestart { .. }
+            | Fault::Move { .. }
             | Fault::Reset { .. } => None,
         }
     }
@@ -378,6 +420,8 @@ impl Fault {
             }
             Fault::BroadcastLoss { lan, .. }
             | Fault::MulticastLoss { lan, .. }
+            | Fault::UplinkDown { lan, .. }
+            | Fault::RouterRestart { lan, .. }
             | Fault::Stranger { lan, .. } => known("lan", lan, lans),
             Fault::Degrade { from, to, link, .. } => {
                 known("host", from, hosts)?;
@@ -406,7 +450,11 @@ impl Fault {
             | Fault::SlowApplication { node, .. }
             | Fault::Away { node, .. }
             | Fault::Insider { node, .. } => known("node", node, nodes),
-            Fault::AddressChange { host, lan, .. } | Fault::InterfaceDown { host, lan, .. } => {
+            // `Plan::validate_wide` knows their names.
+            Fault::ServerDown { .. } | Fault::RelayDown { .. } => Ok(()),
+            Fault::AddressChange { host, lan, .. }
+            | Fault::InterfaceDown { host, lan, .. }
+            | Fault::Move { host, lan, .. } => {
                 known("host", host, hosts)?;
                 known("lan", lan, lans)
             }

@@ -35,6 +35,10 @@ pub(super) struct Host {
     pub(super) asked: BTreeMap<SocketAddr, Timestamp>,
     /// Since when it sleeps.
     pub(super) asleep: Option<Timestamp>,
+    /// Its interface with an address that anybody can dial, and that address, if its network's router translates nothing.
+    pub(super) public: Option<(InterfaceId, IpAddr)>,
+    /// How often it went to another network.
+    pub(super) travels: u32,
 }
 
 /// An interface of a machine, in one network.
@@ -133,7 +137,16 @@ impl Host {
             directed_broadcast: true,
             addrs: interface.addrs(),
         };
-        self.interfaces.iter().filter(|interface| interface.up).map(told).collect()
+        let up = self.interfaces.iter().filter(|interface| interface.up);
+        let public = self.public.filter(|_| up.clone().count() > 0).map(|(id, ip)| Interface {
+            id,
+            name: "public".to_owned(),
+            kind: InterfaceKind::Lan,
+            multicast: false,
+            directed_broadcast: true,
+            addrs: vec![InterfaceAddr { ip, prefix: 24 }],
+        });
+        up.map(told).chain(public).collect()
     }
 }
 

@@ -168,6 +168,7 @@ impl World {
             + config.source_timeout * 4
             + people
             + transfer
+            + self.servers_within()
     }
 
     /// The leaver leaves; everybody must learn it, and nobody may bring it back.

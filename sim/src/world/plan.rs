@@ -4,6 +4,7 @@ mod adversary;
 mod check;
 mod read;
 mod trust;
+mod wide;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::faults::Fault;
 pub use adversary::{AdversaryPlan, Trick};
 pub use read::PlanError;
 pub use trust::{Asked, CertificateKind, CertificatePlan, TrustPlan};
+pub use wide::{Honesty, InternetPlan, Nat, RelayPlan, ServerPlan};
 
 /// The version of the format. A plan of another version is refused.
 pub const PLAN_SCHEMA: u32 = 1;
@@ -100,6 +102,15 @@ pub struct Plan {
     /// Applications that part from a peer on purpose.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub part: Vec<PartPlan>,
+    /// What is between networks that have a router.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internet: Option<InternetPlan>,
+    /// Bootstrap servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server: Vec<ServerPlan>,
+    /// Relays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relay: Vec<RelayPlan>,
     /// The planted bug that the nodes of `bug_in` have, or all if there are none.
     #[cfg(feature = "planted")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,6 +256,9 @@ pub struct LanPlan {
     /// Hosts that the access point keeps apart from each other.
     #[serde(default)]
     pub isolated: Vec<String>,
+    /// The router to the internet, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router: Option<Nat>,
 }
 
 /// A way by which a datagram gets to all hosts of a network.

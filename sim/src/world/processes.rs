@@ -49,6 +49,7 @@ impl World {
         if self.nodes[i].by_policy {
             config.offers = OfferPolicy::all();
         }
+        config.servers = u8::try_from(self.plan.server.len()).unwrap_or(u8::MAX);
         self.set_policy(i, &mut config.trust);
         let node = &self.nodes[i];
         if node.small {
@@ -72,6 +73,7 @@ impl World {
         self.note(Mark::Started, Some(i), &incarnation.to_le_bytes(), |_| What::Started { incarnation });
         self.look(&Seen::Started { node: i });
         self.brief(i);
+        self.begin_relay(i);
         self.drain(i);
         self.publish_again(i);
     }

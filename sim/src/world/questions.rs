@@ -85,7 +85,8 @@ impl World {
         // Two that let nobody in cannot be brought together.
         let closed = |host: usize| self.hosts[host].firewall != Firewall::None;
         let open = from == to || !closed(from) || !closed(to);
-        a != b && ready(a) && ready(b) && common && open
+        let near = common && open;
+        a != b && ready(a) && ready(b) && (near || self.reaches_afar(a, b) || self.reaches_afar(b, a))
     }
 
     /// Whether every pair can have a link: who knows more peers than `max_links` keeps fewer, in a net in which all are
@@ -271,6 +272,19 @@ impl World {
     #[must_use]
     pub fn messages_of(&self, node: usize) -> &BTreeMap<usize, u16> {
         &self.nodes[node].messages
+    }
+
+    /// How many texts of the plan a node got, in any of its runs.
+    #[must_use]
+    pub fn texts_received(&self, node: usize) -> usize {
+        self.nodes[node].texts.len()
+    }
+
+    /// Links that are open on both sides and lead beyond a LAN.
+    #[must_use]
+    pub fn links_afar(&self) -> usize {
+        let afar = self.conns.values().filter(|conn| conn.open_between().is_some() && conn.is_afar());
+        afar.count()
     }
 
     pub(crate) fn has_left(&self, node: usize) -> bool {

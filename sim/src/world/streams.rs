@@ -17,6 +17,7 @@ use crate::stream_end::{End, Side, WRITE_QUEUE};
 
 use super::World;
 use super::faults::FaultKind;
+use super::wide::Afar;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConnId(pub(super) u64);
@@ -34,6 +35,8 @@ pub(super) struct Conn {
     accepted: bool,
     /// Whether nothing of it gets through.
     stalled: bool,
+    /// What it has if it leads beyond the LAN.
+    afar: Option<Afar>,
 }
 
 /// One end's place. It stays what it was when the host's address changes, so that nothing arrives any more.
@@ -155,6 +158,11 @@ impl Conn {
         Some(self.party(side).node.map_or(Holder::Hand, Holder::Node))
     }
 
+    /// Whether it leads beyond the LAN.
+    pub(super) fn is_afar(&self) -> bool {
+        self.afar.is_some()
+    }
+
     /// The nodes at both ends, if both have finished the handshake, neither is closing.
     pub(super) fn open_between(&self) -> Option<(usize, usize)> {
         let open = |end: &Option<End>| end.as_ref().is_some_and(|end| end.sealer.is_some() && !end.closing);
@@ -170,6 +178,14 @@ impl World {
     fn conn_passes(&mut self, conn: ConnId, side: Side, bytes: usize) -> Option<Duration> {
         let entry = self.conns.get(&conn).filter(|conn| !conn.stalled)?;
         let (from, to, lan) = (entry.party(side.other()), entry.party(side), entry.lan);
+        if let Some(mut afar) = entry.afar {
+            let hosts = [entry.dialler.host, entry.acceptor.host];
+            let delay = self.passes_afar(&mut afar, hosts, side, bytes);
+            if let Some(entry) = self.conns.get_mut(&conn) {
+                entry.afar = Some(afar);
+            }
+            return delay;
+        }
         let there = |world: &World, party: Party| {
             world.hosts[party.host].interface(lan).is_some_and(|interface| interface.number == party.number)
         };

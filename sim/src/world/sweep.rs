@@ -69,17 +69,36 @@ const OF_MESSAGES: [FaultKind; 7] = [
 const OF_VERIFICATION: [FaultKind; 4] =
     [FaultKind::Crash, FaultKind::Restart, FaultKind::Away, FaultKind::AdversaryMiddle];
 
+/// Those of the profile `wan`.
+const OF_WAN: [FaultKind; 12] = [
+    FaultKind::ServerDown,
+    FaultKind::ServerLie,
+    FaultKind::RelayDown,
+    FaultKind::UplinkDown,
+    FaultKind::RouterRestart,
+    FaultKind::Move,
+    FaultKind::NotPermitted,
+    FaultKind::Partition,
+    FaultKind::Crash,
+    FaultKind::Away,
+    FaultKind::Reset,
+    FaultKind::Stall,
+];
+
 /// Whether a profile must show a fault.
 fn must_show(profile: Profile, kind: FaultKind) -> bool {
     let trick = Trick::ALL.iter().any(|&(_, of_trick)| of_trick == kind);
     match profile {
-        Profile::Hostile => !OF_DISCOVERY.contains(&kind) && !trick && kind != FaultKind::Away,
+        Profile::Hostile => {
+            kind < FaultKind::ServerDown && !OF_DISCOVERY.contains(&kind) && !trick && kind != FaultKind::Away
+        }
         Profile::Discovery => OF_DISCOVERY.contains(&kind),
         Profile::Churn => OF_CHURN.contains(&kind),
         Profile::Transfer => OF_TRANSFER.contains(&kind),
         Profile::Adversary => trick || kind == FaultKind::Away,
         Profile::Verification => OF_VERIFICATION.contains(&kind),
         Profile::Messages => OF_MESSAGES.contains(&kind),
+        Profile::Wan => OF_WAN.contains(&kind),
         Profile::Calm | Profile::Lan | Profile::Wifi => false,
     }
 }

@@ -155,7 +155,7 @@ impl Engine {
         true
     }
 
-    pub(super) fn transmit(&mut self, transmit: Transmit, bytes: Vec<u8>) {
+    pub(in crate::engine) fn transmit(&mut self, transmit: Transmit, bytes: Vec<u8>) {
         if self.outputs.transmit(transmit, bytes) {
             self.stats.transmits_dropped += 1;
             mark!(self, TransmitDropped);

@@ -35,8 +35,7 @@ pub(crate) fn run(common: &Common, command: &CertCommand, output: &Output) -> Re
 }
 
 fn new(output: &Output) -> Result<(), Failure> {
-    let seed = OsHost::new().entropy();
-    let seed = seed.map_err(|error| Failure::NotAchieved(format!("the system gives no entropy: {error}")))?;
+    let seed = seed()?;
     let (text, id) = (format(&seed), Identity::from_seed(seed).peer_id().to_string());
     if output.is_json() {
         let object = |at| Line::new("authority", at).text("authority", &id).text("key", &text);
@@ -44,6 +43,17 @@ fn new(output: &Output) -> Result<(), Failure> {
     }
     output.line(&format!("# the key of the authority {id}: who has it can let anybody in"))?;
     output.line(&text)
+}
+
+/// A new key as text, for a file.
+#[cfg(feature = "bootstrap-server")]
+pub(crate) fn new_key() -> Result<Zeroizing<String>, Failure> {
+    Ok(Zeroizing::new(format(&seed()?)))
+}
+
+fn seed() -> Result<[u8; 32], Failure> {
+    let seed = OsHost::new().entropy();
+    seed.map_err(|error| Failure::NotAchieved(format!("the system gives no entropy: {error}")))
 }
 
 fn issue(common: &Common, arguments: &IssueArguments, output: &Output) -> Result<(), Failure> {
@@ -97,7 +107,8 @@ fn read(path: &Path) -> Result<Identity, Failure> {
     parse(&text).ok_or_else(|| wrong("is not what `p2pnet cert new` prints, or damaged; copy it again"))
 }
 
-fn parse(text: &str) -> Option<Identity> {
+/// Reads a key from the text that [`new`] printed.
+pub(crate) fn parse(text: &str) -> Option<Identity> {
     let line = text.lines().map(str::trim).find(|line| line.starts_with(PREFIX))?;
     let upper = Zeroizing::new(line.strip_prefix(PREFIX)?.to_ascii_uppercase());
     let bytes = Zeroizing::new(BASE32_NOPAD.decode(upper.as_bytes()).ok()?);

@@ -186,6 +186,13 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             "peers believe another program that runs with this node's key, so this one waits; give it a --data-dir of its own"
                 .to_owned(),
         ),
+        Event::WidescanFound { peer, addr } => {
+            (Word::Good("answered"), format!("{} at {addr}", names.who(peer)))
+        }
+        Event::WidescanEnded { sent, found, stopped } => (
+            Word::Quiet(if *stopped { "stopped" } else { "searched" }),
+            format!("{found} answered {sent} datagrams"),
+        ),
         Event::IdentityReclaimed => {
             (Word::Quiet("alone"), "the other program with this node's key is silent; trying again".to_owned())
         }
@@ -194,6 +201,10 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             (Word::Good("server"), format!("{server} told of {records}{seen}"))
         }
         Event::ServerFailed { server, why } => (Word::Bad("server"), format!("{server} {why}")),
+        Event::Relayed { relay, address } => {
+            (Word::Good("relay"), format!("others reach us at {address}, by {relay}"))
+        }
+        Event::RelayFailed { relay, why } => (Word::Bad("relay"), format!("{relay}: {why}")),
         _ => return None,
     })
 }

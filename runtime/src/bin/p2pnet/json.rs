@@ -159,7 +159,21 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
                 None => line,
             }
         }
+        Event::Relayed { relay, address } => {
+            new("relayed").text("relay", relay).text("address", &address.to_string())
+        }
+        Event::RelayFailed { relay, why } => new("relay_failed").text("relay", relay).text("why", why),
         Event::ServerFailed { server, why } => new("server_failed").text("server", server).text("why", why),
+        Event::WidescanProgress { sent, datagrams, found } => new("widescan_progress")
+            .number("sent", *sent)
+            .number("datagrams", *datagrams)
+            .number("found", *found),
+        Event::WidescanFound { peer, addr } => {
+            new("widescan_found").text("peer", &peer.to_string()).text("addr", &addr.to_string())
+        }
+        Event::WidescanEnded { sent, found, stopped } => {
+            new("widescan_ended").number("sent", *sent).number("found", *found).value("stopped", stopped)
+        }
         _ => return None,
     })
 }

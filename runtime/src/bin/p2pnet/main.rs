@@ -1,6 +1,8 @@
 //! The `p2pnet` program: the library's node on the command line.
 
 mod asking;
+#[cfg(feature = "bootstrap-server")]
+mod bootstrap;
 mod cert;
 mod decide;
 mod demo;
@@ -17,6 +19,7 @@ mod options;
 mod output;
 mod peers;
 mod receive;
+mod relays;
 mod running;
 mod secret;
 mod send;
@@ -26,6 +29,7 @@ mod store;
 mod text;
 mod up;
 mod why;
+mod widescan;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -75,9 +79,12 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Unblock(arguments) => decide::run(&cli.common, Verb::Unblock, &arguments.who, output).await,
         Command::Forget(arguments) => decide::run(&cli.common, Verb::Forget, &arguments.who, output).await,
         Command::Decisions => decide::list(&cli.common, output).await,
+        #[cfg(feature = "bootstrap-server")]
+        Command::Bootstrap(command) => bootstrap::run(&cli.common, command, output).await,
         Command::Cert(command) => cert::run(&cli.common, command, output),
         Command::Store(command) => store::run(&cli.common, command, output),
         Command::Id => id::run(&cli.common, output).await,
         Command::Secret => secret::run(output),
+        Command::Widescan(arguments) => widescan::run(&cli.common, arguments, output).await,
     }
 }

@@ -74,10 +74,21 @@ pub(crate) struct Common {
     /// A bootstrap server, for peers beyond the LAN; may be given several times
     #[arg(long, global = true, value_name = "URL", help_heading = "Common options")]
     pub(crate) bootstrap: Vec<HttpServer>,
+    /// A TURN server that relays TCP, for peers that a router keeps away: turn://USER:PASSWORD@HOST:PORT; may be given up
+    /// to 4 times, the preferred one first. Without :PASSWORD it is taken from --relay-password-file, or from the
+    /// environment: P2PNET_RELAY_PASSWORD
+    #[arg(long, global = true, value_name = "URL", help_heading = "Common options")]
+    pub(crate) relay: Vec<String>,
+    /// A file with the password of all relays whose URL has none, on one line
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
+    pub(crate) relay_password_file: Option<PathBuf>,
     /// While nobody is linked, call every address of the own /24 as well, at most 50 a second; for networks that drop
     /// broadcasts and multicasts
     #[arg(long, global = true, help_heading = "Common options")]
     pub(crate) scan: bool,
+    /// Let `p2pnet widescan` find this node from beyond its LAN, by its IPv6 address
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub(crate) answer_widescan: bool,
     /// Print events as JSON, one object a line
     #[arg(long, global = true, help_heading = "Common options")]
     pub(crate) json: bool,
@@ -120,6 +131,10 @@ pub(crate) enum Command {
     /// Show, check or tidy up what was received and sent
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Run a server by which nodes beyond the LAN find each other
+    #[cfg(feature = "bootstrap-server")]
+    #[command(subcommand)]
+    Bootstrap(crate::bootstrap::BootstrapCommand),
     /// Show this node's identity
     Id,
     /// Make a new secret for a network
@@ -128,6 +143,8 @@ Example:
   p2pnet secret > team.secret        then copy the file to every machine, and give each
   p2pnet up --secret-file team.secret")]
     Secret,
+    /// Search IPv6 prefixes for peers that let themselves be found
+    Widescan(WidescanArguments),
 }
 
 #[derive(Args, Debug)]
@@ -312,6 +329,48 @@ pub(crate) struct IssueArguments {
     /// How long it is good, such as 720h [default: for ever]
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) lasts: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  p2pnet widescan 2001:db8:1:2::/64 --estimate-only   what it would cost, and what to hope for
+  p2pnet widescan 2001:db8:1:2::/64 --yes             search it without being asked
+  p2pnet widescan fd00:1::/64 --vendor 52:54:00 --max 200000
+  p2pnet widescan 2001:db8::5:0/112 --enumerate --rate 200 --stop-list not-these.txt
+
+Only peers on the same network (--network, --secret-file) that run with `p2pnet up --answer-widescan` answer.
+Search only prefixes whose owner agrees: to others it is a port scan.")]
+pub(crate) struct WidescanArguments {
+    /// Where to search: global or unique local prefixes of 32 to 128 bits. Nothing is sent outside of them
+    #[arg(value_name = "PREFIX", required = true)]
+    pub(crate) prefixes: Vec<p2pnet::Prefix6>,
+    /// The first three bytes of the MAC addresses of a vendor, or up to five for a batch of cards, to try the addresses that
+    /// EUI-64 makes of them; may be given several times
+    #[arg(long, value_name = "OUI")]
+    pub(crate) vendor: Vec<p2pnet::MacPrefix>,
+    /// An IPv4 range that IPv6 addresses may be made of, in place of 192.168.0.0/24, 192.168.1.0/24 and 10.0.0.0/24; may be
+    /// given several times
+    #[arg(long, value_name = "RANGE", value_parser = crate::widescan::ipv4_range)]
+    pub(crate) ipv4: Vec<(std::net::Ipv4Addr, u8)>,
+    /// Datagrams a second, at most 1000
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) rate: u32,
+    /// Datagrams in all
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) max: u64,
+    /// After the usual patterns try every other address
+    #[arg(long)]
+    pub(crate) enumerate: bool,
+    /// A file of prefixes that nothing is sent to, one a line; what follows a # is not read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stop_list: Option<PathBuf>,
+    /// Say what it would come to, and send nothing
+    #[arg(long)]
+    pub(crate) estimate_only: bool,
+    /// Begin without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// Prints what clap has to say: help as it is, an error as one line.

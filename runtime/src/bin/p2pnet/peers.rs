@@ -53,6 +53,7 @@ struct Row {
     level: String,
     liveness: Option<String>,
     addr: Option<String>,
+    path: Option<String>,
     since_ms: u64,
     why: String,
 }
@@ -66,6 +67,7 @@ impl Row {
             level: level_word(peer.level).to_owned(),
             liveness: peer.liveness.map(|liveness| liveness.as_str().to_owned()),
             addr: peer.addr.map(|addr| addr.to_string()),
+            path: peer.path.map(|path| path.to_string()),
             since_ms: u64::try_from(peer.since.as_millis()).unwrap_or(u64::MAX),
             why: escaped(&peer.why),
         }
@@ -80,6 +82,7 @@ impl Row {
             level: escaped(&peer.level),
             liveness: peer.liveness.as_deref().map(escaped),
             addr: peer.addr.as_deref().map(escaped),
+            path: peer.path.as_deref().map(escaped),
             since_ms: peer.since_ms,
             why: escaped(&peer.why),
         }
@@ -120,22 +123,26 @@ fn table(mut rows: Vec<Row>, output: &Output) -> Result<(), Failure> {
     }
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().clamp(4, 40);
     let head = format!(
-        "{:width$}  {:8}  {:9}  {:8}  {:7}  {:21}  WHY",
-        "NAME", "ID", "STATE", "LIVENESS", "FOR", "ADDRESS"
+        "{:width$}  {:8}  {:9}  {:8}  {:7}  {:6}  {:21}  WHY",
+        "NAME", "ID", "STATE", "LIVENESS", "FOR", "PATH", "ADDRESS"
     );
     output.line(&head.bold().to_string())?;
-    for Row { name, id, short, level, liveness, addr, since_ms, why } in &rows {
+    for Row { name, id, short, level, liveness, addr, path, since_ms, why } in &rows {
         output.object(|at| {
             let line = Line::new("peer", at).text("peer", id).text("name", name).text("level", level);
-            let line = line.maybe("liveness", liveness.as_deref()).maybe("addr", addr.as_deref());
+            let line = line
+                .maybe("liveness", liveness.as_deref())
+                .maybe("addr", addr.as_deref())
+                .maybe("path", path.as_deref());
             line.number("since_ms", *since_ms).text("why", why)
         })?;
         let state = format!("{level:9}");
         let state = if level == "trusted" { state.green().to_string() } else { state };
         let (since, addr) = (span(*since_ms), addr.as_deref().unwrap_or("-"));
-        let liveness = liveness.as_deref().unwrap_or("-");
-        output
-            .line(&format!("{name:width$}  {short}  {state}  {liveness:8}  {since:7}  {addr:21}  {why}"))?;
+        let (liveness, path) = (liveness.as_deref().unwrap_or("-"), path.as_deref().unwrap_or("-"));
+        output.line(&format!(
+            "{name:width$}  {short}  {state}  {liveness:8}  {since:7}  {path:6}  {addr:21}  {why}"
+        ))?;
     }
     Ok(())
 }

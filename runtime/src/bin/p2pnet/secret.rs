@@ -46,6 +46,12 @@ pub(crate) fn run(output: &Output) -> Result<(), Failure> {
 /// Reads a secret file: one line, either what [`run`] printed or a passphrase.
 pub(crate) fn read(path: &Path) -> Result<Secret, Failure> {
     let wrong = |why: &str| Failure::BadInput(format!("the secret file {} {why}", path.display()));
+    parse(&contents("secret file", path)?).map_err(wrong)
+}
+
+/// What a short file holds that is kept secret; `what` names it in errors.
+pub(crate) fn contents(what: &str, path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let wrong = |why: &str| Failure::BadInput(format!("the {what} {} {why}", path.display()));
     let mut text = Zeroizing::new(String::new());
     let opened = File::open(path).map_err(|error| wrong(&format!("cannot be opened: {error}")))?;
     let read = opened.take(MAX_FILE + 1).read_to_string(&mut text);
@@ -53,7 +59,7 @@ pub(crate) fn read(path: &Path) -> Result<Secret, Failure> {
     if text.len() as u64 > MAX_FILE {
         return Err(wrong("has more than 4096 bytes; it should hold one line"));
     }
-    parse(&text).map_err(wrong)
+    Ok(text)
 }
 
 fn parse(text: &str) -> Result<Secret, &'static str> {

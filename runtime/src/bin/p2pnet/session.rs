@@ -14,6 +14,7 @@ use crate::json::Line;
 use crate::letting::Letting;
 use crate::options::Common;
 use crate::output::Output;
+use crate::relays;
 use crate::secret::{self, Secret};
 use crate::signals::Signals;
 use crate::text;
@@ -102,6 +103,7 @@ async fn try_start_letting(
     let dir = data_dir(common)?;
     let secret = common.secret_file.as_deref().map(secret::read).transpose()?;
     let peers = resolve(&common.peer).await?;
+    let relays = relays::read(common)?;
     let policy = letting.policy()?;
     let describe = || {
         let mut builder = Node::builder(name(common)).network(&common.network).ports(common.ports.as_slice());
@@ -121,6 +123,10 @@ async fn try_start_letting(
             builder = builder.config(|config| config.ladder[Rung::Scan] = SCANNED_A_SECOND);
         }
         builder = common.bootstrap.iter().cloned().fold(builder, NodeBuilder::bootstrap);
+        if common.answer_widescan {
+            builder = builder.config(|config| config.answer_widescan = true);
+        }
+        builder = relays.iter().cloned().fold(builder, NodeBuilder::relay);
         peers.iter().fold(builder, |builder, peer| builder.peer(*peer))
     };
     let first_start = matches!(DiskStore::stored_identity(&dir), Ok(None));

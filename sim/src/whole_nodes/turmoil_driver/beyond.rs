@@ -92,6 +92,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     none(!plan.message.is_empty(), "messages");
     none(plan.max_links.is_some(), "limits of links");
     none(plan.max_peers.is_some(), "limits of peers");
+    none(plan.internet.is_some(), "an internet");
     none(plan.code, "people who compare codes");
     none(plan.has_policies(), "nodes that choose whom they let in");
     #[cfg(feature = "planted")]
@@ -110,6 +111,10 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     plan.node.iter_mut().for_each(|node| node.by_policy = false);
     (plan.max_links, plan.max_peers) = (None, None);
     plan.code = false;
+    plan.internet = None;
+    plan.server.clear();
+    plan.relay.clear();
+    plan.lan.iter_mut().for_each(|lan| lan.router = None);
     plan.node.iter_mut().for_each(|node| node.trust = None);
     #[cfg(feature = "planted")]
     {
@@ -247,6 +252,11 @@ fn beyond(fault: &Fault) -> Option<(&'static str, &'static str)> {
         Fault::SlowApplication { .. } => ("slow-application", "applications take every event at once"),
         Fault::Insider { .. } => ("insider", "nobody gets into the streams of others"),
         Fault::Stranger { .. } => ("stranger", "everybody is a node"),
+        Fault::ServerDown { .. } => ("server-down", "there are no servers"),
+        Fault::RelayDown { .. } => ("relay-down", "there are no relays"),
+        Fault::UplinkDown { .. } => ("uplink-down", "there is no internet"),
+        Fault::RouterRestart { .. } => ("router-restart", "there is no internet"),
+        Fault::Move { .. } => ("move", "a host has one address for good"),
     })
 }
 

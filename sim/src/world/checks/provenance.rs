@@ -15,6 +15,8 @@ pub(super) struct Provenance {
     farewells: BTreeSet<Vec<u8>>,
     /// The incarnation and number of the record that each node presented last.
     last: BTreeMap<usize, (u64, u64)>,
+    /// The same of those that say where it is reached from afar.
+    last_wide: BTreeMap<usize, (u64, u64)>,
 }
 
 impl Check for Provenance {
@@ -37,6 +39,12 @@ impl Check for Provenance {
                 if matches!(seen, Seen::Started { .. }) || self.last.get(&node) != Some(&number) {
                     self.last.insert(node, number);
                     self.issued.entry(engine.peer_id()).or_default().insert(record.bytes().to_vec());
+                }
+                if let Some(wide) = engine.wide_record() {
+                    let number = (wide.record().incarnation, wide.record().seq);
+                    if self.last_wide.insert(node, number) != Some(number) {
+                        self.issued.entry(engine.peer_id()).or_default().insert(wide.bytes().to_vec());
+                    }
                 }
                 Ok(())
             }

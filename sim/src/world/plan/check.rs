@@ -139,6 +139,7 @@ impl Plan {
         if let Some(small) = self.node.iter().find(|node| node.small && self.core.contains(&node.name)) {
             return Err(format!("`{}` is small and cannot be of the core", small.name));
         }
+        self.validate_wide(&known, &lans, &links)?;
         #[cfg(feature = "planted")]
         crate::world::planting::validate(self, &known, &nodes)?;
         self.leave.iter().try_for_each(|leave| known("node", &leave.node, &nodes))

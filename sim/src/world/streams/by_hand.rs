@@ -39,7 +39,17 @@ impl World {
         let ends = [Some(End::new(LinkId(0), true)), None];
         self.conns.insert(
             conn,
-            Conn { lan, dialler, acceptor, six: false, ends, ways, accepted: true, stalled: false },
+            Conn {
+                lan,
+                dialler,
+                acceptor,
+                six: false,
+                ends,
+                ways,
+                accepted: true,
+                stalled: false,
+                afar: None,
+            },
         );
         let starts = self.nodes[node].starts;
         let latency = Duration::from_micros(self.link_between(from, to).latency_us * 3);

@@ -11,6 +11,7 @@ use crate::world::faults::FaultKind;
 use crate::world::node::{place, socket};
 use crate::world::plan::Firewall;
 use crate::world::record::Mark;
+use crate::world::wide::is_afar;
 use crate::world::{Happening, World};
 
 use super::{Conn, ConnId, Party, StreamEvent, Way};
@@ -28,6 +29,9 @@ impl World {
         self.note(Mark::Action, Some(node), format!("dial {address}").as_bytes(), |world| What::Dialled {
             to: world.place_name(address),
         });
+        if self.plan.internet.is_some() && is_afar(address.ip()) {
+            return self.dial_afar(node, conn, link, address);
+        }
         let there = place(address.ip()).filter(|&(lan, _)| lan < self.lans.len());
         let own = there.and_then(|(lan, _)| self.hosts[host].interface(lan));
         if own.is_none() && !self.nodes[node].given.contains(&address) {
@@ -58,12 +62,32 @@ impl World {
         let acceptor = Party { node: process, host: target.unwrap_or(host), number };
         let ends = [Some(End::new(link, false)), None];
         let ways = [Way::default(), Way::default()];
-        self.conns
-            .insert(conn, Conn { lan, dialler, acceptor, six, ends, ways, accepted: false, stalled: false });
+        let (accepted, stalled, afar) = (false, false, None);
+        let entry = Conn { lan, dialler, acceptor, six, ends, ways, accepted, stalled, afar };
+        self.knock(conn, node, link, entry, target.is_some());
+    }
+
+    /// Dials an address beyond the LAN.
+    fn dial_afar(&mut self, node: usize, conn: ConnId, link: LinkId, address: SocketAddr) {
+        let host = self.nodes[node].host;
+        let Ok(aim) = self.aim_afar(node, address) else { return self.no_way_out(node, link) };
+        let dialler = Party { node: Some(node), host, number: 0 };
+        let ends = [Some(End::new(link, false)), None];
+        let ways = [Way::default(), Way::default()];
+        let (target, process, afar) =
+            aim.map_or((None, None, None), |(target, process, afar)| (Some(target), process, Some(afar)));
+        let acceptor = Party { node: process, host: target.unwrap_or(host), number: 0 };
+        let (accepted, stalled, six) = (false, false, address.is_ipv6());
+        let entry = Conn { lan: 0, dialler, acceptor, six, ends, ways, accepted, stalled, afar };
+        self.knock(conn, node, link, entry, target.is_some());
+    }
+
+    fn knock(&mut self, conn: ConnId, node: usize, link: LinkId, entry: Conn, somebody: bool) {
+        self.conns.insert(conn, entry);
         self.nodes[node].links.insert(link, (conn, Side::Dialler));
         let timed_out = StreamEvent::DialFailed { conn, failure: DialFailure::TimedOut };
         self.after(DIAL_TIMEOUT, Happening::Stream(timed_out));
-        if target.is_some() {
+        if somebody {
             self.send_syn(conn);
         }
     }
@@ -86,8 +110,9 @@ impl World {
             self.tally.count(FaultKind::KeptOut);
             return;
         }
+        let let_through = entry.afar.is_none_or(|afar| self.is_permitted(&afar));
         let process = acceptor.node.filter(|&node| self.nodes[node].runs());
-        let Some(node) = process.filter(|_| !self.hosts[acceptor.host].refuses) else {
+        let Some(node) = process.filter(|_| let_through && !self.hosts[acceptor.host].refuses) else {
             self.tally.count(FaultKind::Refused);
             if let Some(delay) = self.conn_passes(conn, Side::Dialler, 60) {
                 let refused = StreamEvent::DialFailed { conn, failure: DialFailure::Refused };
@@ -116,12 +141,17 @@ impl World {
         }
         let Some(entry) = self.conns.get(&conn) else { return };
         let (lan, dialler) = (entry.lan, entry.dialler);
-        let source = socket(lan, dialler.number, entry.six, ephemeral(conn));
-        let interface = InterfaceId(u32::try_from(lan + 1).unwrap_or(u32::MAX));
+        let (source, interface) = match &entry.afar {
+            Some(afar) => (SocketAddr::new(afar.source, ephemeral(conn)), afar.interface),
+            None => {
+                let interface = InterfaceId(u32::try_from(lan + 1).unwrap_or(u32::MAX));
+                (socket(lan, dialler.number, entry.six, ephemeral(conn)), Some(interface))
+            }
+        };
         let now = self.local(node);
         let alive = self.nodes[node].starts == starts;
         let engine = self.nodes[node].engine.as_mut().filter(|_| alive);
-        let accepted = engine.and_then(|engine| engine.accept_link(now, Some(interface), source).ok());
+        let accepted = engine.and_then(|engine| engine.accept_link(now, interface, source).ok());
         match accepted {
             Some(link) => {
                 self.nodes[node].links.insert(link, (conn, Side::Acceptor));
@@ -166,6 +196,7 @@ impl World {
                 ways,
                 accepted: true,
                 stalled: false,
+                afar: None,
             },
         );
         self.tally.count(FaultKind::StrangerStream);

@@ -49,6 +49,9 @@ impl World {
     pub(super) fn still_there(&self, conn: ConnId, side: Side) -> bool {
         let Some(entry) = self.conns.get(&conn) else { return false };
         let party = entry.party(side);
+        if let Some(afar) = &entry.afar {
+            return self.keeps_way(afar, side, party.host);
+        }
         party.host == entry.party(side.other()).host
             || self.hosts[party.host]
                 .interface(entry.lan)

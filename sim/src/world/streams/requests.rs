@@ -18,6 +18,8 @@ impl World {
     pub(in crate::world) fn act(&mut self, node: usize, action: Action) {
         match action {
             Action::Dial { link, address, .. } => self.begin_dial(node, link, address),
+            Action::Announce { server, record, want, .. } => self.announce(node, server, record, want),
+            Action::Permit { address } => self.permit(node, address),
             Action::LinkReady { link, codec } => {
                 let Some(&(conn, side)) = self.nodes[node].links.get(&link) else { return };
                 if let Some(end) = self.end(conn, side) {

@@ -1,0 +1,41 @@
+//! The bootstrap server of p2pnet.
+//!
+//! Nodes that cannot hear each other tell it their signed records, and it gives each of them a random few of the others'.
+//! It knows nothing that its clients do not prove: it checks each record's signature, and so do those who get it. What it
+//! says of ages and addresses is only its word.
+//!
+//! [`Server::bind`] opens the data directory and the socket, [`Server::serve`] runs until it is told to stop.
+
+mod api;
+pub mod clock;
+pub mod config;
+mod connections;
+mod dashboard;
+mod doors;
+pub mod introductions;
+pub mod journal;
+pub mod log;
+mod metrics;
+mod operator;
+pub mod private_file;
+pub mod records;
+mod refusal;
+mod request;
+mod rows;
+mod server;
+mod sessions;
+pub mod sources;
+mod state;
+mod stored_tasks;
+pub mod tasks;
+mod token;
+
+pub use api::OPENAPI;
+pub use config::{Config, Mode};
+pub use server::{Server, StartError};
+pub use token::{TOKEN_FILE, read_token};
+
+/// The method and the path of each route, as the [`OPENAPI`] description has them.
+pub fn route_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    api::ROUTES.iter().copied()
+}

@@ -1,0 +1,198 @@
+//! `p2pnet bootstrap` as its operator meets it: a process on loopback, real files, real signals.
+
+#![cfg(all(unix, feature = "bootstrap-server"))]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use p2pnet_engine::{Identity, Instance, PeerRecord, RecordClass, RecordKind, SignedRecord};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(data: &Path) -> Server {
+        Server::with(data, &[])
+    }
+
+    fn with(data: &Path, more: &[&str]) -> Server {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_p2pnet"))
+            .args(["bootstrap", "serve", "--listen", "127.0.0.1:0", "--json", "--rate", "100000"])
+            .args(["--burst", "100000", "--data"])
+            .arg(data)
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let serving: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(serving["event"], "serving");
+        let address = serving["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
+        Server { process, address }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}");
+        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+
+    fn announce(&self, number: u64) -> Value {
+        let body = json!({"record": BASE64.encode(record(number).bytes()), "want": 0});
+        self.ask("POST", "/v1/announce", &body.to_string())
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn record(number: u64) -> SignedRecord {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    let identity = Identity::from_seed(seed);
+    let record = PeerRecord {
+        network: [7; 8],
+        peer: identity.peer_id(),
+        incarnation: 1,
+        seq: 1,
+        kind: RecordKind::Alive,
+        ttl_secs: 3600,
+        class: RecordClass::Wide,
+        instance: Instance::from_bytes([1; 16]),
+        link_key: [2; 32],
+        port: 8001,
+        name: "a".into(),
+        addrs: vec![[192, 0, 2, 1].into()],
+        caps: 0,
+    };
+    SignedRecord::sign(&identity, record).unwrap()
+}
+
+#[test]
+fn what_was_announced_a_moment_ago_survives_a_server_that_is_killed() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    for number in 0..200 {
+        server.announce(number);
+    }
+    std::thread::park_timeout(Duration::from_secs(1));
+    // These may be lost, and must not harm the others.
+    for number in 200..250 {
+        server.announce(number);
+    }
+    server.signal("-KILL");
+    drop(server);
+    let server = Server::start(data.path());
+    let began = Instant::now();
+    let records = loop {
+        let health = server.ask("GET", "/health", "");
+        if health["restoring"] == false || began.elapsed() > Duration::from_secs(20) {
+            break health["records"].as_u64().unwrap();
+        }
+    };
+    assert!((200..=250).contains(&records), "{records}");
+    let sample = server.ask("GET", "/v1/networks/0707070707070707/records?want=256", "");
+    let sample = sample["records"].as_array().unwrap();
+    assert_eq!(sample.len() as u64, records);
+    let first = BASE64.encode(record(0).bytes());
+    assert!(sample.iter().any(|told| told["record"] == first.as_str()));
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_loses_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Server::start(data.path());
+    server.announce(1);
+    server.signal("-TERM");
+    assert!(server.process.wait().unwrap().success());
+    let server = Server::start(data.path());
+    let told = server.ask("POST", "/v1/announce", &{
+        json!({"record": BASE64.encode(record(2).bytes()), "want": 9}).to_string()
+    });
+    assert_eq!(told["records"].as_array().map(Vec::len), Some(1), "{told}");
+}
+
+#[test]
+fn a_second_server_and_a_taken_port_are_refused_in_one_line() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let run = |listen: &str, data: &Path| {
+        let arguments = ["bootstrap", "serve", "--listen", listen, "--data"];
+        let output = Command::new(env!("CARGO_BIN_EXE_p2pnet")).args(arguments).arg(data).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = run("127.0.0.1:0", data.path());
+    assert!(code == Some(2) && text.contains("another server uses") && text.lines().count() == 1, "{text}");
+    let other = tempfile::tempdir().unwrap();
+    let (code, text) = run(&server.address, other.path());
+    assert!(
+        code == Some(2) && text.contains("choose another --listen") && text.lines().count() == 1,
+        "{text}"
+    );
+}
+
+#[test]
+fn an_operator_does_everything_by_command() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::with(data.path(), &["--mode", "authority"]);
+    server.announce(1);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
+        command.args(["bootstrap"]).args(arguments).args(["--server", &format!("http://{}", server.address)]);
+        let output = command.arg("--token-file").arg(data.path().join("operator.token")).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let peer = record(1).record().peer.to_string();
+    let (code, peers, _) = run(&["peers"]);
+    assert!(code == Some(0) && peers.contains(&peer) && peers.contains("1 in all"), "{peers}");
+    let (code, certificate, why) = run(&["cert", &peer, "--can", "print", "--for", "1h"]);
+    assert!(code == Some(0) && certificate.contains("\ncertificate "), "{certificate}{why}");
+    let authority = server.ask("GET", "/v1/authority", "")["authority"].as_str().unwrap().to_owned();
+    assert!(certificate.contains(&format!("authority {authority}")));
+    let (_, certificates, _) = run(&["certs", "--json"]);
+    let entry: Value = serde_json::from_str(certificates.lines().next().unwrap()).unwrap();
+    assert_eq!(entry["entry"]["subject"], peer.as_str());
+    let (code, _, why) = run(&["give-task", "0102", "--to", &peer, "--sequence", "1"]);
+    assert_eq!(code, Some(0), "{why}");
+    let (_, tasks, _) = run(&["tasks"]);
+    assert!(tasks.contains(&format!("1 for {peer}")), "{tasks}");
+    let (_, log, _) = run(&["log"]);
+    for what in ["joined", "issued", "task"] {
+        assert!(log.contains(what), "{log}");
+    }
+    let (code, _, why) = run(&["give-task", "0103", "--to", &peer, "--sequence", "1"]);
+    assert!(code == Some(1) && why.contains("take a higher one") && why.lines().count() == 1, "{why}");
+    // The authority is the same after a restart, and nobody else may read its key.
+    server.signal("-TERM");
+    drop(server);
+    let key = data.path().join("authority.key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let server = Server::with(data.path(), &["--mode", "authority"]);
+    assert_eq!(server.ask("GET", "/v1/authority", "")["authority"], authority.as_str());
+}
