@@ -24,6 +24,8 @@ const MAX_NAME: usize = 64;
 const SIGNATURE_LEN: usize = 64;
 
 /// What a task asks for. The order of the variants is the wire's.
+///
+/// What each does, and what of it outlives the run, is said by [`Engine::handle_task`](crate::Engine::handle_task).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TaskKind {
@@ -144,6 +146,16 @@ pub struct TaskSettings {
     pub active_links: Option<u16>,
 }
 
+/// What a task is about: of two about the same the one with the higher sequence counts, whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Subject {
+    Peer(PeerId),
+    Address(IpAddr),
+    Settings,
+    Servers,
+    Name,
+}
+
 impl TaskKind {
     /// Its name: one word of lower-case letters and dashes.
     #[must_use]
@@ -184,10 +196,28 @@ impl TaskKind {
             _ => true,
         }
     }
+
+    /// What it is about; `None` if it changes nothing that another task could change.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        match self {
+            TaskKind::BlockPeer { peer }
+            | TaskKind::UnblockPeer { peer }
+            | TaskKind::RemovePeer { peer }
+            | TaskKind::AuthorizePeer { peer }
+            | TaskKind::RevokePeer { peer } => Some(Subject::Peer(*peer)),
+            TaskKind::BlockAddress { address } | TaskKind::UnblockAddress { address } => {
+                Some(Subject::Address(address.to_canonical()))
+            }
+            TaskKind::UpdateSettings { .. } => Some(Subject::Settings),
+            TaskKind::BootstrapInitialize { .. } => Some(Subject::Servers),
+            TaskKind::SetIdentifier { .. } => Some(Subject::Name),
+            _ => None,
+        }
+    }
 }
 
 impl TaskSettings {
-    fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         *self != TaskSettings::default()
             && self.beacon_interval_ms.is_none_or(|millis| (100..=300_000).contains(&millis))
             && self.message_ttl_secs.is_none_or(|secs| (1..=24 * 3600).contains(&secs))
@@ -196,12 +226,12 @@ impl TaskSettings {
 }
 
 /// Whether a node may be called this.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 /// Whether these may be the URLs of bootstrap servers.
-fn are_servers(servers: &[String]) -> bool {
+pub(crate) fn are_servers(servers: &[String]) -> bool {
     let is_url =
         |url: &String| (1..=MAX_URL).contains(&url.len()) && url.bytes().all(|b| b.is_ascii_graphic());
     (1..=MAX_TASK_SERVERS).contains(&servers.len()) && servers.iter().all(is_url)

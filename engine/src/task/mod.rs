@@ -14,6 +14,7 @@ use crate::identity::{self, Identity, PeerId};
 use crate::wire::codec;
 
 pub use self::kind::{MAX_TASK_SERVERS, MAX_TASK_TEXT, TaskKind, TaskSettings};
+pub(crate) use self::kind::{Subject, are_servers, is_name};
 pub use self::report::{MAX_TASK_REPORT, TaskFailure, TaskOutcome, TaskReport};
 
 /// Bytes that a task may have, signature included.
@@ -54,8 +55,8 @@ pub enum TaskTarget {
 
 /// Something that an authority asks of the nodes of a network, signed by it.
 ///
-/// An authority is an [`Identity`] that need not run anywhere. A node carries a task out only if it
-/// takes tasks from the issuer, and only once.
+/// An authority is an [`Identity`] that need not run anywhere. A node carries a task out only if its
+/// [`AuthorityPolicy`](crate::AuthorityPolicy) takes tasks from the issuer, and only once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkTask {
     body: Body,
