@@ -29,10 +29,12 @@ Examples:
   p2pnet-sim sweep --seeds 250 --profile adversary --crypto cheap
   p2pnet-sim sweep --seeds 500 --profile verification --crypto cheap
   p2pnet-sim sweep --seeds 250 --profile messages --crypto cheap
+  p2pnet-sim sweep --seeds 300 --profile wan
   p2pnet-sim sweep --driver turmoil --seeds 50 --profile lan
 
 Profiles: discovery, calm, lan, wifi, hostile; churn, in which nodes come and go; adversary, in which somebody does harm;
-verification, in which nodes choose whom they let in; transfer, in which contents of several blocks are fetched by many.
+verification, in which nodes choose whom they let in; transfer, in which contents of several blocks are fetched by many;
+wan, in which homes are behind routers and some bootstrap servers lie.
 
 With `--driver turmoil` each seed runs in both drivers, without what turmoil cannot do, and what it comes to is
 compared: who trusts whom, who holds what, which texts arrived. Exits with 15 if that is not the same.")]

@@ -21,6 +21,8 @@ type Links = BTreeMap<(usize, usize), Vec<u64>>;
 #[derive(Debug, Default)]
 pub(super) struct OneLink {
     before: Option<Links>,
+    /// The pairs that had to have a link when the window began. Another may get one within it: a relay is found for it.
+    pairs: Vec<(usize, usize)>,
     jumps: Vec<u64>,
     /// Whether every pair could have a link when the window began.
     fits: bool,
@@ -41,7 +43,8 @@ impl Check for OneLink {
                 let now = links(world);
                 (self.jumps, self.fits) = (world.jumps(), world.all_fit());
                 self.began.clear();
-                look(world, &now, &self.began)?;
+                self.pairs = pairs(world);
+                look(world, &self.pairs, &now, &self.began)?;
                 self.before = Some(now);
                 Ok(())
             }
@@ -51,7 +54,9 @@ impl Check for OneLink {
             }
             Seen::QuietEnds => {
                 self.compare(world);
-                look(world, &links(world), &self.began)?;
+                let still = pairs(world);
+                self.pairs.retain(|pair| still.contains(pair));
+                look(world, &self.pairs, &links(world), &self.began)?;
                 self.before = None;
                 self.judge(world)
             }
@@ -61,7 +66,7 @@ impl Check for OneLink {
 
     /// While a stalled link is being replaced there are two.
     fn pending(&self, world: &World) -> Option<Broken> {
-        look(world, &links(world), &BTreeMap::new()).err()
+        look(world, &pairs(world), &links(world), &BTreeMap::new()).err()
     }
 }
 
@@ -69,7 +74,7 @@ impl OneLink {
     fn compare(&mut self, world: &World) {
         let Some(before) = &self.before else { return };
         let now = links(world);
-        for pair in core_pairs(world).filter(|(a, b)| a < b) {
+        for &pair in &self.pairs {
             if before.get(&pair) != now.get(&pair) {
                 *self.changes.entry(pair).or_default() += 1;
                 let streams = now.get(&pair).into_iter().flatten();
@@ -102,6 +107,10 @@ impl OneLink {
     }
 }
 
+fn pairs(world: &World) -> Vec<(usize, usize)> {
+    core_pairs(world).filter(|(a, b)| a < b).collect()
+}
+
 fn links(world: &World) -> Links {
     let mut links = Links::new();
     for (stream, a, b) in world.open_links() {
@@ -111,13 +120,18 @@ fn links(world: &World) -> Links {
 }
 
 /// In a crowd, which adversaries can make, a pair may come to have a link at any time, and people need theirs to say yes.
-fn look(world: &World, links: &Links, began: &BTreeMap<u64, Duration>) -> Result<(), Broken> {
+fn look(
+    world: &World,
+    pairs: &[(usize, usize)],
+    links: &Links,
+    began: &BTreeMap<u64, Duration>,
+) -> Result<(), Broken> {
     let waits_for_people = |streams: &[u64]| {
         let since = streams.iter().filter_map(|stream| began.get(stream)).max();
         let people = if world.plan().code { PEOPLE } else { Duration::ZERO }.max(world.answers_within());
         since.is_some_and(|&since| world.elapsed() < since + SECOND + people)
     };
-    for (a, b) in core_pairs(world).filter(|(a, b)| a < b) {
+    for &(a, b) in pairs {
         let count = links.get(&(a, b)).map_or(0, Vec::len);
         if count == 0 && !world.all_fit() {
             continue;

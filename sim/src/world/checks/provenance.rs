@@ -36,13 +36,13 @@ impl Check for Provenance {
                 let Some(engine) = world.engine(node) else { return Ok(()) };
                 let record = engine.record();
                 let number = (record.record().incarnation, record.record().seq);
-                if matches!(seen, Seen::Started { .. }) || self.last.get(&node) != Some(&number) {
+                if started || self.last.get(&node) != Some(&number) {
                     self.last.insert(node, number);
                     self.issued.entry(engine.peer_id()).or_default().insert(record.bytes().to_vec());
                 }
                 if let Some(wide) = engine.wide_record() {
                     let number = (wide.record().incarnation, wide.record().seq);
-                    if self.last_wide.insert(node, number) != Some(number) {
+                    if self.last_wide.insert(node, number) != Some(number) || started {
                         self.issued.entry(engine.peer_id()).or_default().insert(wide.bytes().to_vec());
                     }
                 }

@@ -5,10 +5,12 @@ use p2pnet_engine::{Event, LeaveReason, PeerId};
 use super::{Broken, Check, Seen, core_pairs};
 use crate::world::World;
 
-/// How often each node had jumped above a record of its own when the quiet window began; empty outside it.
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
+    /// How often each node had jumped above a record of its own when the quiet window began; empty outside it.
     jumps: Option<Vec<u64>>,
+    /// The pairs that had to have a link then. Another may get one within the window: a relay is found for it.
+    pairs: Vec<(usize, usize)>,
 }
 
 impl Quiet {
@@ -29,6 +31,7 @@ impl Check for Quiet {
             Seen::QuietBegins => {
                 // In a crowd links are given up for better ones, and made when it is over.
                 self.jumps = world.all_fit().then(|| world.jumps());
+                self.pairs = core_pairs(world).collect();
             }
             Seen::QuietEnds => self.jumps = None,
             Seen::Event {
@@ -52,9 +55,9 @@ impl Check for Quiet {
                 };
                 let other = world.node_of(peer);
                 let anew = |node| self.begins_anew(world, node);
-                if let Some(other) = other.filter(|&other| {
-                    core_pairs(world).any(|pair| pair == (node, other)) && !anew(node) && !anew(other)
-                }) {
+                if let Some(other) =
+                    other.filter(|&other| self.pairs.contains(&(node, other)) && !anew(node) && !anew(other))
+                {
                     return Err(Broken::on(
                         node,
                         format!("{} {what} in the quiet window", world.name(other)),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use p2pnet_engine::{PeerId, PeerView};
+use p2pnet_engine::{PeerId, PeerView, RecordClass, SignedRecord};
 
 use super::{Broken, Check, core_pairs};
 use crate::world::World;
+use crate::world::plan::Honesty;
 
 /// Records that are good for less may expire at one before they do at another.
 const LASTING: Duration = Duration::from_secs(60);
@@ -39,7 +40,10 @@ impl Check for Records {
             // Of so many whom only this neighbour tells of, some are not taken (hostile 2836: 258 of 316).
             let told_enough = || world.tells_of_no_more(a, b);
             if let Some(known) = others.into_iter().find(lacks).filter(|_| !told_enough()) {
-                let message = format!("does not hold of {} what {} does", known.id.short(), world.name(a));
+                let (other, holds) = (subject.peer(&known.id), held_of(&known));
+                let (lacks, a) = (other.as_ref().map(held_of), world.name(a));
+                let message =
+                    format!("does not hold of {} what {a} does: {lacks:?} and {holds:?}", known.id.short());
                 return Some(Broken::on(b, message));
             }
         }
@@ -47,21 +51,35 @@ impl Check for Records {
     }
 }
 
+/// The class, incarnation and number of what is held of a peer.
+fn held_of(known: &PeerView<'_>) -> Vec<(RecordClass, u64, u64)> {
+    let held = [Some(known.record), known.beside].into_iter().flatten().map(SignedRecord::record);
+    held.map(|record| (record.class, record.incarnation, record.seq)).collect()
+}
+
 /// Whether two hold the same of a peer. Two runs in one incarnation, after a disk was lost, are kept as they came until
-/// their subject jumps above both.
+/// their subject jumps above both. What is held of an earlier run beside one of another class has gone where its goodbye
+/// was heard, and expires elsewhere (wan 8376).
 fn same(held: Option<PeerView<'_>>, known: &PeerView<'_>) -> bool {
     held.is_some_and(|held| {
         let (here, there) = (held.record.record(), known.record.record());
         let rivals = here.incarnation == there.incarnation && here.instance != there.instance;
-        rivals || (held.record == known.record && held.beside == known.beside)
+        let newest = |of: &PeerView<'_>| {
+            let run = of.record.record().incarnation;
+            of.beside.filter(|beside| beside.record().incarnation == run).cloned()
+        };
+        rivals || (held.record == known.record && newest(&held) == newest(known))
     })
 }
 
 impl World {
-    /// Whether everybody who knows this peer must hold the same of it. Clones contradict each other.
+    /// Whether everybody who knows this peer must hold the same of it. Clones contradict each other. How old a record is
+    /// that a peer does not renew is a server's word, and who believed a liar keeps it longer (wan 208).
     fn lasts(&self, known: &PeerView<'_>) -> bool {
         let ttl = Duration::from_secs(u64::from(known.record.record().ttl_secs));
         let id: &PeerId = &known.id;
-        ttl >= LASTING && !self.is_cloned(id)
+        let lies = self.plan().server.iter().any(|server| server.kind == Honesty::Lying);
+        let renewed = self.node_of(id).is_some_and(|node| self.engine(node).is_some());
+        ttl >= LASTING && !self.is_cloned(id) && (renewed || !lies)
     }
 }

@@ -27,6 +27,11 @@ pub(super) struct Texts {
     /// By receiver, its run and text.
     arrived: BTreeSet<(usize, u64, usize)>,
     arrived_ever: BTreeSet<(usize, usize)>,
+    /// Who ever said goodbye.
+    left: BTreeSet<PeerId>,
+    /// Texts that their senders gave up and said so, since the receiver was leaving. A goodbye may be heard so late that
+    /// the next run is there already (wan 6704).
+    given_up: BTreeSet<usize>,
 }
 
 impl Check for Texts {
@@ -40,6 +45,15 @@ impl Check for Texts {
                 let starts = (world.starts(from), world.starts(to));
                 self.numbers.insert((from, starts.0, peer, id), index);
                 self.sent.push(Sent { index, from, to, starts, healed: world.is_healed() });
+                Ok(())
+            }
+            Seen::Leaves { node } => {
+                self.left.insert(world.peer_id(node));
+                Ok(())
+            }
+            Seen::Event { node, event: Event::TextsLost { to, first, last } } if self.left.contains(to) => {
+                let of = |id: u64| (node, world.starts(node), *to, id);
+                self.given_up.extend(self.numbers.range(of(*first)..=of(*last)).map(|(_, &index)| index));
                 Ok(())
             }
             // What an insider says is others' words, what it acknowledges it may not have, and its own texts may be
@@ -72,6 +86,7 @@ impl Check for Texts {
             let runs = (world.starts(sent.from), world.starts(sent.to));
             sent.healed
                 && runs == sent.starts
+                && !self.given_up.contains(&sent.index)
                 && world.must_link(sent.from, sent.to)
                 && are_linked(world, sent.from, sent.to)
                 && !self.arrived.contains(&(sent.to, sent.starts.1, sent.index))

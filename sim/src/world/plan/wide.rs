@@ -104,14 +104,13 @@ impl Plan {
         if let Some(link) = self.internet.iter().find_map(|internet| internet.link.as_ref()) {
             known("link", link, links)?;
         }
-        let wide = self.fault.iter().try_for_each(|fault| match fault {
+        self.fault.iter().try_for_each(|fault| match fault {
             Fault::ServerDown { server, homes, .. } => {
                 known("server", server, &servers)?;
                 homes.iter().try_for_each(|lan| known("lan", lan, lans))
             }
             Fault::RelayDown { relay, .. } => known("relay", relay, &relays),
             _ => Ok(()),
-        });
-        wide
+        })
     }
 }

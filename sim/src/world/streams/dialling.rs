@@ -34,7 +34,10 @@ impl World {
         }
         let there = place(address.ip()).filter(|&(lan, _)| lan < self.lans.len());
         let own = there.and_then(|(lan, _)| self.hosts[host].interface(lan));
-        if own.is_none() && !self.nodes[node].given.contains(&address) {
+        // All homes number their hosts from one private network: nodes that know servers try what may be another part of
+        // theirs, and their routers know no way.
+        let may_be_site = !self.plan.server.is_empty() && address.is_ipv4();
+        if own.is_none() && !may_be_site && !self.nodes[node].given.contains(&address) {
             self.nodes[node].strays += 1;
         }
         let six = address.is_ipv6();
@@ -151,7 +154,14 @@ impl World {
         let now = self.local(node);
         let alive = self.nodes[node].starts == starts;
         let engine = self.nodes[node].engine.as_mut().filter(|_| alive);
-        let accepted = engine.and_then(|engine| engine.accept_link(now, interface, source).ok());
+        let relayed = entry.afar.is_some_and(|afar| afar.relay.is_some());
+        let accepted = engine.and_then(|engine| {
+            if relayed {
+                engine.accept_relayed_link(now, source).ok()
+            } else {
+                engine.accept_link(now, interface, source).ok()
+            }
+        });
         match accepted {
             Some(link) => {
                 self.nodes[node].links.insert(link, (conn, Side::Acceptor));
