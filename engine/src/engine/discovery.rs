@@ -434,8 +434,9 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let address = at_port(source, known.record.record().port, Some(interface));
         self.discovery.note_speaker(known);
+        let near = interface_of(&self.interfaces, address).is_some();
         let interface = Some(interface);
-        known.note_heard(Heard { address, interface, at: self.now, beacons: 1, near: true });
+        known.note_heard(Heard { address, interface, at: self.now, beacons: 1, near });
     }
 
     /// In a crowd only some answer a newcomer.
