@@ -153,6 +153,63 @@ async fn an_operator_names_a_node_and_has_all_block_a_peer_once_and_for_later_ru
     );
 }
 
+/// A bootstrap server that is an authority.
+#[cfg(feature = "bootstrap-server")]
+fn serve(listen: &str, data: &std::path::Path) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
+    command.args(["bootstrap", "serve", "--mode", "authority", "--listen", listen, "--json", "--data"]);
+    let mut child = command.arg(data).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    Running { child, lines }
+}
+
+#[cfg(feature = "bootstrap-server")]
+#[tokio::test]
+async fn a_node_locks_to_the_authority_of_a_server_does_its_task_and_the_operator_hears_of_it() {
+    let lan = Lan::new();
+    let data = lan.path("server");
+    let mut server = serve("127.0.0.1:0", &data);
+    let url = server.event("serving").await["url"].as_str().unwrap().to_owned();
+    let (key, token) = (data.join("authority.key"), data.join("operator.token"));
+    let (key, token) = (key.to_str().unwrap(), token.to_str().unwrap());
+    let reach = ["--server", &*url, "--token-file", token];
+
+    let (_, issued) = lan.run("anna", &["task", "issue", "--key", key, "set-identifier", "desk-4"]).await;
+    let give = ["bootstrap", "give-task", issued["task"].as_str().unwrap()];
+    let (code, given) = lan.run("anna", &[&give[..], &reach].concat()).await;
+    assert!(code == 0 && given["id"] == issued["id"], "{given}");
+
+    let mut anna = lan.start("anna", &["--bootstrap", &url, "--lock-authority", "--identifier", "remote"]);
+    assert_eq!(anna.event("authority_locked").await["authority"], issued["issuer"]);
+    let done = anna.event("task_executed").await;
+    assert_eq!((&done["id"], &done["outcome"]), (&issued["id"], &"done".into()));
+    let heard = timeout(PATIENCE, async {
+        loop {
+            let tasks =
+                lan.command("anna", &[&["bootstrap", "tasks"][..], &reach].concat()).output().await.unwrap();
+            let text = String::from_utf8(tasks.stdout).unwrap();
+            let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            if let Some(report) = lines.into_iter().find(|line| line["event"] == "report") {
+                break report["entry"].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let report = heard.await.expect("the node reports");
+    assert_eq!((&report["task"], &report["outcome"]), (&issued["id"], &"done".into()));
+
+    // Another authority at the same address is not used, now and by later runs.
+    anna.stop().await;
+    server.stop().await;
+    fs::remove_dir_all(&data).unwrap();
+    let mut server = serve(url.trim_start_matches("http://"), &data);
+    server.event("serving").await;
+    let mut anna = lan.start("anna", &["--bootstrap", &url, "--lock-authority", "--identifier", "remote"]);
+    assert_eq!(anna.event("listening").await["name"], "desk-4");
+    let why = anna.event("server_failed").await["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("which is not accepted"), "{why}");
+}
+
 #[tokio::test]
 async fn what_cannot_work_is_said_in_one_line() {
     let lan = Lan::new();

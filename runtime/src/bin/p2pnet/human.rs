@@ -207,9 +207,7 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
         }
         Event::RelayFailed { relay, why } => (Word::Bad("relay"), format!("{relay}: {why}")),
         Event::TaskExecuted { issuer, kind, outcome, .. } => {
-            let (word, more) = task::outcome(outcome);
-            let more = more.map_or(String::new(), |more| format!(", {}", escaped(&more)));
-            let line = format!("{}: {word}{more}; asked by {}", task::shown(kind), issuer.short());
+            let line = format!("{}: {outcome}; asked by {}", task::shown(kind), issuer.short());
             match outcome {
                 TaskOutcome::Failed { .. } => (Word::Bad("task"), line),
                 _ => (Word::Good("task"), line),

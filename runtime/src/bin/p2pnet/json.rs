@@ -175,9 +175,8 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
             new("widescan_ended").number("sent", *sent).number("found", *found).value("stopped", stopped)
         }
         Event::TaskExecuted { issuer, id, kind, outcome } => {
-            let (word, more) = task::outcome(outcome);
             let line = new("task_executed").text("id", &id.to_string()).text("issuer", &issuer.to_string());
-            task::fields(line, kind).text("outcome", word).maybe("detail", more)
+            task::fields(line, kind).text("outcome", outcome.as_str()).text("detail", &outcome.to_string())
         }
         Event::TaskRefused { issuer, id, why } => {
             new("task_refused").maybe("id", *id).maybe("issuer", *issuer).text("reason", why.as_str())

@@ -23,7 +23,7 @@ use crate::signals::Signals;
 use crate::text::{escaped, span};
 use crate::{cert, duration, running, session};
 
-pub(crate) use self::words::{fields, outcome, shown};
+pub(crate) use self::words::{fields, shown};
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
@@ -165,7 +165,7 @@ async fn give(common: &Common, task: &NetworkTask, output: &mut Output) -> Resul
 
 impl TaskText {
     /// Reads what [`print`] printed: the line that is no remark.
-    fn read(&self) -> Result<NetworkTask, Failure> {
+    pub(crate) fn read(&self) -> Result<NetworkTask, Failure> {
         let mut text = self.task.clone();
         if text == "-" {
             text.clear();

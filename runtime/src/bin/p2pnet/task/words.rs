@@ -1,7 +1,7 @@
 //! Tasks and what became of them, in words.
 
 use data_encoding::HEXLOWER;
-use p2pnet::{TaskKind, TaskOutcome};
+use p2pnet::TaskKind;
 
 use crate::json::Line;
 use crate::text::escaped;
@@ -54,23 +54,4 @@ pub(crate) fn fields(line: Line, kind: &TaskKind) -> Line {
     let parts: serde_json::Map<String, serde_json::Value> =
         parts(kind).into_iter().map(|(name, part)| (name.to_owned(), part.into())).collect();
     line.value("of", &parts)
-}
-
-/// An outcome in one word, and what there is to say of it.
-pub(crate) fn outcome(outcome: &TaskOutcome) -> (&'static str, Option<String>) {
-    match outcome {
-        TaskOutcome::Done => ("done", None),
-        TaskOutcome::Unchanged => ("unchanged", None),
-        TaskOutcome::Failed { reason } => ("failed", Some(reason.to_string())),
-        TaskOutcome::RoundTrip { micros } => {
-            ("round-trip", Some(format!("{}.{:03} ms", micros / 1000, micros % 1000)))
-        }
-        TaskOutcome::Verified { good: true } => ("good", None),
-        TaskOutcome::Verified { good: false } => ("not-good", None),
-        TaskOutcome::PublicKey { link_key } => ("public-key", Some(HEXLOWER.encode(link_key))),
-        TaskOutcome::Status { known, connected, trusted } => {
-            ("runs", Some(format!("knows {known}, linked with {connected}, trusted {trusted}")))
-        }
-        _ => ("other", None),
-    }
 }
