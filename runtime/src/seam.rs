@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockList, BlockRef, ContentId, Decision, Interface, InterfaceId, Leftovers, Manifest, Memory,
-    MemoryChange, StoreFailure,
+    AuthorityState, BlockList, BlockRef, ContentId, Decision, Interface, InterfaceId, Leftovers, Manifest,
+    Memory, MemoryChange, StoreFailure,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -154,6 +154,17 @@ pub trait Store: Send + Sync + 'static {
     /// What was decided on this network, in any order; nothing if that is damaged or there was no run before.
     fn decisions(&self, network: [u8; 8]) -> impl Future<Output = io::Result<Vec<Decision>>> + Send;
 
+    /// Makes what this node keeps of authorities on this network (its tag) durable, in place of what was kept before.
+    fn save_authority(
+        &self,
+        network: [u8; 8],
+        state: AuthorityState,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// What was kept of authorities on this network; the default if there was no run before. An error if it is damaged: a
+    /// node that forgot its lock would lock to whoever comes first.
+    fn authority(&self, network: [u8; 8]) -> impl Future<Output = io::Result<AuthorityState>> + Send;
+
     /// Keeps the private port, for the next run to try it first: a firewall's rule and what peers remember of this
     /// node stay true.
     fn remember_port(&self, port: u16) -> impl Future<Output = io::Result<()>> + Send;
@@ -207,7 +218,8 @@ pub trait Host: Send + Sync + 'static {
         Duration::ZERO
     }
 
-    /// Seconds since the start of 1970, for certificates that expire. A host that does not know finds none expired.
+    /// Seconds since the start of 1970, for certificates and tasks that expire. A host that does not know finds no
+    /// certificate expired and takes no tasks.
     fn unix_time(&self) -> Option<u64> {
         None
     }

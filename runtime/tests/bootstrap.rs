@@ -177,15 +177,22 @@ fn an_operator_does_everything_by_command() {
     let (_, certificates, _) = run(&["certs", "--json"]);
     let entry: Value = serde_json::from_str(certificates.lines().next().unwrap()).unwrap();
     assert_eq!(entry["entry"]["subject"], peer.as_str());
-    let (code, _, why) = run(&["give-task", "0102", "--to", &peer, "--sequence", "1"]);
+    let task = |expires: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
+        command.args(["task", "issue", "--to", &peer, "--sequence", "1", "--expires", expires, "--key"]);
+        let output = command.arg(data.path().join("authority.key")).arg("heartbeat").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().last().unwrap().to_owned()
+    };
+    let (code, _, why) = run(&["give-task", &task("1h")]);
     assert_eq!(code, Some(0), "{why}");
     let (_, tasks, _) = run(&["tasks"]);
-    assert!(tasks.contains(&format!("1 for {peer}")), "{tasks}");
+    assert!(tasks.contains(&format!("1 heartbeat for {peer}")), "{tasks}");
     let (_, log, _) = run(&["log"]);
     for what in ["joined", "issued", "task"] {
         assert!(log.contains(what), "{log}");
     }
-    let (code, _, why) = run(&["give-task", "0103", "--to", &peer, "--sequence", "1"]);
+    let (code, _, why) = run(&["give-task", &task("2h")]);
     assert!(code == Some(1) && why.contains("take a higher one") && why.lines().count() == 1, "{why}");
     // The authority is the same after a restart, and nobody else may read its key.
     server.signal("-TERM");

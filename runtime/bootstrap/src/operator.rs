@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::{BASE64, HEXLOWER};
-use p2pnet_engine::{Certificate, Identity};
+use p2pnet_engine::{Certificate, Identity, MAX_TASK, MAX_TASK_AHEAD, NetworkTask, TaskReport};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,14 +23,8 @@ use crate::request::{self, Client};
 use crate::state::Shared;
 use crate::tasks::Task;
 
-/// Bytes that a task may have.
-const MAX_TASK: usize = 16 * 1024;
-
 /// Entries of one answer.
 const MAX_PAGE: usize = 1000;
-
-/// How far ahead a task may end, in seconds: a week.
-const MAX_AHEAD: u64 = 7 * 24 * 3600;
 
 /// Proof that a request carries the operator's token, or, at the dashboard, a session.
 #[derive(Debug)]
@@ -170,10 +164,6 @@ pub(crate) async fn certificates(
 
 #[derive(Deserialize)]
 pub(crate) struct TaskRequest {
-    network: String,
-    target: Option<String>,
-    sequence: u64,
-    expires: u64,
     task: String,
 }
 
@@ -183,27 +173,27 @@ pub(crate) async fn give(
     Extension(Client(client)): Extension<Client>,
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
-    key(&shared)?;
+    let authority = key(&shared)?.peer_id();
     let asked: TaskRequest = request::json(request, shared.config.patience).await?;
     let given = shared.clock.now();
-    if asked.expires > given / 1000 + MAX_AHEAD {
-        return Err(Refusal::bad("too-far-ahead", "`expires` is more than a week ahead"));
-    }
     let bytes = request::base64(&asked.task, MAX_TASK, "`task`")?;
-    if bytes.is_empty() {
-        return Err(Refusal::bad("bad-task", "`task` is empty"));
+    let task = NetworkTask::parse(&bytes);
+    let task = task.map_err(|_| Refusal::bad("bad-task", "`task` is no signed task, or damaged"))?;
+    if task.issuer() != authority {
+        let message = format!("this server is the authority {authority}; have the task signed with its key");
+        return Err(Refusal::bad("wrong-issuer", message));
     }
-    let task = Task {
-        network: request::tag(&asked.network)?,
-        target: asked.target.as_deref().map(request::peer).transpose()?,
-        sequence: asked.sequence,
-        expires: asked.expires,
-        bytes,
-        given,
-    };
+    if !task.is_signed() {
+        return Err(Refusal::bad("bad-signature", "its issuer did not sign `task`"));
+    }
+    if task.expires() > given / 1000 + MAX_TASK_AHEAD {
+        return Err(Refusal::bad("too-far-ahead", "the task ends more than a week from now"));
+    }
+    let (id, sequence) = (task.id(), task.sequence());
+    let task = Task::new(&task, given);
     shared.give_task(task, client.ip().to_canonical())?;
     durable(&shared).await?;
-    Ok(Json(json!({"sequence": asked.sequence})).into_response())
+    Ok(Json(json!({"sequence": sequence, "id": id.to_string()})).into_response())
 }
 
 pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, _: Operator) -> Response {
@@ -212,7 +202,10 @@ pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, _: Operator) -> Res
         .tasks
         .all()
         .map(|task| {
+            let signed = NetworkTask::parse(&task.bytes).ok();
             json!({
+                "id": signed.as_ref().map(|task| task.id().to_string()),
+                "kind": signed.as_ref().map(|task| task.kind().as_str()),
                 "network": HEXLOWER.encode(&task.network),
                 "target": task.target.map(|target| target.to_string()),
                 "sequence": task.sequence,
@@ -223,7 +216,14 @@ pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, _: Operator) -> Res
         })
         .collect();
     let reports = state.tasks.reports().take(MAX_PAGE).map(|report| {
-        json!({"peer": report.peer.to_string(), "at": report.at, "report": BASE64.encode(&report.bytes)})
+        let signed = TaskReport::parse(&report.bytes).ok();
+        json!({
+            "peer": report.peer.to_string(),
+            "at": report.at,
+            "task": signed.as_ref().map(|report| report.task().to_string()),
+            "outcome": signed.as_ref().map(|report| report.outcome().to_string()),
+            "report": BASE64.encode(&report.bytes),
+        })
     });
     let reports: Vec<Value> = reports.collect();
     drop(state);

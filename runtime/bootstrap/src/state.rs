@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use data_encoding::HEXLOWER;
-use p2pnet_engine::{PeerId, RecordClass, RecordKind, SignedRecord, UnverifiedRecord};
+use p2pnet_engine::{PeerId, RecordClass, RecordKind, SignedRecord, TaskReport, UnverifiedRecord};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -185,15 +185,23 @@ impl Shared {
         sample
     }
 
-    /// The tasks for this peer, and room for what it says became of others; both in authority mode only.
+    /// The tasks for this peer, and room for what it says became of others; both in authority mode only. A report that is
+    /// not this peer's, or about no task that is held, is passed over.
     pub(crate) fn tasks(&self, record: &SignedRecord, reports: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         let (tag, peer) = (record.record().network, record.record().peer);
         if self.config.mode.authority().is_none() {
             return Vec::new();
         }
         let now = self.clock.now();
+        let wanted = {
+            let state = self.state();
+            reports.into_iter().filter(|bytes| state.tasks.wants(&tag, &peer, bytes)).collect::<Vec<_>>()
+        };
+        // What costs most, with nobody waiting for it.
+        let signed = |bytes: &Vec<u8>| TaskReport::parse(bytes).is_ok_and(|report| report.is_signed());
+        let good: Vec<Vec<u8>> = wanted.into_iter().filter(signed).collect();
         let mut state = self.state();
-        for bytes in reports {
+        for bytes in good {
             let report = Report { peer, bytes, at: now };
             if state.tasks.report(report.clone()) {
                 state.last_report += 1;

@@ -1,11 +1,11 @@
 //! Tasks of an authority that wait for nodes to come by, and what nodes said became of them.
 //!
-//! A task is signed; the server keeps its bytes and passes them on. Whom it is for and when it ends is what the operator
-//! said beside it: nodes look at the signed bytes only.
+//! A task is signed by this server's authority: whom it is for and when it ends stands in the signed bytes. A report is
+//! signed by the node that it is of.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use p2pnet_engine::PeerId;
+use p2pnet_engine::{NetworkTask, PeerId, TaskReport, TaskTarget};
 use serde::{Deserialize, Serialize};
 
 use crate::records::Tag;
@@ -22,7 +22,7 @@ const MAX_BYTES_ANSWERED: usize = 256 * 1024;
 /// Reports that are held. Of more, the oldest go.
 pub const MAX_REPORTS: usize = 10_000;
 
-/// A task and what the operator said of it.
+/// A task and what stands in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// On which network.
@@ -40,6 +40,22 @@ pub struct Task {
 }
 
 impl Task {
+    /// A task that the operator gives now.
+    #[must_use]
+    pub fn new(task: &NetworkTask, given: u64) -> Task {
+        let target = match task.target() {
+            TaskTarget::Everyone => None,
+            TaskTarget::Peer(peer) => Some(peer),
+        };
+        let (sequence, expires, bytes) = (task.sequence(), task.expires(), task.to_bytes());
+        Task { network: task.network(), target, sequence, expires, bytes, given }
+    }
+
+    /// By what reports name it.
+    fn id(&self) -> [u8; 32] {
+        *blake3::hash(&self.bytes).as_bytes()
+    }
+
     fn order(&self) -> Order {
         (self.network, self.target, self.sequence)
     }
@@ -76,6 +92,8 @@ pub enum TaskRefusal {
 #[derive(Debug, Default)]
 pub struct Tasks {
     tasks: BTreeMap<Order, Task>,
+    /// The names of all tasks.
+    ids: BTreeSet<[u8; 32]>,
     reports: VecDeque<Report>,
     /// The hashes of the reports, so that none is kept twice.
     known: BTreeSet<[u8; 32]>,
@@ -96,6 +114,7 @@ impl Tasks {
             None if self.tasks.len() >= MAX_TASKS => return Err(TaskRefusal::Full),
             None => {}
         }
+        self.ids.insert(task.id());
         self.tasks.insert(task.order(), task);
         Ok(())
     }
@@ -127,6 +146,17 @@ impl Tasks {
         tasks
     }
 
+    /// Whether these bytes are a new report of this peer on this network about a task that is held. Its signature is not
+    /// looked at.
+    #[must_use]
+    pub fn wants(&self, network: &Tag, peer: &PeerId, bytes: &[u8]) -> bool {
+        let Ok(report) = TaskReport::parse(bytes) else { return false };
+        report.network() == *network
+            && report.peer() == *peer
+            && self.ids.contains(&report.task().0)
+            && !self.known.contains(blake3::hash(bytes).as_bytes())
+    }
+
     /// Takes a report, unless it is known; says whether it was not.
     pub fn report(&mut self, report: Report) -> bool {
         let hash = *blake3::hash(&report.bytes).as_bytes();
@@ -144,10 +174,12 @@ impl Tasks {
 
     /// Forgets what is over; gives it back.
     pub fn tidy(&mut self, now: u64) -> Vec<Task> {
-        self.tasks
-            .extract_if(.., |_, task| task.expires.saturating_mul(1000) <= now)
-            .map(|(_, task)| task)
-            .collect()
+        let over = self.tasks.extract_if(.., |_, task| task.expires.saturating_mul(1000) <= now);
+        let over: Vec<Task> = over.map(|(_, task)| task).collect();
+        for task in &over {
+            self.ids.remove(&task.id());
+        }
+        over
     }
 
     /// All tasks, by network, target and sequence.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use data_encoding::BASE64;
 use p2pnet_bootstrap::sources::Rate;
 use p2pnet_bootstrap::{Mode, OPENAPI, TOKEN_FILE, read_token};
-use p2pnet_engine::Identity;
+use p2pnet_engine::{Identity, NetworkTask, TaskKind, TaskTarget};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -184,7 +184,10 @@ impl Generator {
                 }
                 "reports" => json!(vec![BASE64.encode(&[self.random.next_u32() as u8]); self.below(70)]),
                 "capabilities" => json!(vec!["a"; self.below(12)]),
-                "task" => json!(BASE64.encode(&vec![1; [0, 1, 16_384, 20_000][self.below(4)]])),
+                "task" if self.one_in(3) => {
+                    json!(BASE64.encode(&vec![1; [0, 1, 4_608, 20_000][self.below(4)]]))
+                }
+                "task" => json!(BASE64.encode(&self.task())),
                 _ => json!(self.text(name)),
             };
         }
@@ -199,6 +202,22 @@ impl Generator {
             7 => json!({"a": 1}),
             _ => json!("A".repeat(self.below(3_000))),
         }
+    }
+
+    /// A task that is one, and mostly not one to take.
+    fn task(&mut self) -> Vec<u8> {
+        let issuer = if self.one_in(4) { identity(1) } else { Identity::from_seed([42; 32]) };
+        let (sequence, expires) =
+            (self.below(40) as u64, [0, 1_000_000_000, 4_000_000_000, u64::MAX][self.below(4)]);
+        let kind = TaskKind::Heartbeat;
+        let task =
+            NetworkTask::issue(&issuer, [7; 8], TaskTarget::Everyone, sequence, expires, kind).unwrap();
+        let mut bytes = task.to_bytes();
+        if self.one_in(4) {
+            let at = self.below(bytes.len());
+            bytes[at] ^= 1 << self.below(8);
+        }
+        bytes
     }
 
     /// A text for a parameter: often a good one.
@@ -293,8 +312,10 @@ async fn no_request_makes_the_server_fail_or_grow() {
         "expired",
         "no-token",
         "not-found",
+        "task-refused",
         "too-far-ahead",
         "too-large",
+        "wrong-issuer",
         "wrong-token",
     ];
     let missing: Vec<_> = expected.iter().filter(|code| !codes.contains(**code)).collect();

@@ -4,9 +4,11 @@ mod support;
 
 use data_encoding::BASE64;
 use p2pnet_bootstrap::{Mode, TOKEN_FILE, read_token};
-use p2pnet_engine::{Certificate, Identity, Network};
+use p2pnet_engine::{
+    Certificate, Identity, Network, NetworkTask, TaskId, TaskKind, TaskOutcome, TaskReport, TaskTarget,
+};
 use serde_json::{Value, json};
-use support::{Running, changed, code, identity, record};
+use support::{Running, TAG, changed, code, identity, record};
 
 const FOREVER: u64 = u64::MAX / 2;
 
@@ -91,33 +93,62 @@ async fn a_task_reaches_whom_it_is_for_and_its_report_the_operator() {
     let data = tempfile::tempdir().unwrap();
     let (server, bearer) = start(data.path()).await;
     let expires = soon(&server).await;
-    let task = |sequence: u64, target: Value, bytes: &[u8]| {
-        json!({"network": "0707070707070707", "target": target, "sequence": sequence, "expires": expires,
-            "task": BASE64.encode(bytes)})
+    let task = |issuer: &Identity, sequence: u64, target, expires| {
+        NetworkTask::issue(issuer, TAG, target, sequence, expires, TaskKind::Heartbeat).unwrap()
     };
-    let for_one = json!(identity(1).peer_id().to_string());
-    for body in [task(2, Value::Null, b"all"), task(1, for_one, b"one")] {
-        let given = server.post_as("/v1/tasks", &bearer, &body).await;
-        assert_eq!(given.0, 200, "{}", given.1);
+    let of_authority = |sequence, target| task(&authority(), sequence, target, expires);
+    let body = |task: &NetworkTask| json!({"task": BASE64.encode(&task.to_bytes())});
+    let all = of_authority(2, TaskTarget::Everyone);
+    let one = of_authority(1, TaskTarget::Peer(identity(1).peer_id()));
+    for task in [&all, &one] {
+        let given = server.post_as("/v1/tasks", &bearer, &body(task)).await;
+        assert_eq!((given.0, &given.1["id"]), (200, &json!(task.id().to_string())), "{}", given.1);
     }
-    let taken = server.post_as("/v1/tasks", &bearer, &task(2, Value::Null, b"other")).await;
-    assert_eq!((taken.0, code(&taken)), (409, "task-refused"));
-    let far = json!({"network": "0707070707070707", "sequence": 1, "expires": FOREVER, "task": "AQ=="});
-    assert_eq!(code(&server.post_as("/v1/tasks", &bearer, &far).await), "too-far-ahead");
+    let mut forged = all.to_bytes();
+    *forged.last_mut().unwrap() ^= 1;
+    for (refused, why) in [
+        (body(&task(&authority(), 2, TaskTarget::Everyone, expires + 1)), "task-refused"),
+        (body(&task(&authority(), 3, TaskTarget::Everyone, 1)), "task-refused"),
+        (body(&task(&authority(), 3, TaskTarget::Everyone, FOREVER)), "too-far-ahead"),
+        (body(&task(&identity(5), 3, TaskTarget::Everyone, expires)), "wrong-issuer"),
+        (json!({"task": BASE64.encode(&forged)}), "bad-signature"),
+        (json!({"task": "AQ=="}), "bad-task"),
+    ] {
+        assert_eq!(code(&server.post_as("/v1/tasks", &bearer, &refused).await), why);
+    }
     let tasks = |answer: (u16, Value)| answer.1["tasks"].clone();
-    let (one, all) = (BASE64.encode(b"one"), BASE64.encode(b"all"));
-    assert_eq!(tasks(server.announce(&record(1), 0).await), json!([one, all]));
-    assert_eq!(tasks(server.announce(&record(2), 0).await), json!([all]));
+    let told = |tasks: &[&NetworkTask]| {
+        json!(tasks.iter().map(|task| BASE64.encode(&task.to_bytes())).collect::<Vec<_>>())
+    };
+    assert_eq!(tasks(server.announce(&record(1), 0).await), told(&[&one, &all]));
+    assert_eq!(tasks(server.announce(&record(2), 0).await), told(&[&all]));
     assert_eq!(tasks(server.announce(&changed(3, |record| record.network = [8; 8]), 0).await), json!([]));
-    let body = json!({"record": BASE64.encode(record(2).bytes()), "want": 0, "reports": ["AQI=", "AQI="]});
+    let report = |node: u64, network, task| {
+        let report = TaskReport::sign(&identity(node), network, task, TaskOutcome::Unchanged);
+        BASE64.encode(&report.to_bytes())
+    };
+    let good = report(2, TAG, all.id());
+    // Of another, of another network, about a task that nobody gave, signed by nobody.
+    let mut others =
+        vec![report(1, TAG, all.id()), report(2, [8; 8], all.id()), report(2, TAG, TaskId([0; 32]))];
+    let mut forged = BASE64.decode(good.as_bytes()).unwrap();
+    *forged.last_mut().unwrap() ^= 1;
+    others.extend([BASE64.encode(&forged), "AQI=".into(), good.clone(), good]);
+    let body = json!({"record": BASE64.encode(record(2).bytes()), "want": 0, "reports": others});
     assert_eq!(server.post("/v1/announce", &body).await.0, 200);
     server.stop().await;
     let (server, bearer) = start(data.path()).await;
-    assert_eq!(tasks(server.announce(&record(1), 0).await), json!([one, all]));
+    assert_eq!(tasks(server.announce(&record(1), 0).await), told(&[&one, &all]));
     let (_, listed) = server.get_as("/v1/tasks", &bearer).await;
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["tasks"][0]["kind"], "heartbeat");
     assert_eq!(listed["reports"].as_array().unwrap().len(), 1);
-    assert_eq!(listed["reports"][0]["peer"], identity(2).peer_id().to_string());
+    let report = &listed["reports"][0];
+    assert_eq!(
+        (&report["peer"], &report["outcome"]),
+        (&json!(identity(2).peer_id().to_string()), &json!("unchanged"))
+    );
+    assert_eq!(report["task"], all.id().to_string());
     server.stop().await;
 }
 

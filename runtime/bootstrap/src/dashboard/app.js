@@ -103,8 +103,8 @@ function show(authority, health, peers, introductions, tasks, certificates, log)
     [ago(peer.heard_secs)], [peer.from], [peer.network, "id"], [peer.peer, "id"]]));
   drawMap($("map"), $("map-chosen"), list, introductions);
   fill("tasks", tasks.tasks.map((task) => ["", [task.sequence], [task.target || "everybody", task.target ? "id" : ""],
-    [task.network, "id"], [new Date(task.expires * 1000).toLocaleString()], [task.task.slice(0, 24), "id"]]));
-  fill("reports", tasks.reports.map((report) => ["", [since(report.at)], [report.peer, "id"], [report.report.slice(0, 48), "id"]]));
+    [task.network, "id"], [new Date(task.expires * 1000).toLocaleString()], [task.kind || task.task.slice(0, 24)]]));
+  fill("reports", tasks.reports.map((report) => ["", [since(report.at)], [report.peer, "id"], [(report.task || "").slice(0, 16), "id"], [report.outcome || report.report.slice(0, 48)]]));
   fill("certificates", certificates.map((one) => ["", [one.number], [since(one.at)], [one.subject, "id"],
     [one.capabilities.join(" ")], [one.network, "id"]]));
   fill("log", log.map((line) => ["", [since(line.at)], [line.what], [line.peer ? line.peer.slice(0, 8) : "", "id"],
@@ -131,13 +131,7 @@ function onSubmit(form, send) {
 
 onSubmit("task-form", async (value) => {
   const bytes = value("task").match(/../g).map((pair) => parseInt(pair, 16));
-  await ask("/v1/tasks", "POST", {
-    network: value("network"),
-    target: value("target") || null,
-    sequence: Number(value("sequence")),
-    expires: Math.floor(Date.now() / 1000) + 60 * Number(value("minutes")),
-    task: btoa(String.fromCharCode(...bytes)),
-  });
+  await ask("/v1/tasks", "POST", {task: btoa(String.fromCharCode(...bytes))});
   return "Issued. Nodes get it with their next announcement.";
 });
 

@@ -91,7 +91,7 @@ pub(crate) async fn run(common: &Common, command: &BootstrapCommand, output: &Ou
         BootstrapCommand::Certs(arguments) => operating::certs(arguments, output).await,
         BootstrapCommand::Cert(arguments) => operating::cert(common, arguments, output).await,
         BootstrapCommand::Tasks(arguments) => operating::tasks(arguments, output).await,
-        BootstrapCommand::GiveTask(arguments) => operating::give_task(common, arguments, output).await,
+        BootstrapCommand::GiveTask(arguments) => operating::give_task(arguments, output).await,
     }
 }
 

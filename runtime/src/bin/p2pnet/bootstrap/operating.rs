@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, HEXLOWER};
 use p2pnet::bootstrap::HttpServer;
 use p2pnet::seam::Host;
 use p2pnet::{OsHost, PeerId};
@@ -16,6 +16,7 @@ use crate::human::Word;
 use crate::json::Line;
 use crate::options::Common;
 use crate::output::Output;
+use crate::task::{TaskText, shown};
 use crate::text::{ago, escaped};
 use crate::{cert, duration};
 
@@ -64,18 +65,8 @@ pub(crate) struct CertArguments {
 pub(crate) struct TaskArguments {
     #[command(flatten)]
     reach: Reach,
-    /// The signed task in hexadecimal
-    #[arg(value_name = "HEX")]
-    task: String,
-    /// Whom it is for [default: everybody on --network]
-    #[arg(long, value_name = "PEER")]
-    to: Option<PeerId>,
-    /// Its number, different for each task of a network and target
-    #[arg(long, value_name = "N")]
-    sequence: u64,
-    /// How long nodes that come by are given it, at most a week
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, default_value = "1h")]
-    lasts: Duration,
+    #[command(flatten)]
+    task: TaskText,
 }
 
 /// Peers of all networks, by network and id.
@@ -126,14 +117,15 @@ pub(super) async fn tasks(arguments: &ListArguments, output: &Output) -> Result<
     list(&answer, "tasks", "task", output, |task| {
         let target = task["target"].as_str().map_or_else(|| "everybody".to_owned(), escaped);
         format!(
-            "{} for {target}, network {}, until {}",
+            "{} {} for {target}, network {}, until {}",
             number(task, "sequence"),
+            text(task, "kind"),
             text(task, "network"),
             number(task, "expires")
         )
     })?;
     list(&answer, "reports", "report", output, |report| {
-        format!("report of {}: {}", text(report, "peer"), text(report, "report"))
+        format!("report of {} on {}: {}", text(report, "peer"), text(report, "task"), text(report, "outcome"))
     })
 }
 
@@ -166,24 +158,15 @@ pub(super) async fn cert(common: &Common, arguments: &CertArguments, output: &Ou
 }
 
 /// Has a signed task passed on.
-pub(super) async fn give_task(
-    common: &Common,
-    arguments: &TaskArguments,
-    output: &Output,
-) -> Result<(), Failure> {
-    let bytes = HEXLOWER_PERMISSIVE.decode(arguments.task.trim().as_bytes());
-    let bytes = bytes
-        .map_err(|_| Failure::BadInput("the task is not hexadecimal; give what signed it printed".into()))?;
-    let body = json!({
-        "network": HEXLOWER.encode(&cert::network(common)?.tag()),
-        "target": arguments.to.map(|target| target.to_string()),
-        "sequence": arguments.sequence,
-        "expires": until(arguments.lasts),
-        "task": BASE64.encode(&bytes),
-    });
+pub(super) async fn give_task(arguments: &TaskArguments, output: &Output) -> Result<(), Failure> {
+    let task = arguments.task.read()?;
+    let body = json!({"task": BASE64.encode(&task.to_bytes())});
     arguments.reach.asking()?.post("/v1/tasks", &body).await?;
-    let object = |at| Line::new("task_given", at).number("sequence", arguments.sequence);
-    output.tell(object, Word::Quiet("given"), "nodes get it with their next announcement")
+    let object = |at| {
+        Line::new("task_given", at).number("sequence", task.sequence()).text("id", &task.id().to_string())
+    };
+    let rest = format!("{}: nodes get it with their next announcement", shown(task.kind()));
+    output.tell(object, Word::Quiet("given"), &rest)
 }
 
 fn until(lasts: Duration) -> u64 {
