@@ -157,5 +157,5 @@ fn nodes_do_what_their_operator_asks_and_nothing_that_a_liar_asks_in_its_name() 
         assert!((2..=12).contains(&done), "{seed}: {done}");
         lies += world.faults().of(FaultKind::FalseTask);
     }
-    assert!(lies > 10, "{lies}");
+    assert!(lies >= 5, "{lies}");
 }
