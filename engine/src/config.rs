@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
+use crate::authority::AuthorityPolicy;
 use crate::ladder::Ladder;
 use crate::link::CipherSuite;
 use crate::network::Network;
@@ -102,6 +103,8 @@ pub struct Config {
     pub window: usize,
     /// How long a source may send nothing that was asked for before another is tried.
     pub source_timeout: Duration,
+    /// From whom tasks are taken, which bootstrap servers are used, and who names this node.
+    pub authority: AuthorityPolicy,
     /// The bug that the engine is given, to see that a check finds it.
     #[cfg(feature = "planted")]
     pub planted: Option<crate::planted::Bug>,
@@ -146,6 +149,7 @@ impl Config {
             max_contents: 256,
             window: 8,
             source_timeout: Duration::from_secs(10),
+            authority: AuthorityPolicy::default(),
             #[cfg(feature = "planted")]
             planted: None,
         }
@@ -200,7 +204,10 @@ impl Config {
                 ConfigError::Limits,
             ),
         ];
-        checks.into_iter().find(|(ok, _)| !ok).map_or(self.trust.validate(), |(_, error)| Err(error))
+        let failed = checks.into_iter().find(|(ok, _)| !ok);
+        failed.map_or(Ok(()), |(_, error)| Err(error))?;
+        self.trust.validate()?;
+        self.authority.validate(self.servers)
     }
 }
 
@@ -311,4 +318,33 @@ pub enum ConfigError {
         "every limit must be at least 1, max_queued at least 256 KiB and 80 bytes for each of max_peers, max_message_bytes at least 256 KiB, window at most 64"
     )]
     Limits,
+    /// Authorities are wanted and not used.
+    #[error(
+        "authorities are not used, so none can be required, locked to or accepted: use them, or take that back"
+    )]
+    AuthorityUnused,
+    /// An authority is required and none can be accepted.
+    #[error("an authority is required and none is known: give its key, or lock to the first one")]
+    AuthorityUnknown,
+    /// There are bootstrap servers and none may be used.
+    #[error(
+        "no bootstrap server may be used: use those that only pass records on, or those that are authorities"
+    )]
+    NoServerAllowed,
+    /// Too many authorities.
+    #[error("at most 8 authorities can be accepted")]
+    Authorities,
+    /// A lock on several.
+    #[error("a lock leaves one authority: give its key or none, not several")]
+    AuthorityLock,
+    /// The name is to come from an authority, and none is accepted.
+    #[error(
+        "nobody can name this node: give the key of an authority, lock to the first one, or let its own side name it"
+    )]
+    NobodyNames,
+    /// The name is to come from an authority only, and there is one.
+    #[error(
+        "only an authority may name this node, and it was given a name: leave the name out, or choose another identifier policy"
+    )]
+    NamedHere,
 }

@@ -6,9 +6,12 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::content::{ContentId, Manifest};
+use crate::engine::TaskRefused;
 use crate::identity::PeerId;
 use crate::liveness::{Evidence, Liveness};
 use crate::reject::RejectReason;
+use crate::server::ServerId;
+use crate::task::{TaskId, TaskKind, TaskOutcome};
 
 /// Something the application may want to know.
 ///
@@ -279,6 +282,35 @@ pub enum Event {
         found: u64,
         /// Whether it was stopped before its end.
         stopped: bool,
+    },
+    /// A task of an authority was carried out, or it was tried.
+    TaskExecuted {
+        /// Who asked for it.
+        issuer: PeerId,
+        /// Which.
+        id: TaskId,
+        /// What it asked for. Its texts come from the issuer.
+        kind: TaskKind,
+        /// What became of it.
+        outcome: TaskOutcome,
+    },
+    /// A bootstrap server handed out a task that was not taken. Of those that were taken before, and of those that came
+    /// another way, nothing is told.
+    TaskRefused {
+        /// Who asks for it, if it says so. Nothing proves that.
+        issuer: Option<PeerId>,
+        /// Which.
+        id: Option<TaskId>,
+        /// Why.
+        why: TaskRefused,
+    },
+    /// The first authority that a server named is the only one from now on:
+    /// [`AuthorityPolicy::lock`](crate::AuthorityPolicy::lock).
+    AuthorityLocked {
+        /// Which.
+        authority: PeerId,
+        /// Who named it.
+        server: ServerId,
     },
 }
 

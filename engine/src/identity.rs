@@ -216,6 +216,13 @@ pub(crate) fn verify(peer: &PeerId, domain: &str, bytes: &[u8], signature: &[u8;
         .is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(signature)).is_ok())
 }
 
+/// Whether `peer` signed `message` as it is, without a domain, under the same strict rules. What a cheap identity signed
+/// is nothing to others.
+pub(crate) fn verify_plain(peer: &PeerId, message: &[u8], signature: &[u8; 64]) -> bool {
+    VerifyingKey::from_bytes(&peer.0)
+        .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+}
+
 /// The domain with its length in front, then the bytes: no two pairs share a message.
 fn signed_message(domain: &str, bytes: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(8 + domain.len() + bytes.len());

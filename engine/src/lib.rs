@@ -22,6 +22,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod authority;
 mod certificate;
 #[cfg(feature = "cheap-crypto")]
 mod cheap;
@@ -53,11 +54,13 @@ mod record;
 mod reject;
 mod server;
 mod stats;
+mod task;
 mod time;
 mod timers;
 mod widescan;
 mod wire;
 
+pub use authority::{AuthorityPolicy, AuthorityState, IdentifierPolicy, MAX_ACCEPTED};
 pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE};
 pub use config::{
     Cadence, Config, ConfigError, DESIGNATED_PORTS, MAX_TEXT, MULTICAST_GROUP, MULTICAST_GROUP_6,
@@ -73,7 +76,7 @@ pub use engine::Table;
 pub use engine::{
     AnswerError, Cause, DialError, DialOutcome, DialTried, Engine, FetchError, HeardOn, Level, LinkRefused,
     MessageError, PeerView, Probed, Progress, PublishError, RecordSource, Refusal, Rejection, Restored,
-    RungReport, StepError, TextError, Why,
+    RungReport, StepError, TaskRefused, TextError, Why,
 };
 pub use event::{ContentFailure, Event, LeaveReason, Party};
 pub use identity::{Identity, PeerId, PeerIdError};
@@ -101,8 +104,12 @@ pub use record::{
     Instance, MAX_RECORD, PeerRecord, RecordClass, RecordError, RecordKind, SignedRecord, UnverifiedRecord,
 };
 pub use reject::RejectReason;
-pub use server::{ServerAnswer, ServerId, ServerRecord, ServerReply};
+pub use server::{ServerAnswer, ServerId, ServerRecord, ServerRefusal, ServerReply};
 pub use stats::Stats;
+pub use task::{
+    MAX_TASK, MAX_TASK_AHEAD, MAX_TASK_REPORT, MAX_TASK_SERVERS, MAX_TASK_TEXT, NetworkTask, TaskError,
+    TaskFailure, TaskId, TaskKind, TaskOutcome, TaskReport, TaskSettings, TaskTarget,
+};
 pub use time::Timestamp;
 pub use widescan::{
     MacPrefix, MacPrefixError, Prefix6, PrefixError, ScanError, ScanEstimate, ScanPattern, ScanPlan,

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::Timestamp;
+use crate::authority::AuthorityState;
 use crate::content::{BlockCheck, BlockList, BlockRef, ContentId, Manifest};
 use crate::decision::Decision;
 use crate::input::{InterfaceId, LinkId};
@@ -173,6 +174,12 @@ pub enum StoreRequest {
         /// The value to continue from.
         incarnation: u64,
     },
+    /// Keep this for the next run on this network in place of what was kept before; given back as
+    /// [`Restored::authority`](crate::Restored::authority). Not answered.
+    SaveAuthority {
+        /// All there is.
+        state: AuthorityState,
+    },
 }
 
 /// When [`Engine::handle_timeout`](crate::Engine::handle_timeout) wants to be called, and why.
@@ -220,4 +227,6 @@ pub enum TimeoutReason {
     Message,
     /// The next datagram of a search of IPv6 prefixes, or its end.
     Widescan,
+    /// A ping that an authority asked for and that was not answered.
+    Task,
 }

@@ -40,6 +40,21 @@ pub struct ServerAnswer {
     pub observed: Option<SocketAddr>,
 }
 
+/// Why nothing of what a server answers is used: [`Config::authority`](crate::Config::authority) says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerRefusal {
+    /// It names no authority, and servers that only pass records on are not used.
+    #[error("it names no authority, and only servers that are authorities are used")]
+    Trustless,
+    /// It names an authority, and such servers are not used.
+    #[error("it names an authority, and only servers that pass records on are used")]
+    Authority,
+    /// It names another authority than those that are accepted.
+    #[error("it names the authority {0}, which is not accepted")]
+    OtherAuthority(PeerId),
+}
+
 /// What became of an [`Action::Announce`](crate::Action::Announce).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -46,6 +46,7 @@ pub(crate) enum TimerKey {
     Report,
     Nearer(PeerId),
     Widescan,
+    TaskPing,
 }
 
 impl TimerKey {
@@ -75,6 +76,7 @@ impl TimerKey {
             | TimerKey::Report => TimeoutReason::Message,
             TimerKey::Transfer(_) | TimerKey::Offers => TimeoutReason::Transfer,
             TimerKey::Verification(_) => TimeoutReason::Verification,
+            TimerKey::TaskPing => TimeoutReason::Task,
             TimerKey::Widescan => TimeoutReason::Widescan,
         }
     }

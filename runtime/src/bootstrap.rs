@@ -10,7 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use p2pnet_engine::ServerAnswer;
+use p2pnet_engine::{ServerAnswer, ServerRefusal};
 
 #[cfg(feature = "bootstrap")]
 pub use http::{HttpServer, ServerUrlError};
@@ -58,11 +58,46 @@ pub enum ServerError {
     /// What it answered is not what its subjects signed, so nothing of it is believed.
     #[error("passes on a record that its subject did not sign; nothing that it says is believed")]
     Lies,
+    /// It is not a server that this node is to use.
+    #[error("is not used: {0}")]
+    Unwanted(ServerRefusal),
 }
+
+/// As many as an engine takes.
+const MAX_SERVERS: usize = 8;
 
 /// The servers of one node, numbered as the engine does.
 #[derive(Clone, Default)]
 pub(crate) struct Servers(pub(crate) Vec<Arc<dyn BootstrapServer>>);
+
+impl Servers {
+    /// Adds those that an authority gave, as far as there is room, and gives their number. One that is there already, or
+    /// whose URL is none, is left out.
+    pub(crate) fn add_given(&mut self, urls: &[String]) -> u8 {
+        let before = self.0.len();
+        for url in urls {
+            match server_of(url) {
+                Some(server) if self.0.len() < MAX_SERVERS => {
+                    if self.0.iter().all(|known| known.name() != server.name()) {
+                        self.0.push(server);
+                    }
+                }
+                _ => tracing::warn!(?url, "a bootstrap server that an authority gave is not used"),
+            }
+        }
+        u8::try_from(self.0.len() - before).unwrap_or(0)
+    }
+}
+
+#[cfg(feature = "bootstrap")]
+fn server_of(url: &str) -> Option<Arc<dyn BootstrapServer>> {
+    url.parse::<HttpServer>().ok().map(|server| Arc::new(server) as Arc<dyn BootstrapServer>)
+}
+
+#[cfg(not(feature = "bootstrap"))]
+fn server_of(_: &str) -> Option<Arc<dyn BootstrapServer>> {
+    None
+}
 
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use p2pnet_engine::{
-    BLOCK_SIZE, BlockList, BlockRef, ContentId, ContentKind, Decision, FolderError, Leftovers, Manifest,
-    Memory, MemoryChange, StoreFailure,
+    AuthorityState, BLOCK_SIZE, BlockList, BlockRef, ContentId, ContentKind, Decision, FolderError,
+    Leftovers, Manifest, Memory, MemoryChange, StoreFailure,
 };
 
 use crate::buffers;
@@ -417,6 +417,26 @@ impl Store for DiskStore {
             None => Ok(Vec::new()),
         })
         .await
+    }
+
+    async fn save_authority(&self, network: [u8; 8], state: AuthorityState) -> io::Result<()> {
+        self.blocking(move |shared| match lock(&shared.dir).database() {
+            Some(database) => database.write(|into| memory::save_authority(into, network, &state)),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    async fn authority(&self, network: [u8; 8]) -> io::Result<AuthorityState> {
+        let kept = self.blocking(move |shared| match lock(&shared.dir).database() {
+            Some(database) => database.read(|from| memory::authority(from, network)),
+            None => Ok(None),
+        });
+        let Some(bytes) = kept.await? else { return Ok(AuthorityState::default()) };
+        AuthorityState::parse(&bytes).ok_or_else(|| {
+            let why = "what was kept of authorities is damaged; take another data directory";
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        })
     }
 
     async fn remember_port(&self, port: u16) -> io::Result<()> {

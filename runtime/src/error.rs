@@ -112,4 +112,7 @@ pub enum CommandError {
     /// A search of IPv6 prefixes.
     #[error(transparent)]
     Widescan(#[from] p2pnet_engine::ScanError),
+    /// A task of an authority was not taken.
+    #[error(transparent)]
+    Task(#[from] p2pnet_engine::TaskRefused),
 }

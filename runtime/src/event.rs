@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use p2pnet_engine::{
     ContentFailure, ContentId, Evidence, LeaveReason, Liveness, Manifest, Party, PeerId, RejectReason,
+    TaskId, TaskKind, TaskOutcome, TaskRefused,
 };
 
 /// Something the application may want to know.
@@ -316,5 +317,32 @@ pub enum Event {
         relay: String,
         /// What is wrong and what to do, on one line.
         why: String,
+    },
+    /// A task of an authority was carried out, or it was tried.
+    TaskExecuted {
+        /// Who asked for it.
+        issuer: PeerId,
+        /// Which.
+        id: TaskId,
+        /// What it asked for. Its texts come from the issuer.
+        kind: TaskKind,
+        /// What became of it.
+        outcome: TaskOutcome,
+    },
+    /// A bootstrap server handed out a task that was not taken. Of those that were taken before, and of those that came
+    /// another way, nothing is told.
+    TaskRefused {
+        /// Who asks for it, if it says so. Nothing proves that.
+        issuer: Option<PeerId>,
+        /// Which.
+        id: Option<TaskId>,
+        /// Why.
+        why: TaskRefused,
+    },
+    /// The first authority that a bootstrap server named is the only one from now on
+    /// ([`AuthorityPolicy::lock`](p2pnet_engine::AuthorityPolicy::lock)).
+    AuthorityLocked {
+        /// Which.
+        authority: PeerId,
     },
 }

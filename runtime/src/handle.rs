@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use p2pnet_engine::{
     ContentId, Decision, Engine, Evidence, Level, Liveness, Manifest, OfferPolicy, PeerId, ScanEstimate,
-    ScanPlan, Scope, Stats, Step, Timestamp, Who,
+    ScanPlan, Scope, Stats, Step, TaskId, Timestamp, Who,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -444,6 +444,23 @@ impl NodeHandle {
     /// If the node has stopped.
     pub async fn stop_widescan(&self) -> Result<(), CommandError> {
         self.ask(|engine, now| engine.stop_widescan(now)).await
+    }
+
+    /// Takes a task that an authority signed, and passes it on to others: see [`Engine::handle_task`]. What became of it
+    /// is told by [`Event::TaskExecuted`](crate::Event::TaskExecuted).
+    ///
+    /// # Errors
+    /// See [`TaskRefused`](p2pnet_engine::TaskRefused). Nothing changed.
+    pub async fn task(&self, bytes: Vec<u8>) -> Result<TaskId, CommandError> {
+        Ok(self.ask(move |engine, now| engine.handle_task(now, &bytes)).await??)
+    }
+
+    /// Whose tasks this node takes now, the authority that it locked to among them.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn authorities(&self) -> Result<Vec<PeerId>, CommandError> {
+        self.ask(|engine, _| engine.authorities()).await
     }
 
     /// A datagram that says goodbye for good, signed in advance: broadcast to the designated ports it tells everybody,

@@ -52,11 +52,12 @@ pub use node::{Node, NodeBuilder, stretch_passphrase};
 pub use os_host::OsHost;
 pub use p2pnet_engine as engine;
 pub use p2pnet_engine::{
-    Cadence, Certificate, CertificateError, CipherSuite, Config, ContentFailure, ContentId, ContentKind,
-    Decision, Declarer, Evidence, HeardBy, Identity, Interface, InterfaceAddr, InterfaceId, InterfaceKind,
-    Ladder, LeaveReason, Level, Liveness, MAX_MESSAGE, MacPrefix, Manifest, MessageError, Network,
-    OfferPolicy, Party, PeerId, Prefix6, PrefixError, RecordGate, RejectReason, Rung, ScanError,
-    ScanEstimate, ScanPattern, ScanPlan, Scope, Stats, Step, TrustPolicy, Who,
+    AuthorityPolicy, Cadence, Certificate, CertificateError, CipherSuite, Config, ContentFailure, ContentId,
+    ContentKind, Decision, Declarer, Evidence, HeardBy, IdentifierPolicy, Identity, Interface, InterfaceAddr,
+    InterfaceId, InterfaceKind, Ladder, LeaveReason, Level, Liveness, MAX_MESSAGE, MacPrefix, Manifest,
+    MessageError, Network, NetworkTask, OfferPolicy, Party, PeerId, Prefix6, PrefixError, RecordGate,
+    RejectReason, Rung, ScanError, ScanEstimate, ScanPattern, ScanPlan, Scope, Stats, Step, TaskFailure,
+    TaskId, TaskKind, TaskOutcome, TaskRefused, TaskReport, TaskSettings, TaskTarget, TrustPolicy, Who,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;

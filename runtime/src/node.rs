@@ -235,7 +235,7 @@ impl NodeBuilder {
     /// # Errors
     /// See [`StartError`]; nothing is left running.
     pub async fn start_on<N: Net, S: Store, H: Host>(
-        self,
+        mut self,
         net: N,
         store: S,
         host: H,
@@ -256,6 +256,10 @@ impl NodeBuilder {
         for change in self.configure {
             change(&mut config);
         }
+        let network = config.network.tag();
+        let authority = store.authority(network).await.map_err(StartError::Store)?;
+        let given = self.servers.add_given(authority.servers(&config.authority));
+        config.servers = config.servers.saturating_add(given);
 
         let inbox = Inbox::<N>::new();
         let net = Arc::new(net);
@@ -275,20 +279,17 @@ impl NodeBuilder {
         let (incarnation, sockets) = tokio::try_join!(incarnation, sockets)?;
         let port = sockets.private_port();
         config.private_port = port;
-        let name = config.name.clone();
-
-        let network = config.network.tag();
         let memory = or_without(store.recall(network).await, "what earlier runs remembered");
         // Without knowing who is blocked nobody is let in.
         let decisions = store.decisions(network).await.map_err(StartError::Store)?;
-        let restored = Restored { incarnation, memory, decisions };
+        let restored = Restored { incarnation, memory, decisions, authority };
         let clock = Clock::start();
         let mut engine = Engine::new(config, identity, restored, seeds, clock.now())?;
         for address in self.peers {
             let dialled = engine.dial(clock.now(), address);
             dialled.map_err(|source| StartError::Peer { address, source })?;
         }
-        let peer = engine.peer_id();
+        let (peer, name) = (engine.peer_id(), engine.config().name.clone());
         #[cfg(feature = "relay")]
         let relays = keep_relays(self.relays, entropy()?, &net, &inbox)?;
         #[cfg(not(feature = "relay"))]

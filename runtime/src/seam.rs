@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockList, BlockRef, ContentId, Decision, Interface, InterfaceId, Leftovers, Manifest, Memory,
-    MemoryChange, StoreFailure,
+    AuthorityState, BlockList, BlockRef, ContentId, Decision, Interface, InterfaceId, Leftovers, Manifest,
+    Memory, MemoryChange, StoreFailure,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -153,6 +153,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// What was decided on this network, in any order; nothing if that is damaged or there was no run before.
     fn decisions(&self, network: [u8; 8]) -> impl Future<Output = io::Result<Vec<Decision>>> + Send;
+
+    /// Makes what this node keeps of authorities on this network (its tag) durable, in place of what was kept before.
+    fn save_authority(
+        &self,
+        network: [u8; 8],
+        state: AuthorityState,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// What was kept of authorities on this network; the default if there was no run before. An error if it is damaged: a
+    /// node that forgot its lock would lock to whoever comes first.
+    fn authority(&self, network: [u8; 8]) -> impl Future<Output = io::Result<AuthorityState>> + Send;
 
     /// Keeps the private port, for the next run to try it first: a firewall's rule and what peers remember of this
     /// node stay true.

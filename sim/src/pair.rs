@@ -179,7 +179,8 @@ impl Pair {
         let label = |kind: &str| format!("{kind} {} {}", node.alias, node.starts);
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
         let (memory, decisions) = (node.memory.clone(), node.decisions.clone());
-        let restored = Restored { incarnation: node.incarnation, memory, decisions };
+        let authority = node.authority.clone();
+        let restored = Restored { incarnation: node.incarnation, memory, decisions, authority };
         let identity = Identity::from_seed(node.identity);
         let mut engine =
             Engine::new(config, identity, restored, seeds, now).expect("the configuration is valid");

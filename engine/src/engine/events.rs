@@ -33,6 +33,7 @@ impl Engine {
                 Slot::IdentityShared => (self.next_shared_identity(), true),
                 Slot::Superseded => (self.superseded_event(), false),
                 Slot::Left => (Some(Event::Left), false),
+                Slot::Task => (self.tasks.events.pop_front(), true),
                 Slot::Widescan => (self.next_widescan_event(), true),
             };
             if event.is_some() {

@@ -76,6 +76,7 @@ impl Engine {
             Frame::Reached { origin, incarnation, entries } => {
                 self.reached_received(peer, origin, incarnation, &entries);
             }
+            Frame::Task(bytes) => self.task_received(id, peer, &bytes),
             exchange @ (Frame::RecordsRoot { .. }
             | Frame::RecordsDigests { .. }
             | Frame::RecordsListed { .. }

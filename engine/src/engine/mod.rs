@@ -7,6 +7,7 @@ mod contents;
 mod decisions;
 mod discovery;
 mod doubt;
+mod effects;
 mod errands;
 mod events;
 mod fetching;
@@ -31,6 +32,7 @@ mod peers;
 mod persons;
 mod places;
 mod redial;
+mod reports;
 mod rivalry;
 mod servers;
 mod share;
@@ -41,6 +43,7 @@ mod strangers;
 mod tables;
 mod taken;
 mod takers;
+mod tasks;
 mod texts;
 mod transfer;
 mod trust;
@@ -56,6 +59,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::authority::AuthorityState;
 use crate::config::{Config, ConfigError};
 use crate::content::ContentId;
 use crate::decision::Decision;
@@ -91,6 +95,7 @@ use self::redial::Target;
 use self::servers::Server;
 use self::share::Share;
 use self::strangers::Strangers;
+use self::tasks::Tasks;
 use self::transfer::Transfer;
 use self::widescan::Widescan;
 
@@ -106,6 +111,7 @@ pub use self::redial::DialError;
 pub use self::steps::StepError;
 #[cfg(feature = "marks")]
 pub use self::tables::Table;
+pub use self::tasks::TaskRefused;
 pub use self::texts::TextError;
 pub use self::why::{Cause, DialOutcome, DialTried, HeardOn, RecordSource, Refusal, Why};
 
@@ -178,6 +184,7 @@ pub struct Engine {
     collection: Collection,
     share: Share,
     servers: Vec<Server>,
+    tasks: Tasks,
     widescan: Widescan,
     links: BTreeMap<LinkId, Link>,
     /// Peers that are watched because they are silent.
@@ -248,12 +255,19 @@ pub struct Restored {
     pub memory: Memory,
     /// What was decided about peers and addresses; the first [`MAX_DECISIONS`](crate::MAX_DECISIONS) count.
     pub decisions: Vec<Decision>,
+    /// What it keeps of authorities.
+    pub authority: AuthorityState,
 }
 
 impl Default for Restored {
     /// A first run.
     fn default() -> Self {
-        Restored { incarnation: 1, memory: Memory::default(), decisions: Vec::new() }
+        Restored {
+            incarnation: 1,
+            memory: Memory::default(),
+            decisions: Vec::new(),
+            authority: AuthorityState::default(),
+        }
     }
 }
 
@@ -272,6 +286,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Engine, ConfigError> {
         config.validate()?;
+        let tasks = Tasks::new(restored.authority, config.name.clone());
+        let config = tasks.kept.configured(config, &identity.peer_id());
         let mut behaviour = Stream::new(&seeds.behaviour, "engine");
         let own = OwnRecord::new(&config, &identity, restored.incarnation, &mut behaviour)
             .ok_or(ConfigError::Name)?;
@@ -288,6 +304,7 @@ impl Engine {
             collection: Collection::new(&config.network, identity.peer_id()),
             share: Share::new(&seeds),
             widescan: Widescan::default(),
+            tasks,
             servers: alloc::vec![Server::default(); usize::from(config.servers)],
             decisions: Decisions::restored(&restored.decisions),
             wall: None,
@@ -472,6 +489,7 @@ impl Engine {
                 TimerKey::Gone(peer) => self.peer_gone(peer),
                 TimerKey::Watch(peer) => self.watch_due(peer),
                 TimerKey::Announce(server) => self.announce_due(server),
+                TimerKey::TaskPing => self.task_ping_due(),
                 TimerKey::Nearer(peer) => self.nearer_due(peer),
                 TimerKey::Widescan => self.widescan_due(),
             }

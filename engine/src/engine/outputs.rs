@@ -31,6 +31,7 @@ pub(crate) enum Slot {
     Superseded,
     Left,
     Widescan,
+    Task,
 }
 
 /// All output. Actions are the one queue that drops nothing, because each is needed: it holds what the calls since the

@@ -106,6 +106,7 @@ impl Engine {
         let record = PeerRecord {
             seq: self.own.record.record().seq + 1,
             addrs: announced(&self.interfaces),
+            name: self.config.name.clone(),
             ..self.own.record.record().clone()
         };
         // Only a name that does not fit can fail, and the first signature would have shown it.
@@ -114,6 +115,21 @@ impl Engine {
         self.schedule_resign();
         self.share_own_record();
         self.resign_wide();
+    }
+
+    /// Goes on under another name, with a record and a farewell of it, and tells everybody; says whether it is another.
+    pub(super) fn rename(&mut self, name: &str) -> bool {
+        let gone = PeerRecord { name: name.into(), ..self.own.gone.record().clone() };
+        let Ok(gone) = SignedRecord::sign(&self.identity, gone) else { return false };
+        if self.config.name == name {
+            return false;
+        }
+        self.own.gone = gone;
+        // A key must never seal two farewells.
+        self.own.farewell_counter -= 1;
+        self.config.name = name.into();
+        self.resign();
+        true
     }
 
     pub(super) fn schedule_resign(&mut self) {

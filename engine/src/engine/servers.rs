@@ -4,11 +4,13 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use crate::event::Event;
 use crate::identity::PeerId;
 use crate::marks::mark;
 use crate::output::Action;
 use crate::record::RecordClass;
-use crate::server::{ServerId, ServerRecord, ServerReply};
+use crate::server::{ServerAnswer, ServerId, ServerRecord, ServerRefusal, ServerReply};
+use crate::task::TaskId;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
 
@@ -40,12 +42,24 @@ pub(crate) struct Server {
     /// Answers, and failures, in a row.
     answers: u32,
     failures: u32,
+    /// The tasks whose reports went with the announcement that it has not answered.
+    reported: Vec<TaskId>,
+    /// Why its last answer was not used.
+    refusal: Option<ServerRefusal>,
+}
+
+impl Server {
+    /// Whether it answers, as far as is known.
+    pub(super) fn is_well(&self) -> bool {
+        self.failures == 0
+    }
 }
 
 impl Engine {
     /// Takes what became of an [`Action::Announce`]. Every record is checked as one that a neighbour passed on is; one
-    /// that its subject did not sign makes the answer a failure. Says whether it was an answer that nothing is wrong with;
-    /// one that nobody asked for is not looked at.
+    /// that its subject did not sign makes the answer a failure, and so does an authority that
+    /// [`Config::authority`](crate::Config::authority) does not want: see [`server_refusal`](Self::server_refusal). Says
+    /// whether it was an answer that nothing is wrong with; one that nobody asked for is not looked at.
     pub fn handle_server(&mut self, now: Timestamp, server: ServerId, reply: ServerReply<'_>) -> bool {
         self.advance(now);
         let asked = self
@@ -54,14 +68,64 @@ impl Engine {
             .is_some_and(|known| core::mem::take(&mut known.asked));
         let looked_at = asked && self.leaving.is_none();
         let good = match reply {
-            ServerReply::Answer(answer) => !looked_at || self.server_told(server, &answer.records),
+            ServerReply::Answer(answer) => !looked_at || self.take_answer(server, answer),
             ServerReply::Failed => false,
         };
         if looked_at {
             self.schedule_announcement(server, good);
+            self.report_soon();
         }
         self.pump_links();
         good
+    }
+
+    /// Why the last answer of a server was not used, though nothing in it was false. `None` if it was used.
+    #[must_use]
+    pub fn server_refusal(&self, server: ServerId) -> Option<ServerRefusal> {
+        self.servers.get(usize::from(server.0)).and_then(|known| known.refusal)
+    }
+
+    fn take_answer(&mut self, server: ServerId, answer: &ServerAnswer) -> bool {
+        let refusal = self.judge(answer.authority).err();
+        let Some(known) = self.servers.get_mut(usize::from(server.0)) else { return false };
+        known.refusal = refusal;
+        let reported = core::mem::take(&mut known.reported);
+        if refusal.is_some() || !self.server_told(server, &answer.records) {
+            return false;
+        }
+        if let Some(authority) = answer.authority {
+            self.lock_to(authority, server);
+        }
+        self.tasks.reports.told(server, &reported);
+        self.tasks_told(server, &answer.tasks);
+        true
+    }
+
+    /// Whether a server that says that it is this authority is one to listen to.
+    fn judge(&self, named: Option<PeerId>) -> Result<(), ServerRefusal> {
+        let policy = &self.config.authority;
+        let Some(authority) = named else {
+            let used = policy.trustless && !policy.required;
+            return if used { Ok(()) } else { Err(ServerRefusal::Trustless) };
+        };
+        if !policy.authority {
+            return Err(ServerRefusal::Authority);
+        }
+        let believed = self.authorities();
+        let is_first = policy.lock && believed.is_empty();
+        if (policy.lock || policy.required) && !is_first && !believed.contains(&authority) {
+            return Err(ServerRefusal::OtherAuthority(authority));
+        }
+        Ok(())
+    }
+
+    /// With a lock, the first authority that a server names is the only one from then on.
+    fn lock_to(&mut self, authority: PeerId, server: ServerId) {
+        if self.config.authority.lock && self.tasks.kept.locked.is_none() {
+            self.tasks.kept.locked = Some(authority);
+            self.save_authority();
+            self.tell_of_task(Event::AuthorityLocked { authority, server });
+        }
     }
 
     /// Takes the records of an answer; says whether all were signed by their subjects.
@@ -129,7 +193,9 @@ impl Engine {
         let Some(known) = self.servers.get_mut(usize::from(server.0)) else { return };
         if !core::mem::replace(&mut known.asked, true) {
             self.stats.announcements += 1;
-            self.outputs.action(Action::Announce { server, record, want: WANT, reports: Vec::new() });
+            let (tasks, reports) = self.tasks.reports.for_server(server);
+            known.reported = tasks;
+            self.outputs.action(Action::Announce { server, record, want: WANT, reports });
         }
     }
 

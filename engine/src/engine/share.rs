@@ -116,7 +116,7 @@ impl Engine {
         self.set_timer(TimerKey::Share, delay);
     }
 
-    fn compare_on(&mut self, link: LinkId) {
+    pub(super) fn compare_on(&mut self, link: LinkId) {
         if planted!(self, NeverCompares) {
             return;
         }

@@ -131,6 +131,7 @@ impl Engine {
     }
 
     pub(super) fn pong(&mut self, id: LinkId, peer: PeerId, nonce: u64) {
+        self.task_pong(peer, nonce);
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let running = known.verification.as_mut().filter(|running| running.link == id);
         match running.and_then(|running| running.pong(nonce)) {
@@ -228,7 +229,7 @@ impl Engine {
     }
 
     /// Takes the wall clock, in seconds since the start of 1970. Without it no certificate is ever found to have
-    /// expired; with it, a peer whose certificate expires is parted from at the next call.
+    /// expired, and no task is taken; with it, a peer whose certificate expires is parted from at the next call.
     pub fn handle_wall_clock(&mut self, now: crate::Timestamp, unix_seconds: u64) {
         self.advance(now);
         self.wall = Some((self.now, unix_seconds));
@@ -245,7 +246,7 @@ impl Engine {
         self.pump_links();
     }
 
-    fn unix_now(&self) -> Option<u64> {
+    pub(super) fn unix_now(&self) -> Option<u64> {
         self.wall.map(|(at, unix)| unix.saturating_add(self.now.since(at).as_secs()))
     }
 

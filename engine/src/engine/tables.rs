@@ -78,6 +78,7 @@ impl Engine {
         tables.extend(self.memory_tables());
         tables.extend(self.message_tables());
         tables.extend(self.strangers.tables());
+        tables.extend(self.tasks.tables());
         tables
     }
 }

@@ -226,5 +226,6 @@ impl Engine {
         }
         self.tell_maps(peer);
         self.exchange_messages(peer);
+        self.tell_tasks(peer);
     }
 }

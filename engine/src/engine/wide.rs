@@ -46,7 +46,9 @@ impl Engine {
         let record = PeerRecord { class: RecordClass::Wide, seq, port, addrs, ..own.clone() };
         // Only a name that does not fit can fail, and the first signature would have shown it.
         let Ok(signed) = SignedRecord::sign(&self.identity, record) else { return };
-        let said = |record: &PeerRecord| (record.incarnation, record.port, record.addrs.clone());
+        let said = |record: &PeerRecord| {
+            (record.incarnation, record.port, record.addrs.clone(), record.name.clone())
+        };
         let is_news = self.own.wide.as_ref().is_none_or(|wide| said(wide.record()) != said(signed.record()));
         self.own.wide = Some(signed);
         let id = self.identity.peer_id();

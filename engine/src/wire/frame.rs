@@ -183,6 +183,8 @@ pub(crate) enum Frame {
         incarnation: u64,
         entries: Vec<(u64, u64)>,
     },
+    /// A task that an authority signed, passed on.
+    Task(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// A signed record and how long it has been held by those who passed it on.

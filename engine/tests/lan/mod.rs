@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use p2pnet_engine::{
-    Action, BlockRef, BlockVerifier, Channel, Config, Datagram, Engine, Event, Identity, Interface,
-    InterfaceAddr, InterfaceId, InterfaceKind, Leftovers, LinkEnd, LinkId, LinkInput, LinkOutput, Memory,
-    Network, Opened, Opener, Restored, Sealer, Seeds, ServerId, StoreFailure, StoreReply, StoreRequest,
-    Timestamp, Verdict, block_header,
+    Action, AuthorityState, BlockRef, BlockVerifier, Channel, Config, Datagram, Engine, Event, Identity,
+    Interface, InterfaceAddr, InterfaceId, InterfaceKind, Leftovers, LinkEnd, LinkId, LinkInput, LinkOutput,
+    Memory, Network, Opened, Opener, Restored, Sealer, Seeds, ServerId, StoreFailure, StoreReply,
+    StoreRequest, Timestamp, Verdict, block_header,
 };
 
 pub(crate) const PORT: u16 = 9000;
@@ -40,6 +40,10 @@ pub(crate) struct Node {
     /// What it wants told to bootstrap servers, and whom its relay is to let through.
     pub announced: Vec<(ServerId, Vec<u8>, u16)>,
     pub permitted: Vec<IpAddr>,
+    /// The reports of tasks that went with the last announcement.
+    pub reports: Vec<Vec<u8>>,
+    /// What the next run is to know of authorities.
+    pub authority: AuthorityState,
     /// Whether its host has lost its power: it does nothing and answers nothing.
     pub vanished: bool,
 }
@@ -400,9 +404,11 @@ impl Lan {
                 sealer.seal(Channel::Bulk, &data, &mut sealed);
                 self.send(i, link, sealed);
             }
-            Action::Announce { server, record, want, .. } => {
+            Action::Announce { server, record, want, reports } => {
+                self.nodes[i].reports = reports;
                 self.nodes[i].announced.push((server, record, want));
             }
+            Action::Store(StoreRequest::SaveAuthority { state }) => self.nodes[i].authority = state,
             Action::Permit { address } => self.nodes[i].permitted.push(address),
             Action::Store(StoreRequest::Open { manifest }) => {
                 let reply =
@@ -475,6 +481,8 @@ impl Node {
             take_events: true,
             announced: Vec::new(),
             permitted: Vec::new(),
+            reports: Vec::new(),
+            authority: AuthorityState::default(),
             vanished: false,
         }
     }

@@ -8,12 +8,13 @@
 //! | `peers` | peer id (32) | flags (1: trusted, 2: returning), number of the meeting: u64, address, record |
 //! | `floors` | peer id (32) | flags (1: proven), record |
 //! | `decisions` | the decision as text: `trust PEER`, `block PEER`, `block ADDRESS` | |
+//! | `authorities` | | what the engine keeps of authorities, in its own encoding |
 //!
 //! An address is `4`, 4 bytes and a port (u16), or `6`, 16 bytes, a port and a scope (u32).
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use p2pnet_engine::{Decision, Memory, MemoryChange, PeerId, Remembered, RememberedFloor};
+use p2pnet_engine::{AuthorityState, Decision, Memory, MemoryChange, PeerId, Remembered, RememberedFloor};
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use super::database::NUMBERS;
@@ -29,9 +30,10 @@ const NETWORKS: Definition = TableDefinition::new("networks");
 const PEERS: Definition = TableDefinition::new("peers");
 const FLOORS: Definition = TableDefinition::new("floors");
 const DECISIONS: Definition = TableDefinition::new("decisions");
+const AUTHORITIES: Definition = TableDefinition::new("authorities");
 
 /// Everything that a network has.
-const OF_NETWORKS: [Definition; 4] = [NETWORKS, PEERS, FLOORS, DECISIONS];
+const OF_NETWORKS: [Definition; 5] = [NETWORKS, PEERS, FLOORS, DECISIONS, AUTHORITIES];
 
 /// Networks of which something is kept. Beyond it the one used longest ago is forgotten.
 const MAX_NETWORKS: usize = 16;
@@ -121,6 +123,27 @@ pub(super) fn decide(
     for decision in decisions {
         table.insert((network, decision.to_string().as_bytes()), NOTHING)?;
     }
+    Ok(())
+}
+
+/// What is kept of authorities in a network, as it was encoded.
+pub(super) fn authority(
+    transaction: &ReadTransaction,
+    network: Network,
+) -> Result<Option<Vec<u8>>, redb::Error> {
+    let mut kept = None;
+    each(transaction, AUTHORITIES, network, |_, value| kept = Some(value.to_vec()))?;
+    Ok(kept)
+}
+
+/// Keeps this of authorities in place of what was kept for the network.
+pub(super) fn save_authority(
+    transaction: &WriteTransaction,
+    network: Network,
+    state: &AuthorityState,
+) -> Result<(), redb::Error> {
+    use_network(transaction, network)?;
+    transaction.open_table(AUTHORITIES)?.insert((network, NOTHING), &*state.to_bytes())?;
     Ok(())
 }
 

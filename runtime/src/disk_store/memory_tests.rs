@@ -335,6 +335,26 @@ async fn a_directory_that_no_node_uses_can_be_looked_at_and_changed() {
     assert_eq!(memory.decisions(WORK).unwrap(), []);
 }
 
+/// Which authority a node locked to and what it has done outlives the run, for each network.
+#[tokio::test]
+async fn what_is_kept_of_authorities_is_kept_for_each_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    assert_eq!(store.authority(HOME).await.unwrap(), AuthorityState::default());
+    // Locked, and nothing else.
+    let mut bytes = vec![1];
+    bytes.extend_from_slice(id(1).as_bytes());
+    bytes.extend_from_slice(&[0; 7]);
+    let state = AuthorityState::parse(&bytes).unwrap();
+    assert_eq!(state.locked(), Some(id(1)));
+    store.save_authority(HOME, AuthorityState::default()).await.unwrap();
+    store.save_authority(HOME, state.clone()).await.unwrap();
+    drop(store);
+    let store = open(dir.path()).await;
+    assert_eq!(store.authority(HOME).await.unwrap(), state);
+    assert_eq!(store.authority(WORK).await.unwrap(), AuthorityState::default());
+}
+
 /// Names and addresses of others are nobody else's business.
 #[cfg(unix)]
 #[tokio::test]

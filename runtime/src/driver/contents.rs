@@ -216,6 +216,11 @@ impl Contents {
             EngineEvent::WidescanEnded { sent, found, stopped } => {
                 Event::WidescanEnded { sent, found, stopped }
             }
+            EngineEvent::TaskExecuted { issuer, id, kind, outcome } => {
+                Event::TaskExecuted { issuer, id, kind, outcome }
+            }
+            EngineEvent::TaskRefused { issuer, id, why } => Event::TaskRefused { issuer, id, why },
+            EngineEvent::AuthorityLocked { authority, .. } => Event::AuthorityLocked { authority },
             _ => return None,
         })
     }
@@ -255,6 +260,12 @@ async fn carry_out<S: Store>(request: StoreRequest, network: [u8; 8], store: &S)
         StoreRequest::SaveDecisions { decisions } => {
             if let Err(error) = store.save_decisions(network, decisions).await {
                 tracing::error!(%error, "what was decided about peers cannot be saved; it holds until this node stops");
+            }
+            None
+        }
+        StoreRequest::SaveAuthority { state } => {
+            if let Err(error) = store.save_authority(network, state).await {
+                tracing::error!(%error, "what authorities said cannot be saved; it holds until this node stops");
             }
             None
         }

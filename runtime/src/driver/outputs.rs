@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2pnet_engine::{Action, InterfaceId, LinkId, LinkInput, LinkOutput, StoreRequest};
+use p2pnet_engine::{Action, InterfaceId, LinkId, LinkInput, LinkOutput, StoreRequest, TaskKind};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
@@ -147,6 +147,11 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
                 && self.engine.progress(&manifest.content).is_some()
             {
                 self.contents.fetching(manifest.content);
+            }
+            if let p2pnet_engine::Event::TaskExecuted { kind: TaskKind::RequestData { content }, .. } = &event
+                && self.engine.progress(content).is_some()
+            {
+                self.contents.fetching(*content);
             }
             if let (Some(event), Some(permit)) = (self.contents.translate(event), permit) {
                 permit.send(event);

@@ -81,7 +81,7 @@ impl Asking {
                 let observed = answer.observed;
                 return Some(Event::ServerReached { server, records, observed });
             }
-            Ok(_) => ServerError::Lies,
+            Ok(_) => engine.server_refusal(id).map_or(ServerError::Lies, ServerError::Unwanted),
             Err(error) => {
                 engine.handle_server(now, id, ServerReply::Failed);
                 error

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use p2pnet_engine::{
-    Decision, Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Memory, Timestamp,
+    AuthorityState, Decision, Engine, Event, Interface, InterfaceAddr, InterfaceKind, LinkId, Memory,
+    Timestamp,
 };
 
 use super::INTERFACE;
@@ -25,6 +26,7 @@ pub(super) struct Node {
     /// What the next run is to know; durable.
     pub(super) memory: Memory,
     pub(super) decisions: Vec<Decision>,
+    pub(super) authority: AuthorityState,
     /// How often it was started; tells events of an earlier run apart.
     pub(super) starts: u64,
     /// Which connection each of the engine's links is, and which side of it.
@@ -51,6 +53,7 @@ impl Node {
             incarnation: 0,
             memory: Memory::default(),
             decisions: Vec::new(),
+            authority: AuthorityState::default(),
             starts: 0,
             links: BTreeMap::new(),
             store: BlockStore::default(),

@@ -172,6 +172,7 @@ impl Pair {
                 self.reply(i, StoreReply::Remembered { result: Ok(()) });
             }
             StoreRequest::SaveDecisions { decisions } => node.decisions = decisions,
+            StoreRequest::SaveAuthority { state } => node.authority = state,
             other => panic!("a request that the simulator does not know: {other:?}"),
         }
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2pnet::seam::{Source, Store};
 use p2pnet_engine::{
-    BlockList, BlockRef, ContentId, Decision, Leftovers, Manifest, Memory, MemoryChange, StoreFailure,
+    AuthorityState, BlockList, BlockRef, ContentId, Decision, Leftovers, Manifest, Memory, MemoryChange,
+    StoreFailure,
 };
 
 use crate::block_store::BlockStore;
@@ -27,6 +28,7 @@ struct Disk {
     /// By network.
     memories: BTreeMap<[u8; 8], Memory>,
     decisions: BTreeMap<[u8; 8], Vec<Decision>>,
+    authorities: BTreeMap<[u8; 8], AuthorityState>,
     port: Option<u16>,
     /// Blocks that reads give with a wrong first byte, as a failing disk does; each once.
     rotten: Vec<BlockRef>,
@@ -166,6 +168,15 @@ impl Store for MemoryStore {
 
     async fn decisions(&self, network: [u8; 8]) -> io::Result<Vec<Decision>> {
         Ok(self.disk().decisions.get(&network).cloned().unwrap_or_default())
+    }
+
+    async fn save_authority(&self, network: [u8; 8], state: AuthorityState) -> io::Result<()> {
+        self.disk().authorities.insert(network, state);
+        Ok(())
+    }
+
+    async fn authority(&self, network: [u8; 8]) -> io::Result<AuthorityState> {
+        Ok(self.disk().authorities.get(&network).cloned().unwrap_or_default())
     }
 
     async fn remember_port(&self, port: u16) -> io::Result<()> {

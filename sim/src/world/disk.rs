@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use p2pnet_engine::{
-    BlockList, BlockRef, ContentId, Decision, LinkId, Manifest, Memory, MemoryChange, StoreFailure,
-    StoreReply,
+    AuthorityState, BlockList, BlockRef, ContentId, Decision, LinkId, Manifest, Memory, MemoryChange,
+    StoreFailure, StoreReply,
 };
 
 use crate::block_store::BlockStore;
@@ -24,6 +24,8 @@ pub(super) struct Disk {
     pub(super) memory: Memory,
     /// What was decided about peers, durable.
     pub(super) decisions: Vec<Decision>,
+    /// What it keeps of authorities, durable.
+    pub(super) authority: AuthorityState,
     pub(super) full: bool,
     pub(super) rotten: bool,
     /// It names files before they are durable: a planted bug.
@@ -50,6 +52,7 @@ pub(super) enum Job {
     Save(u64),
     Remember { anew: bool, changes: Vec<MemoryChange> },
     Decide(Vec<Decision>),
+    SaveAuthority(AuthorityState),
     Read(LinkId, BlockRef),
 }
 
@@ -147,6 +150,12 @@ impl Disk {
             Job::Decide(decisions) => {
                 if failed.is_ok() {
                     self.decisions = decisions;
+                }
+                Done::Nothing
+            }
+            Job::SaveAuthority(state) => {
+                if failed.is_ok() {
+                    self.authority = state;
                 }
                 Done::Nothing
             }

@@ -61,7 +61,8 @@ impl World {
         let seed = self.plan.seed;
         let seeds = Seeds::new(seed_bytes(seed, &label("behaviour")), seed_bytes(seed, &label("secrets")));
         let (memory, decisions) = (node.disk.memory.clone(), node.disk.decisions.clone());
-        let restored = Restored { incarnation: node.incarnation, memory, decisions };
+        let authority = node.disk.authority.clone();
+        let restored = Restored { incarnation: node.incarnation, memory, decisions, authority };
         let identity = node.crypto.identity(node.identity);
         let incarnation = node.incarnation;
         let local = self.hosts[host].clock.local(now);

@@ -80,6 +80,7 @@ impl World {
                 StoreRequest::SaveIncarnation { incarnation } => self.disk(node, Job::Save(incarnation)),
                 StoreRequest::Remember { anew, changes } => self.disk(node, Job::Remember { anew, changes }),
                 StoreRequest::SaveDecisions { decisions } => self.disk(node, Job::Decide(decisions)),
+                StoreRequest::SaveAuthority { state } => self.disk(node, Job::SaveAuthority(state)),
                 other => self.violated("no-panic", Some(node), format!("unknown request {other:?}")),
             },
             other => self.violated("no-panic", Some(node), format!("unknown action {other:?}")),
