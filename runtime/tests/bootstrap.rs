@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use p2pnet_engine::{Identity, Instance, PeerRecord, RecordClass, RecordKind, SignedRecord};
+use p2pnet_engine::{
+    Identity, Instance, NetworkTask, PeerRecord, RecordClass, RecordKind, SignedRecord, TaskKind, TaskTarget,
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -90,6 +92,19 @@ fn record(number: u64) -> SignedRecord {
         caps: 0,
     };
     SignedRecord::sign(&identity, record).unwrap()
+}
+
+/// Where the server says when it heard this record first.
+fn seen(number: u64) -> String {
+    format!("/v1/verify/{}", blake3::hash(record(number).bytes()).to_hex())
+}
+
+/// The key that a server made in its data directory.
+fn authority_key(data: &Path) -> Identity {
+    let text = std::fs::read_to_string(data.join("authority.key")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("p2pnet-authority-")).unwrap();
+    let bytes = data_encoding::BASE32_NOPAD.decode(line.to_ascii_uppercase().as_bytes()).unwrap();
+    Identity::from_seed(*bytes.first_chunk().unwrap())
 }
 
 #[test]
@@ -177,15 +192,22 @@ fn an_operator_does_everything_by_command() {
     let (_, certificates, _) = run(&["certs", "--json"]);
     let entry: Value = serde_json::from_str(certificates.lines().next().unwrap()).unwrap();
     assert_eq!(entry["entry"]["subject"], peer.as_str());
-    let (code, _, why) = run(&["give-task", "0102", "--to", &peer, "--sequence", "1"]);
+    let key = authority_key(data.path());
+    let task = |kind| {
+        let target = TaskTarget::Peer(record(1).record().peer);
+        let expires = server.ask("GET", &seen(1), "")["first_seen"].as_u64().unwrap() + 600;
+        let task = NetworkTask::issue(&key, [7; 8], target, 1, expires, kind).unwrap();
+        data_encoding::HEXLOWER.encode(&task.to_bytes())
+    };
+    let (code, _, why) = run(&["give-task", &task(TaskKind::Heartbeat)]);
     assert_eq!(code, Some(0), "{why}");
     let (_, tasks, _) = run(&["tasks"]);
-    assert!(tasks.contains(&format!("1 for {peer}")), "{tasks}");
+    assert!(tasks.contains(&format!("1 heartbeat for {peer}")), "{tasks}");
     let (_, log, _) = run(&["log"]);
     for what in ["joined", "issued", "task"] {
         assert!(log.contains(what), "{log}");
     }
-    let (code, _, why) = run(&["give-task", "0103", "--to", &peer, "--sequence", "1"]);
+    let (code, _, why) = run(&["give-task", &task(TaskKind::Synchronize)]);
     assert!(code == Some(1) && why.contains("take a higher one") && why.lines().count() == 1, "{why}");
     // The authority is the same after a restart, and nobody else may read its key.
     server.signal("-TERM");

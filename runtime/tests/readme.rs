@@ -90,7 +90,8 @@ fn possible() -> bool {
         eprintln!("skipped: {obstacle}");
         return false;
     }
-    let coturn = Command::new("turnserver").arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let coturn =
+        Command::new("turnserver").arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if coturn.is_err() {
         assert!(!required("P2PNET_REQUIRE_COTURN"), "coturn is not installed");
         eprintln!("skipped: coturn is not installed");

@@ -1,4 +1,4 @@
-//! The API of the operator: certificates, tasks, peers, the log. All of it needs the operator's token.
+//! The API of the operator: certificates, peers, the log, and who the operator is. All of it needs the operator's token.
 
 use std::sync::Arc;
 
@@ -21,16 +21,9 @@ use crate::log::LogLine;
 use crate::refusal::Refusal;
 use crate::request::{self, Client};
 use crate::state::Shared;
-use crate::tasks::Task;
-
-/// Bytes that a task may have.
-const MAX_TASK: usize = 16 * 1024;
 
 /// Entries of one answer.
-const MAX_PAGE: usize = 1000;
-
-/// How far ahead a task may end, in seconds: a week.
-const MAX_AHEAD: u64 = 7 * 24 * 3600;
+pub(crate) const MAX_PAGE: usize = 1000;
 
 /// Proof that a request carries the operator's token, or, at the dashboard, a session.
 #[derive(Debug)]
@@ -60,7 +53,7 @@ impl FromRequestParts<Arc<Shared>> for Operator {
 }
 
 /// The authority's key, if the server has one.
-fn key(shared: &Shared) -> Result<&Identity, Refusal> {
+pub(crate) fn key(shared: &Shared) -> Result<&Identity, Refusal> {
     match &shared.config.mode {
         Mode::Authority(key) => Ok(key),
         Mode::Trustless => {
@@ -123,7 +116,7 @@ pub(crate) async fn certify(
 }
 
 /// What the operator was promised must survive: unlike records, it is not said again.
-async fn durable(shared: &Shared) -> Result<(), Refusal> {
+pub(crate) async fn durable(shared: &Shared) -> Result<(), Refusal> {
     let refused = |error: crate::journal::NotDurable| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not-durable", error.to_string())
     };
@@ -166,68 +159,6 @@ pub(crate) async fn certificates(
     })?;
     let entries: Vec<Value> = rows.iter().filter_map(|(_, row)| serde_json::from_slice(row).ok()).collect();
     Ok(Json(json!({"certificates": entries})).into_response())
-}
-
-#[derive(Deserialize)]
-pub(crate) struct TaskRequest {
-    network: String,
-    target: Option<String>,
-    sequence: u64,
-    expires: u64,
-    task: String,
-}
-
-pub(crate) async fn give(
-    State(shared): State<Arc<Shared>>,
-    _: Operator,
-    Extension(Client(client)): Extension<Client>,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
-    key(&shared)?;
-    let asked: TaskRequest = request::json(request, shared.config.patience).await?;
-    let given = shared.clock.now();
-    if asked.expires > given / 1000 + MAX_AHEAD {
-        return Err(Refusal::bad("too-far-ahead", "`expires` is more than a week ahead"));
-    }
-    let bytes = request::base64(&asked.task, MAX_TASK, "`task`")?;
-    if bytes.is_empty() {
-        return Err(Refusal::bad("bad-task", "`task` is empty"));
-    }
-    let task = Task {
-        network: request::tag(&asked.network)?,
-        target: asked.target.as_deref().map(request::peer).transpose()?,
-        sequence: asked.sequence,
-        expires: asked.expires,
-        bytes,
-        given,
-    };
-    shared.give_task(task, client.ip().to_canonical())?;
-    durable(&shared).await?;
-    Ok(Json(json!({"sequence": asked.sequence})).into_response())
-}
-
-pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, _: Operator) -> Response {
-    let state = shared.state();
-    let tasks: Vec<Value> = state
-        .tasks
-        .all()
-        .map(|task| {
-            json!({
-                "network": HEXLOWER.encode(&task.network),
-                "target": task.target.map(|target| target.to_string()),
-                "sequence": task.sequence,
-                "expires": task.expires,
-                "given": task.given,
-                "task": BASE64.encode(&task.bytes),
-            })
-        })
-        .collect();
-    let reports = state.tasks.reports().take(MAX_PAGE).map(|report| {
-        json!({"peer": report.peer.to_string(), "at": report.at, "report": BASE64.encode(&report.bytes)})
-    });
-    let reports: Vec<Value> = reports.collect();
-    drop(state);
-    Json(json!({"tasks": tasks, "reports": reports})).into_response()
 }
 
 #[derive(Deserialize)]

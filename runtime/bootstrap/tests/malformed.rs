@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use data_encoding::BASE64;
 use p2pnet_bootstrap::sources::Rate;
 use p2pnet_bootstrap::{Mode, OPENAPI, TOKEN_FILE, read_token};
-use p2pnet_engine::Identity;
+use p2pnet_engine::{Identity, NetworkTask, TaskKind, TaskTarget};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -184,7 +184,26 @@ impl Generator {
                 }
                 "reports" => json!(vec![BASE64.encode(&[self.random.next_u32() as u8]); self.below(70)]),
                 "capabilities" => json!(vec!["a"; self.below(12)]),
-                "task" => json!(BASE64.encode(&vec![1; [0, 1, 16_384, 20_000][self.below(4)]])),
+                "task" if self.one_in(2) => Value::Null,
+                "task" => json!(self.task()),
+                "kind" => {
+                    let kinds =
+                        &self.description["components"]["schemas"]["TaskRequest"]["properties"]["kind"];
+                    let kinds = kinds["enum"].as_array().unwrap().clone();
+                    kinds[self.below(kinds.len())].clone()
+                }
+                "of" => {
+                    let parts = self.description["components"]["schemas"]["TaskParts"]["properties"].clone();
+                    let parts = parts.as_object().unwrap().keys().filter(|_| !self.one_in(3));
+                    let parts: Vec<String> = parts.cloned().collect();
+                    parts.into_iter().map(|name| (name.clone(), self.value(&name))).collect()
+                }
+                "address" => json!("192.0.2.1"),
+                "servers" => json!(vec!["http://192.0.2.1"; self.below(10)]),
+                "message" | "signature" => json!(BASE64.encode(&vec![1; [0, 64, 5_000][self.below(3)]])),
+                "size" | "beacon_interval_ms" | "message_ttl_secs" | "active_links" => {
+                    json!(self.below(2_000))
+                }
                 _ => json!(self.text(name)),
             };
         }
@@ -201,12 +220,29 @@ impl Generator {
         }
     }
 
+    /// What may be a task: of the authority, of another one, changed, or none.
+    fn task(&mut self) -> String {
+        let (issuer, expires) = ([42, 43][self.below(2)], [1_000, 4_000_000_000, u64::MAX][self.below(3)]);
+        let issuer = Identity::from_seed([issuer; 32]);
+        let task = NetworkTask::issue(&issuer, [7; 8], TaskTarget::Everyone, 1, expires, TaskKind::Heartbeat)
+            .unwrap();
+        let mut bytes = task.to_bytes();
+        if self.one_in(2) {
+            let at = self.below(bytes.len());
+            bytes[at] ^= 1 << self.below(8);
+        }
+        bytes.resize([bytes.len(), 3, 5_000][self.below(3)], 0);
+        BASE64.encode(&bytes)
+    }
+
     /// A text for a parameter: often a good one.
     fn text(&mut self, name: &str) -> String {
         if !self.one_in(4) {
             return match name {
                 "tag" | "network" => "0707070707070707".to_owned(),
-                "peer" | "after" | "subject" | "target" => identity(1).peer_id().to_string(),
+                "peer" | "after" | "subject" | "target" | "to" | "signer" => {
+                    identity(1).peer_id().to_string()
+                }
                 "hash" => "0a".repeat(32),
                 _ => self.below(2_000).to_string(),
             };
@@ -295,6 +331,7 @@ async fn no_request_makes_the_server_fail_or_grow() {
         "not-found",
         "too-far-ahead",
         "too-large",
+        "wrong-issuer",
         "wrong-token",
     ];
     let missing: Vec<_> = expected.iter().filter(|code| !codes.contains(**code)).collect();

@@ -64,18 +64,9 @@ pub(crate) struct CertArguments {
 pub(crate) struct TaskArguments {
     #[command(flatten)]
     reach: Reach,
-    /// The signed task in hexadecimal
+    /// The task in hexadecimal, signed by the authority that the server is
     #[arg(value_name = "HEX")]
     task: String,
-    /// Whom it is for [default: everybody on --network]
-    #[arg(long, value_name = "PEER")]
-    to: Option<PeerId>,
-    /// Its number, different for each task of a network and target
-    #[arg(long, value_name = "N")]
-    sequence: u64,
-    /// How long nodes that come by are given it, at most a week
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, default_value = "1h")]
-    lasts: Duration,
 }
 
 /// Peers of all networks, by network and id.
@@ -123,17 +114,21 @@ pub(super) async fn certs(arguments: &ListArguments, output: &Output) -> Result<
 /// Tasks that wait, and the last reports.
 pub(super) async fn tasks(arguments: &ListArguments, output: &Output) -> Result<(), Failure> {
     let answer = arguments.reach.asking()?.get("/v1/tasks").await?;
+    let now = OsHost::new().unix_time().unwrap_or_default();
     list(&answer, "tasks", "task", output, |task| {
         let target = task["target"].as_str().map_or_else(|| "everybody".to_owned(), escaped);
         format!(
-            "{} for {target}, network {}, until {}",
+            "{} {} for {target}, network {}, for {} s more",
             number(task, "sequence"),
+            text(task, "kind"),
             text(task, "network"),
-            number(task, "expires")
+            number(task, "expires").saturating_sub(now)
         )
     })?;
     list(&answer, "reports", "report", output, |report| {
-        format!("report of {}: {}", text(report, "peer"), text(report, "report"))
+        let (kind, sequence) = (text(report, "kind"), number(report, "sequence"));
+        let more = report["text"].as_str().map(|more| format!(", {}", escaped(more))).unwrap_or_default();
+        format!("report of {}: {kind} {sequence}: {}{more}", text(report, "peer"), text(report, "outcome"))
     })
 }
 
@@ -166,23 +161,15 @@ pub(super) async fn cert(common: &Common, arguments: &CertArguments, output: &Ou
 }
 
 /// Has a signed task passed on.
-pub(super) async fn give_task(
-    common: &Common,
-    arguments: &TaskArguments,
-    output: &Output,
-) -> Result<(), Failure> {
+pub(super) async fn give_task(arguments: &TaskArguments, output: &Output) -> Result<(), Failure> {
     let bytes = HEXLOWER_PERMISSIVE.decode(arguments.task.trim().as_bytes());
     let bytes = bytes
         .map_err(|_| Failure::BadInput("the task is not hexadecimal; give what signed it printed".into()))?;
-    let body = json!({
-        "network": HEXLOWER.encode(&cert::network(common)?.tag()),
-        "target": arguments.to.map(|target| target.to_string()),
-        "sequence": arguments.sequence,
-        "expires": until(arguments.lasts),
-        "task": BASE64.encode(&bytes),
-    });
-    arguments.reach.asking()?.post("/v1/tasks", &body).await?;
-    let object = |at| Line::new("task_given", at).number("sequence", arguments.sequence);
+    let body = json!({"task": BASE64.encode(&bytes)});
+    let answer = arguments.reach.asking()?.post("/v1/tasks", &body).await?;
+    let object = |at| {
+        Line::new("task_given", at).value("id", &answer["id"]).number("sequence", number(&answer, "sequence"))
+    };
     output.tell(object, Word::Quiet("given"), "nodes get it with their next announcement")
 }
 
