@@ -167,7 +167,8 @@ pub(crate) async fn counted(
     let began = tokio::time::Instant::now();
     let route = route_of(&request);
     let client = request.extensions().get::<Client>().copied();
-    let allowed = client.map_or(Ok(()), |Client(client)| shared.may_ask(client.ip()));
+    let of_dashboard = request.extensions().get::<dashboard::OfDashboard>().is_some();
+    let allowed = client.map_or(Ok(()), |Client(client)| shared.may_ask(client.ip(), of_dashboard));
     let response = match allowed {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),

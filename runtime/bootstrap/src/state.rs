@@ -12,7 +12,7 @@ use p2pnet_engine::{
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::dashboard::LOGINS;
+use crate::dashboard::{LOGINS, VISITS};
 use crate::introductions::Introductions;
 use crate::journal::{Journal, Table};
 use crate::log::{Log, LogLine};
@@ -44,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
     pub(crate) restoring: AtomicBool,
     sources: Mutex<Sources>,
+    visits: Mutex<Sources>,
     logins: Mutex<Sources>,
     sessions: Mutex<Sessions>,
     state: Mutex<State>,
@@ -79,6 +80,7 @@ impl Shared {
         };
         Ok(Shared {
             sources: Mutex::new(Sources::new(config.rate)),
+            visits: Mutex::new(Sources::new(VISITS)),
             logins: Mutex::new(Sources::new(LOGINS)),
             sessions: Mutex::default(),
             state: Mutex::new(state),
@@ -96,9 +98,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this address may ask now.
-    pub(crate) fn may_ask(&self, from: IpAddr) -> Result<(), Refusal> {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether this address may ask now; the dashboard has a measure of its own.
+    pub(crate) fn may_ask(&self, from: IpAddr, of_dashboard: bool) -> Result<(), Refusal> {
+        let sources = if of_dashboard { &self.visits } else { &self.sources };
+        let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.ask(self.clock.now(), Source::of(from)).map_err(Refusal::too_many)
     }
 

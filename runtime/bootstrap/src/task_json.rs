@@ -15,7 +15,7 @@ use crate::request;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Parts {
     peer: Option<String>,
-    address: Option<IpAddr>,
+    address: Option<String>,
     to: Option<String>,
     text: Option<String>,
     hash: Option<String>,
@@ -41,17 +41,15 @@ pub(crate) fn kind(name: &str, parts: &Parts) -> Result<TaskKind, Refusal> {
         "disconnect-peer" => TaskKind::DisconnectPeer { peer: peer()? },
         "authorize-peer" => TaskKind::AuthorizePeer { peer: peer()? },
         "revoke-peer" => TaskKind::RevokePeer { peer: peer()? },
-        "block-address" => TaskKind::BlockAddress { address: needed(parts.address, "address")? },
-        "unblock-address" => TaskKind::UnblockAddress { address: needed(parts.address, "address")? },
+        "block-address" => TaskKind::BlockAddress { address: address(parts)? },
+        "unblock-address" => TaskKind::UnblockAddress { address: address(parts)? },
         "send-message" => TaskKind::SendMessage { to: to(parts)?, text: needed(parts.text.clone(), "text")? },
         "request-data" => TaskKind::RequestData { content: content(parts)? },
         "send-data" => TaskKind::SendData { content: content(parts)?, to: to(parts)? },
         "synchronize" => TaskKind::Synchronize,
         "update-settings" => {
-            let mut settings = TaskSettings::default();
-            settings.beacon_interval_ms = parts.beacon_interval_ms;
-            settings.message_ttl_secs = parts.message_ttl_secs;
-            settings.active_links = parts.active_links;
+            let Parts { beacon_interval_ms, message_ttl_secs, active_links, .. } = *parts;
+            let settings = TaskSettings { beacon_interval_ms, message_ttl_secs, active_links };
             TaskKind::UpdateSettings { settings }
         }
         "verify-record" => TaskKind::VerifyRecord { hash: hash(parts)? },
@@ -135,6 +133,11 @@ fn to(parts: &Parts) -> Result<PeerId, Refusal> {
     peer(&parts.to, "to")
 }
 
+fn address(parts: &Parts) -> Result<IpAddr, Refusal> {
+    let text = needed(parts.address.as_deref(), "address")?;
+    text.parse().map_err(|_| Refusal::bad("bad-task", "`address` is not an IP address"))
+}
+
 fn hash(parts: &Parts) -> Result<[u8; 32], Refusal> {
     request::hex(needed(parts.hash.as_deref(), "hash")?, "`hash`")
 }
@@ -160,8 +163,8 @@ mod tests {
     fn every_kind_is_read_back_from_its_json() {
         let peer = p2pnet_engine::Identity::from_seed([1; 32]).peer_id();
         let content = ContentId { hash: [3; 32], size: 5 };
-        let mut settings = TaskSettings::default();
-        (settings.beacon_interval_ms, settings.active_links) = (Some(200), Some(3));
+        let settings =
+            TaskSettings { beacon_interval_ms: Some(200), active_links: Some(3), ..TaskSettings::default() };
         let kinds = [
             TaskKind::BlockPeer { peer },
             TaskKind::UnblockPeer { peer },
