@@ -523,9 +523,11 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         }
     }
 
-    /// Certificates expire by the wall clock, which nothing else needs.
+    /// Certificates and tasks expire by the wall clock, which nothing else needs.
     fn tell_time(&mut self) {
-        if self.engine.config().trust.authorities.is_empty() {
+        let config = self.engine.config();
+        let takes_tasks = config.authority.lock || !config.authority.accepted.is_empty();
+        if config.trust.authorities.is_empty() && !takes_tasks {
             return;
         }
         if let Some(unix) = self.host.unix_time() {

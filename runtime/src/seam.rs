@@ -218,7 +218,8 @@ pub trait Host: Send + Sync + 'static {
         Duration::ZERO
     }
 
-    /// Seconds since the start of 1970, for certificates that expire. A host that does not know finds none expired.
+    /// Seconds since the start of 1970, for certificates and tasks that expire. A host that does not know finds no
+    /// certificate expired and takes no tasks.
     fn unix_time(&self) -> Option<u64> {
         None
     }

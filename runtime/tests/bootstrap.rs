@@ -9,15 +9,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use p2pnet_engine::{NetworkTask, TaskKind, TaskTarget};
 use serde_json::{Value, json};
-use serving::{Server, authority_key, record};
-use tokio::time::Instant;
-
-/// Where the server says when it heard this record first.
-fn seen(number: u64) -> String {
-    format!("/v1/verify/{}", blake3::hash(record(number).bytes()).to_hex())
-}
+use serving::{Server, record};
 
 #[test]
 fn what_was_announced_a_moment_ago_survives_a_server_that_is_killed() {
@@ -34,13 +27,7 @@ fn what_was_announced_a_moment_ago_survives_a_server_that_is_killed() {
     server.signal("-KILL");
     drop(server);
     let server = Server::start(data.path());
-    let began = Instant::now();
-    let records = loop {
-        let health = server.ask("GET", "/health", "");
-        if health["restoring"] == false || began.elapsed() > Duration::from_secs(20) {
-            break health["records"].as_u64().unwrap();
-        }
-    };
+    let records = server.restored();
     assert!((200..=250).contains(&records), "{records}");
     let sample = server.ask("GET", "/v1/networks/0707070707070707/records?want=256", "");
     let sample = sample["records"].as_array().unwrap();
@@ -57,6 +44,7 @@ fn a_server_that_is_told_to_stop_loses_nothing() {
     server.signal("-TERM");
     assert!(server.process.wait().unwrap().success());
     let server = Server::start(data.path());
+    server.restored();
     let told = server.ask("POST", "/v1/announce", &{
         json!({"record": BASE64.encode(record(2).bytes()), "want": 9}).to_string()
     });
@@ -104,14 +92,14 @@ fn an_operator_does_everything_by_command() {
     let (_, certificates, _) = run(&["certs", "--json"]);
     let entry: Value = serde_json::from_str(certificates.lines().next().unwrap()).unwrap();
     assert_eq!(entry["entry"]["subject"], peer.as_str());
-    let key = authority_key(data.path());
     let task = |kind| {
-        let target = TaskTarget::Peer(record(1).record().peer);
-        let expires = server.ask("GET", &seen(1), "")["first_seen"].as_u64().unwrap() + 600;
-        let task = NetworkTask::issue(&key, [7; 8], target, 1, expires, kind).unwrap();
-        data_encoding::HEXLOWER.encode(&task.to_bytes())
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
+        command.args(["task", "issue", "--to", &peer, "--sequence", "1", "--key"]);
+        let output = command.arg(data.path().join("authority.key")).arg(kind).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().last().unwrap().to_owned()
     };
-    let (code, _, why) = run(&["give-task", &task(TaskKind::Heartbeat)]);
+    let (code, _, why) = run(&["give-task", &task("heartbeat")]);
     assert_eq!(code, Some(0), "{why}");
     let (_, tasks, _) = run(&["tasks"]);
     assert!(tasks.contains(&format!("1 heartbeat for {peer}")), "{tasks}");
@@ -119,7 +107,7 @@ fn an_operator_does_everything_by_command() {
     for what in ["joined", "issued", "task"] {
         assert!(log.contains(what), "{log}");
     }
-    let (code, _, why) = run(&["give-task", &task(TaskKind::Synchronize)]);
+    let (code, _, why) = run(&["give-task", &task("synchronize")]);
     assert!(code == Some(1) && why.contains("take a higher one") && why.lines().count() == 1, "{why}");
     // The authority is the same after a restart, and nobody else may read its key.
     server.signal("-TERM");

@@ -166,7 +166,8 @@ impl Engine {
         if is_of_other(record, origin) {
             mark!(self, RecordOfOtherInstance);
         }
-        if record.network != self.config.network.tag()
+        let any_network = planted!(self, AnyNetwork) && matches!(origin, Origin::Server(..));
+        if (record.network != self.config.network.tag() && !any_network)
             || !is_fit(record, age, origin)
             || !self.identity.goes_with(&id)
         {

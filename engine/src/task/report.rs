@@ -1,6 +1,7 @@
 //! What became of a task, signed by the node that carried it out.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +104,42 @@ pub enum TaskFailure {
     /// It goes beyond a limit that the node has.
     #[error("it goes beyond a limit of the node")]
     BeyondLimit,
+}
+
+impl TaskOutcome {
+    /// One word of lower-case letters and dashes, for programs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            TaskOutcome::Done => "done",
+            TaskOutcome::Unchanged => "unchanged",
+            TaskOutcome::Failed { .. } => "failed",
+            TaskOutcome::RoundTrip { .. } => "answered",
+            TaskOutcome::Verified { good: true } => "good",
+            TaskOutcome::Verified { good: false } => "not-good",
+            TaskOutcome::PublicKey { .. } => "public-key",
+            TaskOutcome::Status { .. } => "runs",
+        }
+    }
+}
+
+impl fmt::Display for TaskOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        match self {
+            TaskOutcome::Failed { reason } => write!(f, ": {reason}"),
+            TaskOutcome::RoundTrip { micros } => {
+                write!(f, " after {}.{:03} ms", micros / 1000, micros % 1000)
+            }
+            TaskOutcome::PublicKey { link_key } => {
+                write!(f, " {}", data_encoding::HEXLOWER.encode(link_key))
+            }
+            TaskOutcome::Status { known, connected, trusted } => {
+                write!(f, ": knows {known} peers, linked with {connected}, trusted {trusted}")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl TaskReport {

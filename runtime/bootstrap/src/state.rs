@@ -23,7 +23,6 @@ use crate::rows::{self, Seen};
 use crate::sessions::Sessions;
 use crate::sources::{Source, Sources};
 use crate::stored_tasks;
-use crate::task_json;
 use crate::tasks::{Report, Task, Tasks};
 use crate::token::Token;
 
@@ -215,10 +214,8 @@ impl Shared {
         let mut state = self.state();
         let Some(task) = state.tasks.awaited(tag, peer, &signed) else { return false };
         let (kind, sequence) = (task.signed.kind().as_str(), task.signed.sequence());
-        let (outcome, text) = task_json::outcome(&signed.outcome());
-        let said = text.map(|text| format!(", {text}")).unwrap_or_default();
-        let line =
-            LogLine::new("report").peer(*tag, &peer).text(format!("{kind} {sequence}: {outcome}{said}"));
+        let text = format!("{kind} {sequence}: {}", signed.outcome());
+        let line = LogLine::new("report").peer(*tag, &peer).text(text);
         let report = Report { signed, kind: kind.to_owned(), sequence, at: now };
         state.last_report += 1;
         let number = state.last_report;

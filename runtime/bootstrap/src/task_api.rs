@@ -103,16 +103,16 @@ pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, _: Operator) -> Res
     let tasks = state.tasks.all().filter(|task| !task.signed.is_expired(now / 1000));
     let tasks: Vec<Value> = tasks.map(task).collect();
     let reports = state.tasks.reports().take(MAX_PAGE).map(|report| {
-        let (outcome, text) = task_json::outcome(&report.signed.outcome());
+        let outcome = report.signed.outcome();
         json!({
             "peer": report.signed.peer().to_string(),
             "network": HEXLOWER.encode(&report.signed.network()),
             "at": report.at,
-            "id": report.signed.task().to_string(),
+            "task": report.signed.task().to_string(),
             "kind": report.kind,
             "sequence": report.sequence,
-            "outcome": outcome,
-            "text": text,
+            "outcome": outcome.as_str(),
+            "text": outcome.to_string(),
             "report": BASE64.encode(&report.signed.to_bytes()),
         })
     });

@@ -1,9 +1,9 @@
-//! Tasks and what became of them as JSON: a kind is its name (`kind`) and its parts (`of`).
+//! Tasks as JSON: a kind is its name (`kind`) and its parts (`of`).
 
 use std::net::IpAddr;
 
 use data_encoding::{BASE64, HEXLOWER};
-use p2pnet_engine::{ContentId, MAX_TASK_TEXT, PeerId, TaskKind, TaskOutcome, TaskSettings};
+use p2pnet_engine::{ContentId, MAX_TASK_TEXT, PeerId, TaskKind, TaskSettings};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -99,25 +99,6 @@ pub(crate) fn parts(kind: &TaskKind) -> Value {
         TaskKind::BootstrapInitialize { servers } => json!({"servers": servers}),
         TaskKind::SetIdentifier { name } => json!({"name": name}),
         _ => json!({}),
-    }
-}
-
-/// An outcome: one word, and what there is to say of it, or null.
-pub(crate) fn outcome(outcome: &TaskOutcome) -> (&'static str, Option<String>) {
-    match outcome {
-        TaskOutcome::Done => ("done", None),
-        TaskOutcome::Unchanged => ("unchanged", None),
-        TaskOutcome::Failed { reason } => ("failed", Some(reason.to_string())),
-        TaskOutcome::RoundTrip { micros } => {
-            ("round-trip", Some(format!("{}.{:03} ms", micros / 1000, micros % 1000)))
-        }
-        TaskOutcome::Verified { good: true } => ("good", None),
-        TaskOutcome::Verified { good: false } => ("not-good", None),
-        TaskOutcome::PublicKey { link_key } => ("public-key", Some(HEXLOWER.encode(link_key))),
-        TaskOutcome::Status { known, connected, trusted } => {
-            ("runs", Some(format!("knows {known}, linked with {connected}, trusted {trusted}")))
-        }
-        _ => ("other", None),
     }
 }
 

@@ -136,7 +136,7 @@ async fn a_task_reaches_whom_it_is_for_and_its_report_the_operator() {
     assert_eq!(reports[0]["peer"], identity(2).peer_id().to_string());
     assert_eq!(
         (&reports[0]["kind"], &reports[0]["outcome"], &reports[0]["text"]),
-        (&json!("heartbeat"), &json!("runs"), &json!("knows 3, linked with 2, trusted 1"))
+        (&json!("heartbeat"), &json!("runs"), &json!("runs: knows 3 peers, linked with 2, trusted 1"))
     );
     server.stop().await;
     // An authority of another key does not pass on what this one signed.

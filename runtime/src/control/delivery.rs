@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use p2pnet_engine::{ContentId, LeaveReason, Level, MAX_TEXT, PeerId, TextError};
+use p2pnet_engine::{ContentId, LeaveReason, Level, MAX_TEXT, PeerId, TaskRefused, TextError};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -245,7 +245,12 @@ impl Delivery<'_> {
 pub(super) fn refusal(error: CommandError) -> Refusal {
     match error {
         // It is about what was asked, not about what came of it.
-        CommandError::Answer(_) | CommandError::Decision(_) => Refusal::bad(error.to_string()),
+        CommandError::Task(TaskRefused::Busy | TaskRefused::ClockUnknown | TaskRefused::Leaving) => {
+            Refusal::failed(error.to_string())
+        }
+        CommandError::Answer(_) | CommandError::Decision(_) | CommandError::Task(_) => {
+            Refusal::bad(error.to_string())
+        }
         error => Refusal::failed(error.to_string()),
     }
 }

@@ -124,6 +124,11 @@ pub enum Ask {
         #[serde(default = "timeout_ms")]
         timeout_ms: u64,
     },
+    /// Take a task that an authority signed, and pass it on: [`Answer::Task`].
+    Task {
+        /// Its bytes in hexadecimal.
+        task: String,
+    },
 }
 
 fn listen_ms() -> u64 {
@@ -175,6 +180,11 @@ pub enum Answer {
         name: String,
         /// `code` or `decision`.
         step: String,
+    },
+    /// A task was taken.
+    Task {
+        /// Its id, 64 hexadecimal digits.
+        id: String,
     },
     /// That was all; always `true`.
     Done(bool),

@@ -440,6 +440,13 @@ mod imp {
             Ask::SendFile { to, path, timeout_ms } => {
                 send(shared, What::File(path), to.as_deref(), timeout_ms, answers).await
             }
+            Ask::Task { task } => {
+                let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(task.as_bytes());
+                let bytes = bytes.map_err(|_| Refusal::bad("the task is not hexadecimal"))?;
+                let id = node.task(bytes).await.map_err(refusal)?.to_string();
+                let _ = answers.send(Answer::Task { id }).await;
+                Ok(())
+            }
             other => decide(other, node, answers).await,
         }
     }

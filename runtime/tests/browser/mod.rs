@@ -4,10 +4,11 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// How long the page may take for anything.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,10 +6,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use p2pnet_engine::{Identity, Instance, PeerRecord, RecordClass, RecordKind, SignedRecord};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// A server on loopback. Killed when dropped.
 #[derive(Debug)]
@@ -53,6 +55,19 @@ impl Server {
         stream.read_to_string(&mut answer).unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         serde_json::from_str(body).unwrap()
+    }
+
+    /// Waits until it has read back what it had stored; gives how many records that are.
+    pub(crate) fn restored(&self) -> u64 {
+        let began = Instant::now();
+        loop {
+            let health = self.ask("GET", "/health", "");
+            if health["restoring"] == false {
+                return health["records"].as_u64().unwrap();
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "{health}");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn announce(&self, number: u64) -> Value {

@@ -130,10 +130,11 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
     vec![
         Box::new(alternate::Alternate::default()),
         Box::new(taint::Taint),
+        // Before what finds the same and says less of it.
+        Box::new(unswayed::Unswayed),
         Box::new(provenance::Provenance::default()),
         Box::new(resurrection::NoResurrection::default()),
         Box::new(authentic::Authentic),
-        Box::new(unswayed::Unswayed),
         Box::new(bounds::Bounds),
         Box::new(effort::Effort::default()),
         Box::new(traffic::Traffic::default()),

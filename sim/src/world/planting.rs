@@ -84,7 +84,7 @@ pub fn find(id: &str) -> Option<Plant> {
 
 /// Which checks may find a bug first, and where it is found soon. A bug without a line here is found nowhere.
 fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
-    use Profile::{Adversary, Calm, Hostile, Lan, Messages, Verification, Wifi};
+    use Profile::{Adversary, Calm, Hostile, Lan, Messages, Verification, Wan, Wifi};
     match bug {
         Bug::KeepBothLinks => (&["links", "one-link"], Lan),
         Bug::CutTheWinner => (&["quiet"], Calm),
@@ -126,6 +126,7 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
             (&["messages"], Messages)
         }
         Bug::TextsNotResent => (&["texts"], Wifi),
+        Bug::AnyNetwork => (&["unswayed"], Wan),
         _ => (&[], Hostile),
     }
 }

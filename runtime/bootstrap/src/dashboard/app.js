@@ -113,11 +113,11 @@ function show(authority, health, peers, introductions, tasks, certificates, log)
   const names = new Map(list.map((peer) => [peer.peer, peer.name]));
   const called = (id) => (names.get(id) ? `${names.get(id)} (${id.slice(0, 8)})` : id.slice(0, 16));
   fill("tasks", tasks.tasks.map((task) => ["", [inWords(task), "any"], [task.target ? called(task.target) : "everybody", "any"],
-    [new Date(task.expires * 1000).toLocaleString()], [tasks.reports.filter((report) => report.id === task.id).length],
+    [new Date(task.expires * 1000).toLocaleString()], [tasks.reports.filter((report) => report.task === task.id).length],
     [task.sequence], [task.network, "id"]]));
   fill("reports", tasks.reports.map((report) => [report.outcome === "failed" ? "failed" : "", [since(report.at)],
     [called(report.peer), "any"], [`${report.kind} ${report.sequence}`],
-    [report.text ? `${report.outcome}: ${report.text}` : report.outcome, "any"]]));
+    [report.text, "any"]]));
   suggest("networks", new Set(list.map((peer) => peer.network)), () => "");
   suggest("peer-ids", new Set(list.map((peer) => peer.peer)), (id) => names.get(id));
   fill("certificates", certificates.map((one) => ["", [one.number], [since(one.at)], [one.subject, "id"],

@@ -98,7 +98,7 @@ pub(crate) fn network(common: &Common) -> Result<Network, Failure> {
 }
 
 /// Reads what [`new`] printed.
-fn read(path: &Path) -> Result<Identity, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Identity, Failure> {
     let wrong = |why: &str| Failure::BadInput(format!("the authority's key {} {why}", path.display()));
     let mut text = Zeroizing::new(String::new());
     let opened = File::open(path).map_err(|error| wrong(&format!("cannot be opened: {error}")))?;

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use owo_colors::{OwoColorize, Style};
-use p2pnet::{ContentId, Event, LeaveReason, Liveness, Party, PeerId};
+use p2pnet::{ContentId, Event, LeaveReason, Liveness, Party, PeerId, TaskOutcome};
 
+use crate::task;
 use crate::text::{escaped, rate, size, who};
 
 /// Names of peers kept; the rest are shown by their ids.
@@ -205,6 +206,20 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             (Word::Good("relay"), format!("others reach us at {address}, by {relay}"))
         }
         Event::RelayFailed { relay, why } => (Word::Bad("relay"), format!("{relay}: {why}")),
+        Event::TaskExecuted { issuer, kind, outcome, .. } => {
+            let line = format!("{}: {outcome}; asked by {}", task::shown(kind), issuer.short());
+            match outcome {
+                TaskOutcome::Failed { .. } => (Word::Bad("task"), line),
+                _ => (Word::Good("task"), line),
+            }
+        }
+        Event::TaskRefused { issuer, why, .. } => {
+            let of = issuer.map_or(String::new(), |issuer| format!(" of {}", issuer.short()));
+            (Word::Bad("task"), format!("a task{of} was refused: {why}"))
+        }
+        Event::AuthorityLocked { authority } => {
+            (Word::Good("locked"), format!("to the authority {authority}; no other counts from now on"))
+        }
         _ => return None,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use p2pnet::{Event, HeardBy, Manifest, Party};
 
-use crate::text;
+use crate::{task, text};
 
 /// A JSON object on one line, whose fields keep their order. `event` and `t_ms` come first.
 #[derive(Debug)]
@@ -173,6 +173,16 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
         }
         Event::WidescanEnded { sent, found, stopped } => {
             new("widescan_ended").number("sent", *sent).number("found", *found).value("stopped", stopped)
+        }
+        Event::TaskExecuted { issuer, id, kind, outcome } => {
+            let line = new("task_executed").text("id", &id.to_string()).text("issuer", &issuer.to_string());
+            task::fields(line, kind).text("outcome", outcome.as_str()).text("detail", &outcome.to_string())
+        }
+        Event::TaskRefused { issuer, id, why } => {
+            new("task_refused").maybe("id", *id).maybe("issuer", *issuer).text("reason", why.as_str())
+        }
+        Event::AuthorityLocked { authority } => {
+            new("authority_locked").text("authority", &authority.to_string())
         }
         _ => return None,
     })

@@ -1,6 +1,7 @@
 //! The `p2pnet` program: the library's node on the command line.
 
 mod asking;
+mod authorities;
 #[cfg(feature = "bootstrap-server")]
 mod bootstrap;
 mod cert;
@@ -26,6 +27,7 @@ mod send;
 mod session;
 mod signals;
 mod store;
+mod task;
 mod text;
 mod up;
 mod why;
@@ -82,6 +84,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
         #[cfg(feature = "bootstrap-server")]
         Command::Bootstrap(command) => bootstrap::run(&cli.common, command, output).await,
         Command::Cert(command) => cert::run(&cli.common, command, output),
+        Command::Task(command) => task::run(&cli.common, command, output).await,
         Command::Store(command) => store::run(&cli.common, command, output),
         Command::Id => id::run(&cli.common, output).await,
         Command::Secret => secret::run(output),

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use p2pnet::bootstrap::HttpServer;
 use tokio::time::Instant;
 
+use crate::authorities::Authorities;
 use crate::duration;
 use crate::failure::Failure;
 use crate::letting::{self, Letting};
@@ -128,6 +129,9 @@ pub(crate) enum Command {
     /// Make an authority and its certificates, for --trust cert:FILE
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Sign what an authority asks of the nodes of a network, and hand it to them
+    #[command(subcommand)]
+    Task(crate::task::TaskCommand),
     /// Show, check or tidy up what was received and sent
     #[command(subcommand)]
     Store(StoreCommand),
@@ -153,6 +157,7 @@ Examples:
   p2pnet up --inbox ~/incoming                    take what trusted peers offer
   p2pnet up --share manual.pdf --share photo.jpg  offer files to everyone who comes
   p2pnet up --trust ask                           decide about each newcomer
+  p2pnet up --authority ID --identifier remote    do what an authority asks, be called what it says
   p2pnet up --interface lo --json --for 30s       on this machine only, for a program to read")]
 pub(crate) struct UpArguments {
     /// Leave after so long, such as 30s [default: at Ctrl-C]
@@ -168,6 +173,8 @@ pub(crate) struct UpArguments {
     /// person), allow:FILE (ids in a file), cert:FILE (who has a certificate; see `p2pnet cert`)
     #[arg(long, value_name = "HOW", default_value = "ping", value_parser = letting::parse)]
     pub(crate) trust: Letting,
+    #[command(flatten)]
+    pub(crate) authorities: Authorities,
 }
 
 #[derive(Args, Debug)]

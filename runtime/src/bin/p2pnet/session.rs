@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, Rung, StartError};
 
+use crate::authorities::Authorities;
 use crate::failure::Failure;
 use crate::human::Word;
 use crate::json::Line;
 use crate::letting::Letting;
-use crate::options::Common;
+use crate::options::{Common, UpArguments};
 use crate::output::Output;
 use crate::relays;
 use crate::secret::{self, Secret};
@@ -79,7 +80,18 @@ pub(crate) async fn start_letting(
     in_use: InUse,
     output: &mut Output,
 ) -> Result<Node, Failure> {
-    Ok(try_start_letting(common, letting, inbox, in_use, output).await?)
+    Ok(try_start_letting(common, letting, &Authorities::default(), inbox, in_use, output).await?)
+}
+
+/// Starts the node of `p2pnet up`.
+pub(crate) async fn start_up(
+    common: &Common,
+    arguments: &UpArguments,
+    inbox: Option<&Path>,
+    output: &mut Output,
+) -> Result<Node, Failure> {
+    let (letting, authorities) = (&arguments.trust, &arguments.authorities);
+    Ok(try_start_letting(common, letting, authorities, inbox, InUse::Refuse, output).await?)
 }
 
 /// Starts a node, for who is interested in why it cannot.
@@ -89,12 +101,13 @@ pub(crate) async fn try_start(
     in_use: InUse,
     output: &mut Output,
 ) -> Result<Node, NotStarted> {
-    try_start_letting(common, &Letting::default(), inbox, in_use, output).await
+    try_start_letting(common, &Letting::default(), &Authorities::default(), inbox, in_use, output).await
 }
 
 async fn try_start_letting(
     common: &Common,
     letting: &Letting,
+    authorities: &Authorities,
     inbox: Option<&Path>,
     in_use: InUse,
     output: &mut Output,
@@ -105,9 +118,12 @@ async fn try_start_letting(
     let peers = resolve(&common.peer).await?;
     let relays = relays::read(common)?;
     let policy = letting.policy()?;
+    let authority = authorities.policy(common.name.is_some());
     let describe = || {
         let mut builder = Node::builder(name(common)).network(&common.network).ports(common.ports.as_slice());
         builder = builder.trust_policy(policy.clone());
+        let authority = authority.clone();
+        builder = builder.config(move |config| config.authority = authority);
         if !common.interface.is_empty() {
             builder = builder.interfaces(common.interface.iter().cloned());
         }

@@ -15,7 +15,7 @@ use crate::incoming::Incoming;
 use crate::options::{Common, UpArguments};
 use crate::output::Output;
 use crate::running;
-use crate::session::{self, InUse};
+use crate::session;
 use crate::signals::Signals;
 
 /// Runs until Ctrl-C, a signal to end, or the time is over; then says goodbye.
@@ -27,8 +27,7 @@ pub(crate) async fn run(
     files::check(&arguments.share)?;
     let inbox = arguments.inbox.as_deref().map(files::prepare_inbox).transpose()?;
     let mut signals = Signals::new()?;
-    let mut node =
-        session::start_letting(common, &arguments.trust, inbox.as_deref(), InUse::Refuse, output).await?;
+    let mut node = session::start_up(common, arguments, inbox.as_deref(), output).await?;
     let control = running::serve(common, &node, output);
     let ended = serve(&mut node, control.as_ref(), arguments, &mut signals, output).await;
     // Nobody can be told anything any more.

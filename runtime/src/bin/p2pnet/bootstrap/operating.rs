@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, HEXLOWER};
 use p2pnet::bootstrap::HttpServer;
 use p2pnet::seam::Host;
 use p2pnet::{OsHost, PeerId};
@@ -16,6 +16,7 @@ use crate::human::Word;
 use crate::json::Line;
 use crate::options::Common;
 use crate::output::Output;
+use crate::task::{TaskText, shown};
 use crate::text::{ago, escaped};
 use crate::{cert, duration};
 
@@ -64,9 +65,8 @@ pub(crate) struct CertArguments {
 pub(crate) struct TaskArguments {
     #[command(flatten)]
     reach: Reach,
-    /// The task in hexadecimal, signed by the authority that the server is
-    #[arg(value_name = "HEX")]
-    task: String,
+    #[command(flatten)]
+    task: TaskText,
 }
 
 /// Peers of all networks, by network and id.
@@ -127,8 +127,7 @@ pub(super) async fn tasks(arguments: &ListArguments, output: &Output) -> Result<
     })?;
     list(&answer, "reports", "report", output, |report| {
         let (kind, sequence) = (text(report, "kind"), number(report, "sequence"));
-        let more = report["text"].as_str().map(|more| format!(", {}", escaped(more))).unwrap_or_default();
-        format!("report of {}: {kind} {sequence}: {}{more}", text(report, "peer"), text(report, "outcome"))
+        format!("report of {} on {kind} {sequence}: {}", text(report, "peer"), text(report, "text"))
     })
 }
 
@@ -162,15 +161,14 @@ pub(super) async fn cert(common: &Common, arguments: &CertArguments, output: &Ou
 
 /// Has a signed task passed on.
 pub(super) async fn give_task(arguments: &TaskArguments, output: &Output) -> Result<(), Failure> {
-    let bytes = HEXLOWER_PERMISSIVE.decode(arguments.task.trim().as_bytes());
-    let bytes = bytes
-        .map_err(|_| Failure::BadInput("the task is not hexadecimal; give what signed it printed".into()))?;
-    let body = json!({"task": BASE64.encode(&bytes)});
-    let answer = arguments.reach.asking()?.post("/v1/tasks", &body).await?;
+    let task = arguments.task.read()?;
+    let body = json!({"task": BASE64.encode(&task.to_bytes())});
+    arguments.reach.asking()?.post("/v1/tasks", &body).await?;
     let object = |at| {
-        Line::new("task_given", at).value("id", &answer["id"]).number("sequence", number(&answer, "sequence"))
+        Line::new("task_given", at).number("sequence", task.sequence()).text("id", &task.id().to_string())
     };
-    output.tell(object, Word::Quiet("given"), "nodes get it with their next announcement")
+    let rest = format!("{}: nodes get it with their next announcement", shown(task.kind()));
+    output.tell(object, Word::Quiet("given"), &rest)
 }
 
 fn until(lasts: Duration) -> u64 {
