@@ -2,95 +2,15 @@
 
 #![cfg(all(unix, feature = "bootstrap-server"))]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+mod serving;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use p2pnet_engine::{Identity, Instance, PeerRecord, RecordClass, RecordKind, SignedRecord};
 use serde_json::{Value, json};
-use tokio::time::Instant;
-
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(data: &Path) -> Server {
-        Server::with(data, &[])
-    }
-
-    fn with(data: &Path, more: &[&str]) -> Server {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_p2pnet"))
-            .args(["bootstrap", "serve", "--listen", "127.0.0.1:0", "--json", "--rate", "100000"])
-            .args(["--burst", "100000", "--data"])
-            .arg(data)
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let serving: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(serving["event"], "serving");
-        let address = serving["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
-        Server { process, address }
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let length = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}");
-        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
-    }
-
-    fn announce(&self, number: u64) -> Value {
-        let body = json!({"record": BASE64.encode(record(number).bytes()), "want": 0});
-        self.ask("POST", "/v1/announce", &body.to_string())
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-fn record(number: u64) -> SignedRecord {
-    let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&number.to_be_bytes());
-    let identity = Identity::from_seed(seed);
-    let record = PeerRecord {
-        network: [7; 8],
-        peer: identity.peer_id(),
-        incarnation: 1,
-        seq: 1,
-        kind: RecordKind::Alive,
-        ttl_secs: 3600,
-        class: RecordClass::Wide,
-        instance: Instance::from_bytes([1; 16]),
-        link_key: [2; 32],
-        port: 8001,
-        name: "a".into(),
-        addrs: vec![[192, 0, 2, 1].into()],
-        caps: 0,
-    };
-    SignedRecord::sign(&identity, record).unwrap()
-}
+use serving::{Server, record};
 
 #[test]
 fn what_was_announced_a_moment_ago_survives_a_server_that_is_killed() {
@@ -107,13 +27,7 @@ fn what_was_announced_a_moment_ago_survives_a_server_that_is_killed() {
     server.signal("-KILL");
     drop(server);
     let server = Server::start(data.path());
-    let began = Instant::now();
-    let records = loop {
-        let health = server.ask("GET", "/health", "");
-        if health["restoring"] == false || began.elapsed() > Duration::from_secs(20) {
-            break health["records"].as_u64().unwrap();
-        }
-    };
+    let records = server.restored();
     assert!((200..=250).contains(&records), "{records}");
     let sample = server.ask("GET", "/v1/networks/0707070707070707/records?want=256", "");
     let sample = sample["records"].as_array().unwrap();
@@ -130,6 +44,7 @@ fn a_server_that_is_told_to_stop_loses_nothing() {
     server.signal("-TERM");
     assert!(server.process.wait().unwrap().success());
     let server = Server::start(data.path());
+    server.restored();
     let told = server.ask("POST", "/v1/announce", &{
         json!({"record": BASE64.encode(record(2).bytes()), "want": 9}).to_string()
     });
@@ -177,14 +92,14 @@ fn an_operator_does_everything_by_command() {
     let (_, certificates, _) = run(&["certs", "--json"]);
     let entry: Value = serde_json::from_str(certificates.lines().next().unwrap()).unwrap();
     assert_eq!(entry["entry"]["subject"], peer.as_str());
-    let task = |expires: &str| {
+    let task = |kind| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
-        command.args(["task", "issue", "--to", &peer, "--sequence", "1", "--expires", expires, "--key"]);
-        let output = command.arg(data.path().join("authority.key")).arg("heartbeat").output().unwrap();
+        command.args(["task", "issue", "--to", &peer, "--sequence", "1", "--key"]);
+        let output = command.arg(data.path().join("authority.key")).arg(kind).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         text.lines().last().unwrap().to_owned()
     };
-    let (code, _, why) = run(&["give-task", &task("1h")]);
+    let (code, _, why) = run(&["give-task", &task("heartbeat")]);
     assert_eq!(code, Some(0), "{why}");
     let (_, tasks, _) = run(&["tasks"]);
     assert!(tasks.contains(&format!("1 heartbeat for {peer}")), "{tasks}");
@@ -192,7 +107,7 @@ fn an_operator_does_everything_by_command() {
     for what in ["joined", "issued", "task"] {
         assert!(log.contains(what), "{log}");
     }
-    let (code, _, why) = run(&["give-task", &task("2h")]);
+    let (code, _, why) = run(&["give-task", &task("synchronize")]);
     assert!(code == Some(1) && why.contains("take a higher one") && why.lines().count() == 1, "{why}");
     // The authority is the same after a restart, and nobody else may read its key.
     server.signal("-TERM");

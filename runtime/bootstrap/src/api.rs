@@ -20,13 +20,14 @@ use crate::refusal::Refusal;
 use crate::request::{self, Client, Want};
 use crate::rows;
 use crate::state::Shared;
+use crate::task_api;
 
 /// Bytes that a record may have, signature included.
 const MAX_RECORD: usize = p2pnet_engine::MAX_RECORD;
 
-/// Reports in one announcement, and bytes that each may have.
+/// Reports in one announcement, and bytes that each may have, signature included.
 const MAX_REPORTS: usize = 64;
-const MAX_REPORT: usize = 4096;
+const MAX_REPORT: usize = p2pnet_engine::MAX_TASK_REPORT;
 
 /// The OpenAPI description of all routes.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -62,8 +63,8 @@ pub(crate) fn route(method: &str, path: &str) -> MethodRouter<Arc<Shared>> {
         ("GET", "/v1/verify/{hash}") => get(verify),
         ("GET", "/v1/certificates") => get(operator::certificates),
         ("POST", "/v1/certificates") => post(operator::certify),
-        ("GET", "/v1/tasks") => get(operator::tasks),
-        ("POST", "/v1/tasks") => post(operator::give),
+        ("GET", "/v1/tasks") => get(task_api::tasks),
+        ("POST", "/v1/tasks") => post(task_api::give),
         ("GET", "/v1/peers") => get(operator::peers),
         ("GET", "/v1/introductions") => get(operator::introductions),
         ("GET", "/v1/log") => get(operator::log),
@@ -124,7 +125,7 @@ async fn announce(
     let reports = announcement.reports.iter().map(|report| request::base64(report, MAX_REPORT, "a report"));
     let reports = reports.collect::<Result<Vec<_>, _>>()?;
     let (record, sample) = shared.announce(client.ip(), &bytes, want)?;
-    let tasks = shared.tasks(&record, reports);
+    let tasks = shared.tasks(&record, &reports);
     let now = shared.clock.now();
     Ok(Json(Answer {
         records: sample.iter().map(|held| Record::of(held, now)).collect(),

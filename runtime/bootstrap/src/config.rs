@@ -29,7 +29,7 @@ pub struct Config {
     /// Where the operator's dashboard is, if anywhere; *nowhere*. It is not encrypted, so it belongs on loopback or behind a
     /// proxy that encrypts.
     pub dashboard: Option<SocketAddr>,
-    /// How long a login to the dashboard lasts, *1 h*.
+    /// How long a login to the dashboard lasts, *1 h*; it is not made longer by use.
     pub session: Duration,
     /// Whether nodes are told where they were seen, *yes*.
     pub tells_observed: bool,

@@ -25,7 +25,8 @@ use crate::server;
 use crate::sources::Source;
 use crate::state::Shared;
 
-const COOKIE: &str = "p2pnet_session";
+/// What the cookie's name begins with.
+const COOKIE: &str = "p2pnet_session_";
 
 /// What the page sends with each request.
 const HEADER: &str = "x-p2pnet-dashboard";
@@ -49,7 +50,7 @@ const API: &[(&str, &str)] = &[
 
 /// Marks requests to the dashboard: there a session does for the token.
 #[derive(Clone, Copy, Debug)]
-struct OfDashboard;
+pub(crate) struct OfDashboard;
 
 /// The whole dashboard.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router {
@@ -58,14 +59,18 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/style.css", get(|| page("text/css; charset=utf-8", include_str!("dashboard/style.css"))))
         .route("/app.js", get(|| page("text/javascript; charset=utf-8", include_str!("dashboard/app.js"))))
         .route("/map.js", get(|| page("text/javascript; charset=utf-8", include_str!("dashboard/map.js"))))
+        .route(
+            "/tasks.js",
+            get(|| page("text/javascript; charset=utf-8", include_str!("dashboard/tasks.js"))),
+        )
         .route("/session", get(session).post(login).delete(logout));
     for (method, path) in API {
         router = router.route(path, api::route(method, path));
     }
     router
         .fallback(|| async { Refusal::missing("there is nothing at this path; the dashboard is at /") })
-        .layer(middleware::from_fn(guarded))
         .layer(middleware::from_fn_with_state(shared.clone(), server::counted))
+        .layer(middleware::from_fn(guarded))
         .with_state(shared.clone())
 }
 
@@ -118,7 +123,9 @@ async fn login(
     let lasts = u64::try_from(shared.config.session.as_millis()).unwrap_or(u64::MAX);
     let text = shared.sessions().begin(&random, now.saturating_add(lasts));
     shared.log(LogLine::new("login").from(Some(from)));
-    let cookie = format!("{COOKIE}={text}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}", lasts / 1000);
+    let name = shared.token.cookie();
+    let cookie =
+        format!("{COOKIE}{name}={text}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}", lasts / 1000);
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
@@ -129,10 +136,11 @@ async fn session(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Resul
 
 async fn logout(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Result<Response, Refusal> {
     from_here(request.method(), request.headers())?;
-    if let Some(text) = cookie(request.headers()) {
+    if let Some(text) = cookie(&shared, request.headers()) {
         shared.sessions().end(text);
     }
-    let gone = format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+    let name = shared.token.cookie();
+    let gone = format!("{COOKIE}{name}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
 }
 
@@ -148,14 +156,15 @@ fn over() -> Refusal {
 }
 
 fn left(shared: &Shared, headers: &HeaderMap) -> Option<u64> {
-    shared.sessions().left(shared.clock.now(), cookie(headers)?)
+    shared.sessions().left(shared.clock.now(), cookie(shared, headers)?)
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+fn cookie<'a>(shared: &Shared, headers: &'a HeaderMap) -> Option<&'a str> {
+    let name = shared.token.cookie();
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     lines
         .flat_map(|line| line.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix(name.as_str())?.strip_prefix('='))
 }
 
 /// Refuses what a page of another origin could have a browser send.
@@ -172,6 +181,9 @@ fn from_here(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     let message = "this was not sent by the dashboard's own page";
     Err(Refusal::new(StatusCode::FORBIDDEN, "foreign", message))
 }
+
+/// The rate at which one source may ask the dashboard, whatever nodes there ask: one page asks five times a second.
+pub(crate) const VISITS: crate::sources::Rate = crate::sources::Rate { per_second: 50, burst: 200 };
 
 /// The rate at which one source may try to log in.
 pub(crate) const LOGINS: crate::sources::Rate = crate::sources::Rate { per_second: 1, burst: 5 };

@@ -27,6 +27,8 @@ mod sessions;
 pub mod sources;
 mod state;
 mod stored_tasks;
+mod task_api;
+mod task_json;
 pub mod tasks;
 mod token;
 

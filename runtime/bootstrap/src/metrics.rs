@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     announcing_micros: AtomicU64,
     /// Records that had to go for newcomers.
     pub(crate) evicted: AtomicU64,
+    /// Reports of tasks that were of no task here, known, or not signed by whom they name.
+    pub(crate) reports_refused: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) connections_refused: AtomicU64,
 }
@@ -67,6 +69,7 @@ impl Metrics {
             line(format_args!("records_taken_total{{as=\"{name}\"}} {}", count(counter)));
         }
         line(format_args!("records_evicted_total {}", count(&self.evicted)));
+        line(format_args!("reports_refused_total {}", count(&self.reports_refused)));
         line(format_args!("connections {}", count(&self.connections)));
         line(format_args!("connections_refused_total {}", count(&self.connections_refused)));
         for ((route, status), times) in self.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {

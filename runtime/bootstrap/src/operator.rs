@@ -1,4 +1,4 @@
-//! The API of the operator: certificates, tasks, peers, the log. All of it needs the operator's token.
+//! The API of the operator: certificates, peers, the log, and who the operator is. All of it needs the operator's token.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::{BASE64, HEXLOWER};
-use p2pnet_engine::{Certificate, Identity, MAX_TASK, MAX_TASK_AHEAD, NetworkTask, TaskReport};
+use p2pnet_engine::{Certificate, Identity};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,10 +21,9 @@ use crate::log::LogLine;
 use crate::refusal::Refusal;
 use crate::request::{self, Client};
 use crate::state::Shared;
-use crate::tasks::Task;
 
 /// Entries of one answer.
-const MAX_PAGE: usize = 1000;
+pub(crate) const MAX_PAGE: usize = 1000;
 
 /// Proof that a request carries the operator's token, or, at the dashboard, a session.
 #[derive(Debug)]
@@ -54,7 +53,7 @@ impl FromRequestParts<Arc<Shared>> for Operator {
 }
 
 /// The authority's key, if the server has one.
-fn key(shared: &Shared) -> Result<&Identity, Refusal> {
+pub(crate) fn key(shared: &Shared) -> Result<&Identity, Refusal> {
     match &shared.config.mode {
         Mode::Authority(key) => Ok(key),
         Mode::Trustless => {
@@ -117,7 +116,7 @@ pub(crate) async fn certify(
 }
 
 /// What the operator was promised must survive: unlike records, it is not said again.
-async fn durable(shared: &Shared) -> Result<(), Refusal> {
+pub(crate) async fn durable(shared: &Shared) -> Result<(), Refusal> {
     let refused = |error: crate::journal::NotDurable| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not-durable", error.to_string())
     };
@@ -160,74 +159,6 @@ pub(crate) async fn certificates(
     })?;
     let entries: Vec<Value> = rows.iter().filter_map(|(_, row)| serde_json::from_slice(row).ok()).collect();
     Ok(Json(json!({"certificates": entries})).into_response())
-}
-
-#[derive(Deserialize)]
-pub(crate) struct TaskRequest {
-    task: String,
-}
-
-pub(crate) async fn give(
-    State(shared): State<Arc<Shared>>,
-    _: Operator,
-    Extension(Client(client)): Extension<Client>,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
-    let authority = key(&shared)?.peer_id();
-    let asked: TaskRequest = request::json(request, shared.config.patience).await?;
-    let given = shared.clock.now();
-    let bytes = request::base64(&asked.task, MAX_TASK, "`task`")?;
-    let task = NetworkTask::parse(&bytes);
-    let task = task.map_err(|_| Refusal::bad("bad-task", "`task` is no signed task, or damaged"))?;
-    if task.issuer() != authority {
-        let message = format!("this server is the authority {authority}; have the task signed with its key");
-        return Err(Refusal::bad("wrong-issuer", message));
-    }
-    if !task.is_signed() {
-        return Err(Refusal::bad("bad-signature", "its issuer did not sign `task`"));
-    }
-    if task.expires() > given / 1000 + MAX_TASK_AHEAD {
-        return Err(Refusal::bad("too-far-ahead", "the task ends more than a week from now"));
-    }
-    let (id, sequence) = (task.id(), task.sequence());
-    let task = Task::new(&task, given);
-    shared.give_task(task, client.ip().to_canonical())?;
-    durable(&shared).await?;
-    Ok(Json(json!({"sequence": sequence, "id": id.to_string()})).into_response())
-}
-
-pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, _: Operator) -> Response {
-    let state = shared.state();
-    let tasks: Vec<Value> = state
-        .tasks
-        .all()
-        .map(|task| {
-            let signed = NetworkTask::parse(&task.bytes).ok();
-            json!({
-                "id": signed.as_ref().map(|task| task.id().to_string()),
-                "kind": signed.as_ref().map(|task| task.kind().as_str()),
-                "network": HEXLOWER.encode(&task.network),
-                "target": task.target.map(|target| target.to_string()),
-                "sequence": task.sequence,
-                "expires": task.expires,
-                "given": task.given,
-                "task": BASE64.encode(&task.bytes),
-            })
-        })
-        .collect();
-    let reports = state.tasks.reports().take(MAX_PAGE).map(|report| {
-        let signed = TaskReport::parse(&report.bytes).ok();
-        json!({
-            "peer": report.peer.to_string(),
-            "at": report.at,
-            "task": signed.as_ref().map(|report| report.task().to_string()),
-            "outcome": signed.as_ref().map(|report| report.outcome().to_string()),
-            "report": BASE64.encode(&report.bytes),
-        })
-    });
-    let reports: Vec<Value> = reports.collect();
-    drop(state);
-    Json(json!({"tasks": tasks, "reports": reports})).into_response()
 }
 
 #[derive(Deserialize)]

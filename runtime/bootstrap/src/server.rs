@@ -14,7 +14,7 @@ use axum::http::{Request, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::api;
@@ -109,8 +109,13 @@ impl Server {
         let Server { shared, listener, address, dashboard } = self;
         shared.log(LogLine::new("started").text(address.to_string()));
         let for_thread = shared.clone();
-        let restoring =
-            std::thread::Builder::new().name("restore".into()).spawn(move || for_thread.restore());
+        let (restored, has_restored) = oneshot::channel::<()>();
+        let restoring = std::thread::Builder::new().name("restore".into()).spawn(move || {
+            for_thread.restore();
+            // Whoever waits for this may open the database again.
+            drop(for_thread);
+            drop(restored);
+        });
         restoring.map_err(|error| StartError::System { what: "thread", error })?;
         let (stopping, stopped) = watch::channel(false);
         let mut sockets = JoinSet::new();
@@ -131,6 +136,8 @@ impl Server {
         stopping.send_replace(true);
         while sockets.join_next().await.is_some() {}
         shared.closing.store(true, Ordering::Relaxed);
+        // It sends nothing, and is done.
+        drop(has_restored.await);
         shared.log(LogLine::new("stopped"));
         Ok(())
     }
@@ -167,7 +174,8 @@ pub(crate) async fn counted(
     let began = tokio::time::Instant::now();
     let route = route_of(&request);
     let client = request.extensions().get::<Client>().copied();
-    let allowed = client.map_or(Ok(()), |Client(client)| shared.may_ask(client.ip()));
+    let of_dashboard = request.extensions().get::<dashboard::OfDashboard>().is_some();
+    let allowed = client.map_or(Ok(()), |Client(client)| shared.may_ask(client.ip(), of_dashboard));
     let response = match allowed {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),

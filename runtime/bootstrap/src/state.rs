@@ -6,11 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use data_encoding::HEXLOWER;
-use p2pnet_engine::{PeerId, RecordClass, RecordKind, SignedRecord, TaskReport, UnverifiedRecord};
+use p2pnet_engine::{
+    NetworkTask, PeerId, RecordClass, RecordKind, SignedRecord, TaskReport, TaskTarget, UnverifiedRecord,
+};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::dashboard::LOGINS;
+use crate::dashboard::{LOGINS, VISITS};
 use crate::introductions::Introductions;
 use crate::journal::{Journal, Table};
 use crate::log::{Log, LogLine};
@@ -41,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
     pub(crate) restoring: AtomicBool,
     sources: Mutex<Sources>,
+    visits: Mutex<Sources>,
     logins: Mutex<Sources>,
     sessions: Mutex<Sessions>,
     state: Mutex<State>,
@@ -70,12 +73,13 @@ impl Shared {
             records: Records::new(config.max_records, seed),
             introductions: Introductions::default(),
             log: Log::load(&journal)?,
-            tasks: stored_tasks::load(&journal)?,
+            tasks: stored_tasks::load(&journal, config.mode.authority())?,
             last_certificate: journal.last_number(Table::Certificates)?,
             last_report: journal.last_number(Table::Reports)?,
         };
         Ok(Shared {
             sources: Mutex::new(Sources::new(config.rate)),
+            visits: Mutex::new(Sources::new(VISITS)),
             logins: Mutex::new(Sources::new(LOGINS)),
             sessions: Mutex::default(),
             state: Mutex::new(state),
@@ -93,9 +97,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this address may ask now.
-    pub(crate) fn may_ask(&self, from: IpAddr) -> Result<(), Refusal> {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether this address may ask now; the dashboard has a measure of its own.
+    pub(crate) fn may_ask(&self, from: IpAddr, of_dashboard: bool) -> Result<(), Refusal> {
+        let sources = if of_dashboard { &self.visits } else { &self.sources };
+        let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.ask(self.clock.now(), Source::of(from)).map_err(Refusal::too_many)
     }
 
@@ -185,47 +190,63 @@ impl Shared {
         sample
     }
 
-    /// The tasks for this peer, and room for what it says became of others; both in authority mode only. A report that is
-    /// not this peer's, or about no task that is held, is passed over.
-    pub(crate) fn tasks(&self, record: &SignedRecord, reports: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    /// The tasks for this peer, after what it says became of others was taken; both in authority mode only.
+    pub(crate) fn tasks(&self, record: &SignedRecord, reports: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let (tag, peer) = (record.record().network, record.record().peer);
         if self.config.mode.authority().is_none() {
             return Vec::new();
         }
         let now = self.clock.now();
-        let wanted = {
-            let state = self.state();
-            reports.into_iter().filter(|bytes| state.tasks.wants(&tag, &peer, bytes)).collect::<Vec<_>>()
-        };
-        // What costs most, with nobody waiting for it.
-        let signed = |bytes: &Vec<u8>| TaskReport::parse(bytes).is_ok_and(|report| report.is_signed());
-        let good: Vec<Vec<u8>> = wanted.into_iter().filter(signed).collect();
-        let mut state = self.state();
-        for bytes in good {
-            let report = Report { peer, bytes, at: now };
-            if state.tasks.report(report.clone()) {
-                state.last_report += 1;
-                let number = state.last_report;
-                self.journal.change(|batch| stored_tasks::put_report(batch, number, &report));
-                state.log.write(&self.journal, now, LogLine::new("report").peer(tag, &peer));
+        let mut taken = 0;
+        for signed in reports.iter().filter_map(|bytes| TaskReport::parse(bytes).ok()) {
+            // Who reports of nothing that is awaited costs no check of a signature, and nobody waits for one.
+            let awaited = self.state().tasks.awaited(&tag, peer, &signed).is_some();
+            if awaited && signed.is_signed() {
+                taken += usize::from(self.take_report(now, &tag, peer, signed));
             }
         }
-        let tasks = state.tasks.of(&tag, peer).into_iter();
-        tasks.filter(|task| task.expires.saturating_mul(1000) > now).map(|task| task.bytes.clone()).collect()
+        self.metrics.reports_refused.fetch_add((reports.len() - taken) as u64, Ordering::Relaxed);
+        let state = self.state();
+        state.tasks.of(now, &tag, peer).into_iter().map(|task| task.bytes.clone()).collect()
     }
 
-    /// Takes a task from the operator.
-    pub(crate) fn give_task(&self, task: Task, from: IpAddr) -> Result<(), Refusal> {
+    fn take_report(&self, now: u64, tag: &Tag, peer: PeerId, signed: TaskReport) -> bool {
+        let mut state = self.state();
+        let Some(task) = state.tasks.awaited(tag, peer, &signed) else { return false };
+        let (kind, sequence) = (task.signed.kind().as_str(), task.signed.sequence());
+        let text = format!("{kind} {sequence}: {}", signed.outcome());
+        let line = LogLine::new("report").peer(*tag, &peer).text(text);
+        let report = Report { signed, kind: kind.to_owned(), sequence, at: now };
+        state.last_report += 1;
+        let number = state.last_report;
+        self.journal.change(|batch| stored_tasks::put_report(batch, number, &report));
+        state.log.write(&self.journal, now, line);
+        state.tasks.report(report)
+    }
+
+    /// Takes a task from the operator, which is signed by the authority; it may depend on those that there are.
+    pub(crate) fn give_task(
+        &self,
+        from: IpAddr,
+        sign: impl FnOnce(&Tasks, u64) -> Result<NetworkTask, Refusal>,
+    ) -> Result<NetworkTask, Refusal> {
         let now = self.clock.now();
         let mut state = self.state();
+        let signed = sign(&state.tasks, now)?;
+        let task = Task { bytes: signed.to_bytes(), signed, given: now };
         let given = state.tasks.give(now, task.clone());
         given.map_err(|error| Refusal::new(StatusCode::CONFLICT, "task-refused", error.to_string()))?;
         self.journal.change(|batch| stored_tasks::put(batch, &task));
-        let network = Some(HEXLOWER.encode(&task.network));
+        let signed = task.signed;
+        let network = Some(HEXLOWER.encode(&signed.network()));
         let line = LogLine { network, ..LogLine::new("task").from(Some(from)) };
-        let line = LogLine { peer: task.target.map(|target| target.to_string()), ..line };
-        state.log.write(&self.journal, now, line.text(format!("number {}", task.sequence)));
-        Ok(())
+        let peer = match signed.target() {
+            TaskTarget::Everyone => None,
+            TaskTarget::Peer(peer) => Some(peer.to_string()),
+        };
+        let text = format!("{} {}", signed.kind().as_str(), signed.sequence());
+        state.log.write(&self.journal, now, LogLine { peer, ..line }.text(text));
+        Ok(signed)
     }
 
     /// When this record came first, now or before; it cannot come again when its time is over.

@@ -1,18 +1,21 @@
-//! How tasks and reports lie in the journal: as JSON, for there are few.
+//! How tasks and reports lie in the journal: what was signed, and a few words beside it.
+
+use p2pnet_engine::{NetworkTask, PeerId, TaskReport, TaskTarget};
 
 use crate::journal::{Batch, Journal, Table};
 use crate::tasks::{MAX_REPORTS, MAX_TASKS, Report, Task, Tasks};
 
 fn key(task: &Task) -> Vec<u8> {
-    let target = task.target.map_or([0; 32], |target| *target.as_bytes());
-    let for_one = [u8::from(task.target.is_some())];
-    [task.network.as_slice(), &for_one, &target, &task.sequence.to_be_bytes()].concat()
+    let (for_one, target) = match task.signed.target() {
+        TaskTarget::Everyone => (0, [0; 32]),
+        TaskTarget::Peer(peer) => (1, *peer.as_bytes()),
+    };
+    [&task.signed.network()[..], &[for_one], &target, &task.signed.sequence().to_be_bytes()].concat()
 }
 
 /// Keeps a task.
 pub(crate) fn put(batch: &mut Batch, task: &Task) {
-    // A struct of numbers and bytes always becomes JSON.
-    batch.put(Table::Tasks, key(task), serde_json::to_vec(task).unwrap_or_default());
+    batch.put(Table::Tasks, key(task), [&task.given.to_be_bytes()[..], &task.bytes].concat());
 }
 
 /// Forgets a task.
@@ -22,22 +25,43 @@ pub(crate) fn remove(batch: &mut Batch, task: &Task) {
 
 /// Keeps a report under this number.
 pub(crate) fn put_report(batch: &mut Batch, number: u64, report: &Report) {
-    batch.put(Table::Reports, number.to_be_bytes(), serde_json::to_vec(report).unwrap_or_default());
+    let signed = report.signed.to_bytes();
+    // Signed reports have far less than 64 KiB.
+    let len = u16::try_from(signed.len()).unwrap_or_default().to_be_bytes();
+    let (at, sequence) = (report.at.to_be_bytes(), report.sequence.to_be_bytes());
+    let row = [&at[..], &sequence, &len, &signed, report.kind.as_bytes()].concat();
+    batch.put(Table::Reports, number.to_be_bytes(), row);
 }
 
-/// Reads all back; what cannot be read is left out.
-pub(crate) fn load(journal: &Journal) -> Result<Tasks, redb::Error> {
+/// Reads all back that this authority signed, and the reports; what cannot be read is left out.
+pub(crate) fn load(journal: &Journal, authority: Option<PeerId>) -> Result<Tasks, redb::Error> {
     let mut tasks = Tasks::default();
     for (_, row) in journal.after(Table::Tasks, None, MAX_TASKS)? {
-        if let Ok(task) = serde_json::from_slice::<Task>(&row) {
-            // What has expired meanwhile goes with the next tidying.
-            let _ = tasks.give(0, task);
+        if let Some(task) = task(&row).filter(|task| Some(task.signed.issuer()) == authority) {
+            // There are no more than so many, each with a key of its own.
+            let _ = tasks.restore(task);
         }
     }
     for (_, row) in journal.after(Table::Reports, None, MAX_REPORTS)? {
-        if let Ok(report) = serde_json::from_slice::<Report>(&row) {
+        if let Some(report) = report(&row) {
             tasks.report(report);
         }
     }
     Ok(tasks)
+}
+
+fn task(row: &[u8]) -> Option<Task> {
+    let (given, bytes) = row.split_first_chunk::<8>()?;
+    let signed = NetworkTask::parse(bytes).ok().filter(NetworkTask::is_signed)?;
+    Some(Task { signed, bytes: bytes.to_vec(), given: u64::from_be_bytes(*given) })
+}
+
+fn report(row: &[u8]) -> Option<Report> {
+    let (at, rest) = row.split_first_chunk::<8>()?;
+    let (sequence, rest) = rest.split_first_chunk::<8>()?;
+    let (len, rest) = rest.split_first_chunk::<2>()?;
+    let (signed, kind) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
+    let signed = TaskReport::parse(signed).ok().filter(TaskReport::is_signed)?;
+    let kind = String::from_utf8(kind.to_vec()).ok()?;
+    Some(Report { signed, kind, sequence: u64::from_be_bytes(*sequence), at: u64::from_be_bytes(*at) })
 }

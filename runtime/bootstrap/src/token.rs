@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 
 use crate::private_file::{self, PrivateFileError};
 
@@ -43,6 +43,14 @@ impl Token {
         self.0 == blake3::hash(text.as_bytes())
     }
 
+    /// A name for the cookie of this server's dashboard, in hexadecimal: browsers keep one of each name for all ports of a
+    /// host, and there may be several servers. Says nothing about the token.
+    pub(crate) fn cookie(&self) -> String {
+        let key =
+            blake3::derive_key("p2pnet bootstrap 2026 the name of the dashboard's cookie", self.0.as_bytes());
+        HEXLOWER.encode(&key[..4])
+    }
+
     fn of(text: &str) -> Token {
         Token(blake3::hash(text.as_bytes()))
     }
@@ -77,6 +85,7 @@ mod tests {
         let token = Token::load(directory.path(), [2; LEN]).unwrap();
         let text = read_token(&path).unwrap().unwrap();
         assert!(token.is(&text));
+        assert_ne!(token.cookie(), Token::of("another").cookie());
         for wrong in ["", &text[..text.len() - 1], &format!("{text} "), "p2pnet-operator-"] {
             assert!(!token.is(wrong), "{wrong}");
         }

@@ -184,10 +184,26 @@ impl Generator {
                 }
                 "reports" => json!(vec![BASE64.encode(&[self.random.next_u32() as u8]); self.below(70)]),
                 "capabilities" => json!(vec!["a"; self.below(12)]),
-                "task" if self.one_in(3) => {
-                    json!(BASE64.encode(&vec![1; [0, 1, 4_608, 20_000][self.below(4)]]))
+                "task" if self.one_in(2) => Value::Null,
+                "task" => json!(self.task()),
+                "kind" => {
+                    let kinds =
+                        &self.description["components"]["schemas"]["TaskRequest"]["properties"]["kind"];
+                    let kinds = kinds["enum"].as_array().unwrap().clone();
+                    kinds[self.below(kinds.len())].clone()
                 }
-                "task" => json!(BASE64.encode(&self.task())),
+                "of" => {
+                    let parts = self.description["components"]["schemas"]["TaskParts"]["properties"].clone();
+                    let parts = parts.as_object().unwrap().keys().filter(|_| !self.one_in(3));
+                    let parts: Vec<String> = parts.cloned().collect();
+                    parts.into_iter().map(|name| (name.clone(), self.value(&name))).collect()
+                }
+                "address" => json!("192.0.2.1"),
+                "servers" => json!(vec!["http://192.0.2.1"; self.below(10)]),
+                "message" | "signature" => json!(BASE64.encode(&vec![1; [0, 64, 5_000][self.below(3)]])),
+                "size" | "beacon_interval_ms" | "message_ttl_secs" | "active_links" => {
+                    json!(self.below(2_000))
+                }
                 _ => json!(self.text(name)),
             };
         }
@@ -204,20 +220,19 @@ impl Generator {
         }
     }
 
-    /// A task that is one, and mostly not one to take.
-    fn task(&mut self) -> Vec<u8> {
-        let issuer = if self.one_in(4) { identity(1) } else { Identity::from_seed([42; 32]) };
-        let (sequence, expires) =
-            (self.below(40) as u64, [0, 1_000_000_000, 4_000_000_000, u64::MAX][self.below(4)]);
-        let kind = TaskKind::Heartbeat;
-        let task =
-            NetworkTask::issue(&issuer, [7; 8], TaskTarget::Everyone, sequence, expires, kind).unwrap();
+    /// What may be a task: of the authority, of another one, changed, or none.
+    fn task(&mut self) -> String {
+        let (issuer, expires) = ([42, 43][self.below(2)], [1_000, 4_000_000_000, u64::MAX][self.below(3)]);
+        let issuer = Identity::from_seed([issuer; 32]);
+        let task = NetworkTask::issue(&issuer, [7; 8], TaskTarget::Everyone, 1, expires, TaskKind::Heartbeat)
+            .unwrap();
         let mut bytes = task.to_bytes();
-        if self.one_in(4) {
+        if self.one_in(2) {
             let at = self.below(bytes.len());
             bytes[at] ^= 1 << self.below(8);
         }
-        bytes
+        bytes.resize([bytes.len(), 3, 5_000][self.below(3)], 0);
+        BASE64.encode(&bytes)
     }
 
     /// A text for a parameter: often a good one.
@@ -225,7 +240,9 @@ impl Generator {
         if !self.one_in(4) {
             return match name {
                 "tag" | "network" => "0707070707070707".to_owned(),
-                "peer" | "after" | "subject" | "target" => identity(1).peer_id().to_string(),
+                "peer" | "after" | "subject" | "target" | "to" | "signer" => {
+                    identity(1).peer_id().to_string()
+                }
                 "hash" => "0a".repeat(32),
                 _ => self.below(2_000).to_string(),
             };
@@ -312,7 +329,6 @@ async fn no_request_makes_the_server_fail_or_grow() {
         "expired",
         "no-token",
         "not-found",
-        "task-refused",
         "too-far-ahead",
         "too-large",
         "wrong-issuer",

@@ -5,7 +5,7 @@ mod support;
 use data_encoding::BASE64;
 use p2pnet_bootstrap::{Mode, TOKEN_FILE, read_token};
 use p2pnet_engine::{
-    Certificate, Identity, Network, NetworkTask, TaskId, TaskKind, TaskOutcome, TaskReport, TaskTarget,
+    Certificate, Identity, Network, NetworkTask, TaskKind, TaskOutcome, TaskReport, TaskTarget,
 };
 use serde_json::{Value, json};
 use support::{Running, TAG, changed, code, identity, record};
@@ -88,67 +88,121 @@ async fn a_certificate_is_good_and_in_the_history_after_a_restart() {
     server.stop().await;
 }
 
+/// A task that this authority has signed, for one peer or all.
+fn signed(by: &Identity, target: Option<u64>, sequence: u64, expires: u64) -> NetworkTask {
+    let target = target.map_or(TaskTarget::Everyone, |number| TaskTarget::Peer(identity(number).peer_id()));
+    NetworkTask::issue(by, TAG, target, sequence, expires, TaskKind::Heartbeat).unwrap()
+}
+
+fn encoded(task: &NetworkTask) -> String {
+    BASE64.encode(&task.to_bytes())
+}
+
 #[tokio::test]
 async fn a_task_reaches_whom_it_is_for_and_its_report_the_operator() {
     let data = tempfile::tempdir().unwrap();
     let (server, bearer) = start(data.path()).await;
     let expires = soon(&server).await;
-    let task = |issuer: &Identity, sequence: u64, target, expires| {
-        NetworkTask::issue(issuer, TAG, target, sequence, expires, TaskKind::Heartbeat).unwrap()
-    };
-    let of_authority = |sequence, target| task(&authority(), sequence, target, expires);
-    let body = |task: &NetworkTask| json!({"task": BASE64.encode(&task.to_bytes())});
-    let all = of_authority(2, TaskTarget::Everyone);
-    let one = of_authority(1, TaskTarget::Peer(identity(1).peer_id()));
-    for task in [&all, &one] {
-        let given = server.post_as("/v1/tasks", &bearer, &body(task)).await;
+    let (for_all, for_one) =
+        (signed(&authority(), None, 2, expires), signed(&authority(), Some(1), 1, expires));
+    for task in [&for_all, &for_one] {
+        let given = server.post_as("/v1/tasks", &bearer, &json!({"task": encoded(task)})).await;
         assert_eq!((given.0, &given.1["id"]), (200, &json!(task.id().to_string())), "{}", given.1);
     }
-    let mut forged = all.to_bytes();
-    *forged.last_mut().unwrap() ^= 1;
-    for (refused, why) in [
-        (body(&task(&authority(), 2, TaskTarget::Everyone, expires + 1)), "task-refused"),
-        (body(&task(&authority(), 3, TaskTarget::Everyone, 1)), "task-refused"),
-        (body(&task(&authority(), 3, TaskTarget::Everyone, FOREVER)), "too-far-ahead"),
-        (body(&task(&identity(5), 3, TaskTarget::Everyone, expires)), "wrong-issuer"),
-        (json!({"task": BASE64.encode(&forged)}), "bad-signature"),
-        (json!({"task": "AQ=="}), "bad-task"),
-    ] {
-        assert_eq!(code(&server.post_as("/v1/tasks", &bearer, &refused).await), why);
-    }
     let tasks = |answer: (u16, Value)| answer.1["tasks"].clone();
-    let told = |tasks: &[&NetworkTask]| {
-        json!(tasks.iter().map(|task| BASE64.encode(&task.to_bytes())).collect::<Vec<_>>())
-    };
-    assert_eq!(tasks(server.announce(&record(1), 0).await), told(&[&one, &all]));
-    assert_eq!(tasks(server.announce(&record(2), 0).await), told(&[&all]));
+    let (one, all) = (encoded(&for_one), encoded(&for_all));
+    assert_eq!(tasks(server.announce(&record(1), 0).await), json!([one, all]));
+    assert_eq!(tasks(server.announce(&record(2), 0).await), json!([all]));
     assert_eq!(tasks(server.announce(&changed(3, |record| record.network = [8; 8]), 0).await), json!([]));
-    let report = |node: u64, network, task| {
-        let report = TaskReport::sign(&identity(node), network, task, TaskOutcome::Unchanged);
-        BASE64.encode(&report.to_bytes())
+    // Peer 2 says what became of it, twice, and something about a task that was not for it, and what peer 1 did.
+    let by = |number, task: &NetworkTask| {
+        let status = TaskOutcome::Status { known: 3, connected: 2, trusted: 1 };
+        BASE64.encode(&TaskReport::sign(&identity(number), TAG, task.id(), status).to_bytes())
     };
-    let good = report(2, TAG, all.id());
-    // Of another, of another network, about a task that nobody gave, signed by nobody.
-    let mut others =
-        vec![report(1, TAG, all.id()), report(2, [8; 8], all.id()), report(2, TAG, TaskId([0; 32]))];
-    let mut forged = BASE64.decode(good.as_bytes()).unwrap();
-    *forged.last_mut().unwrap() ^= 1;
-    others.extend([BASE64.encode(&forged), "AQI=".into(), good.clone(), good]);
-    let body = json!({"record": BASE64.encode(record(2).bytes()), "want": 0, "reports": others});
-    assert_eq!(server.post("/v1/announce", &body).await.0, 200);
+    let reports = [by(2, &for_all), by(2, &for_all), by(2, &for_one), by(1, &for_all), "AQI=".to_owned()];
+    let body = json!({"record": BASE64.encode(record(2).bytes()), "want": 0, "reports": reports});
+    let told = server.post("/v1/announce", &body).await;
+    assert_eq!((told.0, &told.1["tasks"]), (200, &json!([])), "{}", told.1);
+    let (_, metrics) = server.get("/metrics").await;
+    assert!(metrics.as_str().unwrap().contains("reports_refused_total 4"), "{metrics}");
     server.stop().await;
     let (server, bearer) = start(data.path()).await;
-    assert_eq!(tasks(server.announce(&record(1), 0).await), told(&[&one, &all]));
+    assert_eq!(tasks(server.announce(&record(1), 0).await), json!([one, all]));
+    assert_eq!(tasks(server.announce(&record(2), 0).await), json!([]));
     let (_, listed) = server.get_as("/v1/tasks", &bearer).await;
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 2);
-    assert_eq!(listed["tasks"][0]["kind"], "heartbeat");
-    assert_eq!(listed["reports"].as_array().unwrap().len(), 1);
-    let report = &listed["reports"][0];
+    let reports = listed["reports"].as_array().unwrap();
+    assert_eq!(reports.len(), 1, "{listed}");
+    assert_eq!(reports[0]["peer"], identity(2).peer_id().to_string());
     assert_eq!(
-        (&report["peer"], &report["outcome"]),
-        (&json!(identity(2).peer_id().to_string()), &json!("unchanged"))
+        (&reports[0]["kind"], &reports[0]["outcome"], &reports[0]["text"]),
+        (&json!("heartbeat"), &json!("runs"), &json!("runs: knows 3 peers, linked with 2, trusted 1"))
     );
-    assert_eq!(report["task"], all.id().to_string());
+    server.stop().await;
+    // An authority of another key does not pass on what this one signed.
+    let other = Mode::Authority(Box::new(Identity::from_seed([43; 32])));
+    let server = Running::with(data.path(), |config| config.mode = other).await;
+    assert_eq!(tasks(server.announce(&record(1), 0).await), json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_not_the_authoritys_or_not_in_its_limits_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, bearer) = start(data.path()).await;
+    let expires = soon(&server).await;
+    let given = |task: NetworkTask| json!({"task": encoded(&task)});
+    let good = signed(&authority(), None, 2, expires);
+    let mut changed = good.to_bytes();
+    *changed.last_mut().unwrap() ^= 1;
+    let same_place =
+        NetworkTask::issue(&authority(), TAG, TaskTarget::Everyone, 2, expires, TaskKind::Synchronize);
+    let network = "0707070707070707";
+    let ask = |kind: &str, of: Value| json!({"network": network, "kind": kind, "expires": expires, "of": of});
+    assert_eq!(server.post_as("/v1/tasks", &bearer, &given(good)).await.0, 200);
+    for (body, expected) in [
+        (given(signed(&identity(1), None, 3, expires)), "wrong-issuer"),
+        (json!({"task": BASE64.encode(&changed)}), "bad-signature"),
+        (json!({"task": "AQ=="}), "bad-task"),
+        (given(same_place.unwrap()), "task-refused"),
+        (given(signed(&authority(), None, 3, 1000)), "task-refused"),
+        (given(signed(&authority(), None, 3, FOREVER)), "too-far-ahead"),
+        (json!({"network": network, "kind": "heartbeat"}), "bad-task"),
+        (json!({"network": network, "kind": "heartbeat", "expires": FOREVER}), "too-far-ahead"),
+        (ask("dance", json!({})), "bad-task"),
+        (ask("block-peer", json!({})), "bad-task"),
+        (ask("block-peer", json!({"peer": "x"})), "bad-peer"),
+        (ask("set-identifier", json!({"name": "a\nb"})), "bad-task"),
+        (ask("update-settings", json!({"active_links": 0})), "bad-task"),
+        (ask("heartbeat", json!({"pear": 1})), "bad-json"),
+    ] {
+        let refused = server.post_as("/v1/tasks", &bearer, &body).await;
+        assert!(code(&refused) == expected && (400..500).contains(&refused.0), "{body}: {refused:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_server_signs_what_its_operator_asks_for_with_ever_higher_numbers() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, bearer) = start(data.path()).await;
+    let expires = soon(&server).await;
+    let mut last = 0;
+    for target in [Value::Null, json!(identity(1).peer_id().to_string()), Value::Null] {
+        let body = json!({"network": "0707070707070707", "target": target, "kind": "set-identifier",
+            "expires": expires, "of": {"name": "till"}});
+        let (status, answer) = server.post_as("/v1/tasks", &bearer, &body).await;
+        assert_eq!(status, 200, "{answer}");
+        let bytes = BASE64.decode(answer["task"].as_str().unwrap().as_bytes()).unwrap();
+        let task = NetworkTask::parse(&bytes).unwrap();
+        assert!(task.is_signed() && task.issuer() == authority().peer_id());
+        assert_eq!((task.network(), task.expires()), (TAG, expires));
+        assert_eq!(task.kind(), &TaskKind::SetIdentifier { name: "till".into() });
+        assert!(task.sequence() > last, "{} after {last}", task.sequence());
+        last = task.sequence();
+    }
+    let (_, listed) = server.get_as("/v1/tasks", &bearer).await;
+    assert_eq!(listed["tasks"][0]["of"], json!({"name": "till"}));
     server.stop().await;
 }
 

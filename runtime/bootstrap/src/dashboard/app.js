@@ -6,6 +6,8 @@ const EVERY = 1500;
 const SILENT = 20 * 60;
 const $ = (id) => document.getElementById(id);
 let timer = null;
+// The number of the last refreshing that was begun: what an older one hears is no longer news.
+let turn = 0;
 
 async function ask(path, method = "GET", body = undefined) {
   const options = { method, headers: { "x-p2pnet-dashboard": "1" }, credentials: "same-origin" };
@@ -24,6 +26,7 @@ async function ask(path, method = "GET", body = undefined) {
 }
 
 function showLogin(message) {
+  turn += 1;
   clearTimeout(timer);
   $("board").hidden = true;
   $("login").hidden = false;
@@ -64,21 +67,26 @@ function fill(table, rows) {
 
 async function refresh() {
   clearTimeout(timer);
+  turn += 1;
+  const own = turn;
   try {
     const [authority, health, peers, introductions, tasks, certificates, log] = await Promise.all(
       ["/v1/authority", "/health", "/v1/peers?want=200", "/v1/introductions", "/v1/tasks", "/v1/certificates?want=50",
         "/v1/log?want=100"].map((path) => ask(path)),
     );
+    if (own !== turn) return;
     show(authority, health, peers, introductions.introductions, tasks, certificates.certificates, log.log);
     $("login").hidden = true;
     $("board").hidden = false;
   } catch (error) {
+    if (own !== turn) return;
     if (error.code === "no-session") {
       showLogin($("board").hidden ? "" : "Your session is over. Log in again.");
       return;
     }
     $("state").textContent = `not up to date: ${error.message}`;
     $("state").classList.add("bad");
+    if ($("board").hidden) $("login-error").textContent = error.message;
   }
   timer = setTimeout(refresh, document.hidden ? 10 * EVERY : EVERY);
 }
@@ -99,16 +107,37 @@ function show(authority, health, peers, introductions, tasks, certificates, log)
   $("count-total").textContent = peers.total;
   $("count-networks").textContent = new Set(list.map((peer) => peer.network)).size;
   $("count-tasks").textContent = tasks.tasks.length;
-  fill("peers", sorted.map((peer) => [stateOf(peer), [peer.name || "no name"], [stateOf(peer), "state"],
+  fill("peers", sorted.map((peer) => [stateOf(peer), [peer.name || "no name", "any"], [stateOf(peer), "state"],
     [ago(peer.heard_secs)], [peer.from], [peer.network, "id"], [peer.peer, "id"]]));
   drawMap($("map"), $("map-chosen"), list, introductions);
-  fill("tasks", tasks.tasks.map((task) => ["", [task.sequence], [task.target || "everybody", task.target ? "id" : ""],
-    [task.network, "id"], [new Date(task.expires * 1000).toLocaleString()], [task.kind || task.task.slice(0, 24)]]));
-  fill("reports", tasks.reports.map((report) => ["", [since(report.at)], [report.peer, "id"], [(report.task || "").slice(0, 16), "id"], [report.outcome || report.report.slice(0, 48)]]));
+  const names = new Map(list.map((peer) => [peer.peer, peer.name]));
+  const called = (id) => (names.get(id) ? `${names.get(id)} (${id.slice(0, 8)})` : id.slice(0, 16));
+  fill("tasks", tasks.tasks.map((task) => ["", [inWords(task), "any"], [task.target ? called(task.target) : "everybody", "any"],
+    [new Date(task.expires * 1000).toLocaleString()], [tasks.reports.filter((report) => report.task === task.id).length],
+    [task.sequence], [task.network, "id"]]));
+  fill("reports", tasks.reports.map((report) => [report.outcome === "failed" ? "failed" : "", [since(report.at)],
+    [called(report.peer), "any"], [`${report.kind} ${report.sequence}`],
+    [report.text, "any"]]));
+  suggest("networks", new Set(list.map((peer) => peer.network)), () => "");
+  suggest("peer-ids", new Set(list.map((peer) => peer.peer)), (id) => names.get(id));
   fill("certificates", certificates.map((one) => ["", [one.number], [since(one.at)], [one.subject, "id"],
-    [one.capabilities.join(" ")], [one.network, "id"]]));
+    [one.capabilities.join(" "), "any"], [one.expires ? new Date(one.expires * 1000).toLocaleString() : "never"], [one.network, "id"]]));
   fill("log", log.map((line) => ["", [since(line.at)], [line.what], [line.peer ? line.peer.slice(0, 8) : "", "id"],
-    [line.from], [line.text]]));
+    [line.from], [line.text, "any"]]));
+}
+
+// What a task asks for, in a line.
+function inWords(task) {
+  const parts = Object.entries(task.of).map(([name, value]) => `${name} ${value}`);
+  return [task.kind, ...parts].join(", ");
+}
+
+// Fills a list of suggestions, if it has changed: an open one would close.
+function suggest(id, values, label) {
+  const options = [...values].map((value) => new Option(label(value) || "", value));
+  const isSame = options.length === $(id).children.length
+    && options.every((option, at) => option.value === $(id).children[at].value);
+  if (!isSame) $(id).replaceChildren(...options);
 }
 
 // Sends a form, and says below it what became of it.
@@ -130,9 +159,14 @@ function onSubmit(form, send) {
 }
 
 onSubmit("task-form", async (value) => {
-  const bytes = value("task").match(/../g).map((pair) => parseInt(pair, 16));
-  await ask("/v1/tasks", "POST", {task: btoa(String.fromCharCode(...bytes))});
-  return "Issued. Nodes get it with their next announcement.";
+  const issued = await ask("/v1/tasks", "POST", {
+    network: value("network"),
+    target: value("target") || null,
+    expires: Math.floor(Date.now() / 1000) + 60 * Number(value("minutes")),
+    kind: value("kind"),
+    of: readParts(value("kind"), value),
+  });
+  return `Issued as ${issued.sequence}. Nodes get it with their next announcement.`;
 });
 
 onSubmit("certificate-form", async (value) => {
@@ -167,5 +201,9 @@ $("logout").addEventListener("click", async () => {
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && !$("board").hidden) refresh();
 });
+addEventListener("resize", () => {
+  if (!$("board").hidden) refresh();
+});
 
+setUpTasks($("task-form"));
 refresh();

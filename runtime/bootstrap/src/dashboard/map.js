@@ -7,10 +7,15 @@ let chosenPeer = null;
 
 function drawMap(svg, note, peers, introductions) {
   const shown = peers.slice(0, MOST);
+  // On a phone there is less room, so there are fewer letters, and they are larger.
+  const narrow = svg.clientWidth > 0 && svg.clientWidth < 480;
+  const [width, across, down, letters] = narrow ? [420, 105, 150, 10] : [600, 190, 160, 14];
+  svg.setAttribute("viewBox", `0 0 ${width} 420`);
+  svg.classList.toggle("narrow", narrow);
   const places = new Map();
   shown.forEach((peer, index) => {
     const angle = (2 * Math.PI * index) / Math.max(shown.length, 1) - Math.PI / 2;
-    places.set(peer.network + peer.peer, { x: 300 + 190 * Math.cos(angle), y: 210 + 160 * Math.sin(angle), angle });
+    places.set(peer.network + peer.peer, { x: width / 2 + across * Math.cos(angle), y: 210 + down * Math.sin(angle), angle });
   });
   const parts = [];
   let own = 0;
@@ -33,7 +38,7 @@ function drawMap(svg, note, peers, introductions) {
     group.append(element("circle", { cx: x, cy: y, r: key === chosenPeer ? 11 : 8 }));
     const left = Math.cos(angle) < -0.01;
     const text = element("text", { x: x + (left ? -13 : 13), y: y + 4, "text-anchor": left ? "end" : "start" });
-    text.textContent = (peer.name || peer.peer).slice(0, 14);
+    text.textContent = (peer.name || peer.peer).slice(0, letters);
     group.append(text);
     group.setAttribute("aria-label", peer.name || peer.peer);
     const choose = () => {

@@ -5,6 +5,7 @@ mod operating;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use p2pnet::Identity;
@@ -71,6 +72,9 @@ pub(crate) struct ServeArguments {
     /// Where the operator's dashboard is. It is not encrypted: on loopback, or behind a proxy that encrypts
     #[arg(long, value_name = "ADDRESS:PORT")]
     dashboard: Option<SocketAddr>,
+    /// How long a login to the dashboard lasts: 1s to 24h
+    #[arg(long, value_name = "DURATION", value_parser = session, default_value = "1h", requires = "dashboard")]
+    dashboard_session: Duration,
     /// Do not tell nodes where they were seen
     #[arg(long)]
     no_observed: bool,
@@ -109,6 +113,7 @@ async fn serve(arguments: &ServeArguments, output: &Output) -> Result<(), Failur
     config.max_connections = arguments.max_connections as usize;
     config.rate = Rate { per_second: arguments.rate, burst: arguments.burst };
     config.dashboard = arguments.dashboard;
+    config.session = arguments.dashboard_session;
     config.tells_observed = !arguments.no_observed;
     let server = Server::bind(config).await.map_err(|error| Failure::BadInput(error.to_string()))?;
     let url = format!("http://{}", server.local_addr());
@@ -129,6 +134,13 @@ async fn serve(arguments: &ServeArguments, output: &Output) -> Result<(), Failur
     output.line(&format!("the operator's token is in {}", crate::text::escaped(&token.to_string_lossy())))?;
     let stop = async move { signals.stop().await };
     server.serve(stop).await.map_err(|error| Failure::NotAchieved(error.to_string()))
+}
+
+/// How long a login lasts.
+fn session(text: &str) -> Result<Duration, String> {
+    let lasts = crate::duration::parse(text)?;
+    let range = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+    range.contains(&lasts).then_some(lasts).ok_or_else(|| "give 1s to 24h".to_owned())
 }
 
 /// The authority's key of a data directory; made if there is none.

@@ -114,18 +114,20 @@ pub(super) async fn certs(arguments: &ListArguments, output: &Output) -> Result<
 /// Tasks that wait, and the last reports.
 pub(super) async fn tasks(arguments: &ListArguments, output: &Output) -> Result<(), Failure> {
     let answer = arguments.reach.asking()?.get("/v1/tasks").await?;
+    let now = OsHost::new().unix_time().unwrap_or_default();
     list(&answer, "tasks", "task", output, |task| {
         let target = task["target"].as_str().map_or_else(|| "everybody".to_owned(), escaped);
         format!(
-            "{} {} for {target}, network {}, until {}",
+            "{} {} for {target}, network {}, for {} s more",
             number(task, "sequence"),
             text(task, "kind"),
             text(task, "network"),
-            number(task, "expires")
+            number(task, "expires").saturating_sub(now)
         )
     })?;
     list(&answer, "reports", "report", output, |report| {
-        format!("report of {} on {}: {}", text(report, "peer"), text(report, "task"), text(report, "outcome"))
+        let (kind, sequence) = (text(report, "kind"), number(report, "sequence"));
+        format!("report of {} on {kind} {sequence}: {}", text(report, "peer"), text(report, "text"))
     })
 }
 
