@@ -2,8 +2,10 @@
 //!
 //! `cargo bench -p p2pnet-bootstrap --bench announce`; `RECORDS`, `RATE` and `SECONDS` change what is measured. The server
 //! runs in a process of its own, on loopback. An answer's time counts from when its request was due, so that a server that
-//! stalls is not flattered by the requests that were not sent meanwhile.
+//! stalls is not flattered by the requests that were not sent meanwhile. Where `wrk` is installed it asks as well, as fast
+//! as it can, with newer records of the same peers.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -100,8 +102,31 @@ async fn measure() {
     println!("memory of the server: {} KiB", resident(&server) / 1024);
     let file = std::fs::metadata(data.path().join("bootstrap.redb")).unwrap().len();
     println!("its database: {} KiB", file / 1024);
+    wrk(address, records);
     drop(server.stdin.take());
     assert!(server.wait().unwrap().success());
+}
+
+/// Has `wrk` announce for 5 s; it begins anew only where more than all records are announced in that time.
+fn wrk(address: SocketAddr, records: u64) {
+    let bodies = tempfile::NamedTempFile::new().unwrap();
+    let mut file = std::io::BufWriter::new(&bodies);
+    for request in requests(0..records, 3, 64) {
+        let at = request.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        file.write_all(&request[at..]).and_then(|()| file.write_all(b"\n")).unwrap();
+    }
+    file.flush().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/announce.lua");
+    let ran = Command::new("wrk")
+        // Each of its threads would begin with the same bodies.
+        .args(["--threads", "1", "--connections", "64", "--duration", "5s", "--latency", "--script", script])
+        .arg(format!("http://{address}/v1/announce"))
+        .env("BODIES", bodies.path())
+        .status();
+    match ran {
+        Ok(status) => assert!(status.success()),
+        Err(error) => println!("not measured with wrk: {error}"),
+    }
 }
 
 /// Whole requests, each with a record of another peer.

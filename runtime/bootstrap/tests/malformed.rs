@@ -87,6 +87,21 @@ impl Generator {
         (self.whole(&method, &target, body), path)
     }
 
+    /// What comes to the dashboard's door.
+    fn login(&mut self) -> Vec<u8> {
+        let token = self.value("token");
+        let body = json!({"token": token}).to_string().into_bytes();
+        let method = self.pick(&["GET", "POST", "DELETE", "PUT"]).to_owned();
+        let whole = self.whole(&method, "/session", body);
+        let door = self.pick(&[
+            "Origin: http://x\r\nX-P2pnet-Dashboard: 1",
+            "Origin: null",
+            "Cookie: p2pnet_session_=;;=",
+        ]);
+        let text = String::from_utf8_lossy(&whole).replacen("Host: x", &format!("Host: x\r\n{door}"), 1);
+        text.into_bytes()
+    }
+
     fn whole(&mut self, method: &str, target: &str, body: Vec<u8>) -> Vec<u8> {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         let authorization = match self.below(4) {
@@ -281,6 +296,7 @@ async fn no_request_makes_the_server_fail_or_grow() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::with(data.path(), |config| {
         config.mode = Mode::Authority(Box::new(Identity::from_seed([42; 32])));
+        config.dashboard = Some("127.0.0.1:0".parse().unwrap());
         config.rate = Rate { per_second: 1_000_000, burst: 1_000_000 };
     })
     .await;
@@ -295,8 +311,12 @@ async fn no_request_makes_the_server_fail_or_grow() {
         if sent == WARM {
             before = resident();
         }
-        let (request, path) = generator.request();
-        let (status, body) = server.raw_or_stall(&request).await;
+        let (mut request, path) = generator.request();
+        let to_dashboard = generator.one_in(6);
+        if to_dashboard && generator.one_in(2) {
+            request = generator.login();
+        }
+        let (status, body) = server.raw_or_stall(to_dashboard, &request).await;
         *statuses.entry(status).or_default() += 1;
         let shown = || String::from_utf8_lossy(&request[..request.len().min(400)]).into_owned();
         assert!(status < 500, "{status} {body}: {}", shown());

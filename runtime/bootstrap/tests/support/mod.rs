@@ -20,6 +20,7 @@ pub const TAG: [u8; 8] = [7; 8];
 /// A server on a port of its own on loopback.
 pub struct Running {
     pub address: SocketAddr,
+    pub dashboard: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), StartError>>,
 }
@@ -33,10 +34,10 @@ impl Running {
         let mut config = Config::new("127.0.0.1:0".parse().unwrap(), data);
         change(&mut config);
         let server = Server::bind(config).await.unwrap();
-        let address = server.local_addr();
+        let (address, dashboard) = (server.local_addr(), server.dashboard_addr());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.serve(async { drop(stopped.await) }));
-        Running { address, stop, task }
+        Running { address, dashboard, stop, task }
     }
 
     pub async fn stop(self) {
@@ -74,30 +75,45 @@ impl Running {
         self.post("/v1/announce", &json!({"record": BASE64.encode(record.bytes()), "want": want})).await
     }
 
+    /// The whole answer of the dashboard, head and body.
+    pub async fn dashboard(&self, method: &str, path: &str, head: &str, body: &str) -> String {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: dashboard:1\r\nConnection: close\r\n{head}Content-Length: {length}\r\n\r\n{body}"
+        );
+        exchange(self.dashboard.unwrap(), request.as_bytes(), false).await
+    }
+
     /// Sends these bytes, and reads a status and a body until the server closes.
     pub async fn raw(&self, request: impl AsRef<[u8]>) -> (u16, String) {
-        self.exchange(request.as_ref(), false).await
+        split(&exchange(self.address, request.as_ref(), false).await)
     }
 
-    /// The same, and nothing more is ever sent: a server that waits for the rest of a body hears that there is none.
-    pub async fn raw_or_stall(&self, request: &[u8]) -> (u16, String) {
-        self.exchange(request, true).await
+    /// The same to the API or the dashboard, and nothing more is ever sent: a server that waits for the rest of a body
+    /// hears that there is none.
+    pub async fn raw_or_stall(&self, to_dashboard: bool, request: &[u8]) -> (u16, String) {
+        let address = if to_dashboard { self.dashboard.unwrap() } else { self.address };
+        split(&exchange(address, request, true).await)
     }
+}
 
-    async fn exchange(&self, request: &[u8], ends: bool) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // A server that refuses early may close before all is sent.
-        drop(stream.write_all(request).await);
-        if ends {
-            drop(stream.shutdown().await);
-        }
-        let mut answer = Vec::new();
-        drop(stream.read_to_end(&mut answer).await);
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status = answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        (status, body.to_owned())
+async fn exchange(to: SocketAddr, request: &[u8], ends: bool) -> String {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    // A server that refuses early may close before all is sent.
+    drop(stream.write_all(request).await);
+    if ends {
+        drop(stream.shutdown().await);
     }
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer).await);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The status and the body of an answer.
+pub fn split(answer: &str) -> (u16, String) {
+    let status = answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, body.to_owned())
 }
 
 pub fn identity(number: u64) -> Identity {
