@@ -11,6 +11,7 @@ use crate::link::{Channel, CipherSuite, LinkCodec, block_header};
 use crate::network::Network;
 use crate::record::tests::sample;
 use crate::record::{Instance, SignedRecord};
+use crate::task::{NetworkTask, TaskFailure, TaskKind, TaskOutcome, TaskReport, TaskTarget};
 use crate::wire::beacon::{Beacon, BeaconFlags, Way};
 use crate::wire::codec::encode;
 use crate::wire::{
@@ -197,4 +198,23 @@ fn messages() {
         "268a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c030107fb2c01",
     ];
     assert_eq!(bytes, expected);
+}
+
+#[test]
+fn tasks_and_reports() {
+    let authority = Identity::from_seed([1; 32]);
+    let network = Network::open("golden").unwrap().tag();
+    let kind = TaskKind::SetIdentifier { name: "desk".into() };
+    let task = NetworkTask::issue(&authority, network, TaskTarget::Everyone, 3, 300, kind).unwrap();
+    let outcome = TaskOutcome::Failed { reason: TaskFailure::Outdated };
+    let report = TaskReport::sign(&authority, network, task.id(), outcome);
+    let said = encode(&Frame::Task(task.to_bytes()));
+    assert_eq!(
+        hex(&said),
+        "2773f99671abe53049978a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0003fb2c0113046465736ba4cc66546b4afbff3d94a9a04b22c0a6708c81e5b2c84811f006ab5f4801bf2d4c9afcf6323e3288f452d8a4c90deeb3b08253fde34e06a87506dcb1f42d750a"
+    );
+    assert_eq!(
+        hex(&report.to_bytes()),
+        "f99671abe530499750090932a763db0b9cb3a114f6c0ee00c236561aeabd387a368ad933b5c3abbb8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0207bbee6f369c4a597161a6fbc01139ef05af338dfcda04b4adb9098a3bb30c92580af51670123217243d538777cae5d02549defbc8db229d1db96482c081479500"
+    );
 }

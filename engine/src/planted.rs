@@ -101,5 +101,6 @@ catalogue! {
     CodeDecides = "code-decides": "Who has compared the short code is not asked to decide any more.",
     SilentRejection = "silent-rejection": "Who is not let in is told that the link was closed, and not why.",
     TextsNotResent = "texts-not-resent": "A text is sent once, whether it is acknowledged or not.",
+    AnyTask = "any-task": "A task is carried out whoever has signed it.",
     AnyNetwork = "any-network": "What a bootstrap server tells of is taken whatever network it is of.",
 }

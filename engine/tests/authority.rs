@@ -175,6 +175,21 @@ fn tasks_of_a_server_are_carried_out_and_reported_with_the_next_announcement() {
 }
 
 #[test]
+fn tasks_that_come_together_are_saved_together() {
+    let mut lan = nodes(1, |config| {
+        config.servers = 1;
+        config.authority = AuthorityPolicy::accepting(operator(7).peer_id());
+    });
+    let tasks: Vec<Vec<u8>> = (0..70).map(|sequence| heartbeat(7, sequence)).collect();
+    assert!(answer(&mut lan, 0, with_tasks(None, &tasks)));
+    assert_eq!(executed(&lan, 0), 64, "the rest comes with a later answer");
+    let saved = lan.nodes[0].actions.iter().filter(|action| action.contains("SaveAuthority")).count();
+    assert_eq!(saved, 1);
+    lan.run_for_millis(250);
+    assert_eq!(lan.nodes[0].reports.len(), 64);
+}
+
+#[test]
 fn a_report_is_kept_until_each_server_has_answered() {
     let mut lan = nodes(1, |config| {
         config.servers = 2;

@@ -139,10 +139,15 @@ async fn an_operator_names_a_node_and_has_all_block_a_peer_once_and_for_later_ru
     // Once, also by the next run, which keeps its name.
     let (code, error) = lan.run("anna", &["task", "give", hex]).await;
     assert!(code == 2 && error["message"].as_str().unwrap().contains("taken before"), "{error}");
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!("http://{nobody}");
+    let issue =
+        ["task", "issue", "--key", "operator.key", "--to", &id, "--give", "bootstrap-initialize", &server];
+    assert_eq!(lan.run("ben", &issue).await.0, 0);
     ben.stop().await;
     let mut ben = lan.start("ben", &takes);
     assert_eq!(ben.event("listening").await["name"], "desk-4");
-    ben.event("peer_trusted").await;
+    assert_eq!(ben.event("server_failed").await["server"], *server, "it is asked from this start on");
     assert_eq!(lan.run("ben", &["task", "give", hex]).await.0, 2);
 
     let of_stranger = ["task", "issue", "--key", "stranger.key", "--give", "heartbeat"];

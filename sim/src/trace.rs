@@ -71,6 +71,7 @@ pub enum What {
     Text { from: String, text: String, trusted: bool },
     TextDelivered { to: String, id: u64 },
     TextsLost { to: String, first: u64, last: u64 },
+    TaskExecuted { kind: &'static str, outcome: String },
     Message { from: String, bytes: usize, hops: u16 },
     MessageSettled { id: u64, delivered: u32, missing: Vec<String> },
     ContentOffered { from: String, content: String, bytes: u64 },
@@ -316,6 +317,7 @@ impl fmt::Display for What {
                 write!(f, "text from {from}{mark}: {}", text.escape_debug())
             }
             What::TextDelivered { to, id } => write!(f, "text {id} delivered to {to}"),
+            What::TaskExecuted { kind, outcome } => write!(f, "carries out {kind}: {outcome}"),
             What::TextsLost { to, first, last } => write!(f, "texts {first} to {last} for {to} are lost"),
             What::Message { from, bytes, hops: 1 } => write!(f, "message from {from} ({bytes} B)"),
             What::Message { from, bytes, hops } => {

@@ -255,6 +255,7 @@ impl World {
             world.hosts[host].nodes.push(i);
         }
         (0..world.hosts.len()).for_each(|host| world.make_public(host));
+        world.begin_tasks();
         world.name_everyone();
         world.schedule_plan();
         world

@@ -1,7 +1,8 @@
 //! Nodes in different homes: routers between them, bootstrap servers that tell of them, relays that let them in.
 
 use p2pnet_engine::Level;
-use p2pnet_sim::World;
+use p2pnet_sim::{Detail, World};
+
 use p2pnet_sim::world::faults::FaultKind;
 use p2pnet_sim::world::plan::Plan;
 
@@ -139,4 +140,22 @@ fn a_server_that_lies_brings_nobody_in_and_drives_nobody_out() {
         let plan = Plan { seed, ..homes(["none", "endpoint-independent"], &more) };
         assert_eq!(World::new(plan, false).run().failure, None, "{seed}");
     }
+}
+
+#[test]
+fn nodes_do_what_their_operator_asks_and_nothing_that_a_liar_asks_in_its_name() {
+    let liar = "\n[[server]]\nname = \"liar\"\nkind = \"lying\"\n";
+    let mut lies = 0;
+    for seed in 0..10 {
+        let more = format!("{INTERNET}{SERVER}{liar}{RELAYS}");
+        let plan = Plan { seed, operator: true, ..homes(["none", "endpoint-independent"], &more) };
+        let mut world = World::new(plan, true);
+        world.run_for(std::time::Duration::from_secs(60));
+        let text = world.trace().expect("it is traced").text(Detail::Events);
+        assert!(!text.contains("FAILED"), "{seed}: {text}");
+        let done = text.matches("carries out").count();
+        assert!((2..=12).contains(&done), "{seed}: {done}");
+        lies += world.faults().of(FaultKind::FalseTask);
+    }
+    assert!(lies >= 5, "{lies}");
 }

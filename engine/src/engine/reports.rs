@@ -12,7 +12,7 @@ use crate::timers::TimerKey;
 use super::Engine;
 use super::effects::Asked;
 
-/// Reports that wait for servers. Of more, the oldest go.
+/// Reports that wait for servers, until the run ends. Of more, the oldest go.
 pub(super) const MAX_REPORTS: usize = 256;
 
 /// Tasks of one answer, and reports of one announcement.

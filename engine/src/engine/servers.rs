@@ -199,12 +199,13 @@ impl Engine {
         }
     }
 
-    /// Says goodbye to every server that listens.
+    /// Says goodbye to every server that listens, and what became of tasks.
     pub(super) fn part_from_servers(&mut self) {
         for (number, known) in (0..self.config.servers).zip(&self.servers) {
             if known.answers > 0 {
                 let (server, record) = (ServerId(number), self.own.gone().bytes().to_vec());
-                self.outputs.action(Action::Announce { server, record, want: 0, reports: Vec::new() });
+                let (_, reports) = self.tasks.reports.for_server(server);
+                self.outputs.action(Action::Announce { server, record, want: 0, reports });
             }
         }
     }

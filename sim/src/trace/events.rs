@@ -37,6 +37,9 @@ impl What {
             Event::TextsLost { to, first, last } => {
                 What::TextsLost { to: trace.peer(to), first: *first, last: *last }
             }
+            Event::TaskExecuted { kind, outcome, .. } => {
+                What::TaskExecuted { kind: kind.as_str(), outcome: outcome.to_string() }
+            }
             Event::Message { from, bytes, hops } => message_from(trace, from, bytes, *hops),
             Event::MessageSettled { id, delivered, missing } => settled(trace, *id, *delivered, missing),
             Event::ContentOffered { from, manifest } => offered(trace, from, manifest),
@@ -80,6 +83,9 @@ impl What {
             Event::TextDelivered { to, id } => What::TextDelivered { to: trace.peer(to), id: *id },
             Event::TextsLost { to, first, last } => {
                 What::TextsLost { to: trace.peer(to), first: *first, last: *last }
+            }
+            Event::TaskExecuted { kind, outcome, .. } => {
+                What::TaskExecuted { kind: kind.as_str(), outcome: outcome.to_string() }
             }
             Event::Message { from, bytes, hops } => message_from(trace, from, bytes, *hops),
             Event::MessageSettled { id, delivered, missing } => settled(trace, *id, *delivered, missing),

@@ -131,7 +131,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(alternate::Alternate::default()),
         Box::new(taint::Taint),
         // Before what finds the same and says less of it.
-        Box::new(unswayed::Unswayed),
+        Box::new(unswayed::Unswayed::default()),
         Box::new(provenance::Provenance::default()),
         Box::new(resurrection::NoResurrection::default()),
         Box::new(authentic::Authentic),

@@ -90,6 +90,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         crypto: Crypto::Real,
         badge: false,
         code: false,
+        operator: false,
         max_links: None,
         max_peers: None,
         link: Vec::new(),

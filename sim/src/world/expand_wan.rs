@@ -16,6 +16,7 @@ pub(super) fn fill(plan: &mut Plan, seed: u64) {
     links(plan, pure, draws);
     homes(plan, draws);
     servers(plan, draws);
+    plan.operator = Draws::new(seed, "plan wan operator").chance(0.6);
     for i in 0..draws.below(4) {
         plan.relay.push(RelayPlan { name: format!("r{i}") });
     }

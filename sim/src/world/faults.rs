@@ -211,11 +211,12 @@ pub enum FaultKind {
     Move,
     MappingLost,
     NotPermitted,
+    FalseTask,
 }
 
 impl FaultKind {
     /// All kinds, in order.
-    pub const ALL: [(FaultKind, &'static str); 70] = [
+    pub const ALL: [(FaultKind, &'static str); 71] = [
         (FaultKind::Loss, "loss"),
         (FaultKind::BurstLoss, "burst-loss"),
         (FaultKind::QueueLoss, "queue-loss"),
@@ -286,6 +287,7 @@ impl FaultKind {
         (FaultKind::Move, "move"),
         (FaultKind::MappingLost, "mapping-lost"),
         (FaultKind::NotPermitted, "not-permitted"),
+        (FaultKind::FalseTask, "false-task"),
     ];
 }
 

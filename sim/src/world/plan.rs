@@ -57,6 +57,9 @@ pub struct Plan {
     /// Whether peers must have the same short code, which the people at both compare.
     #[serde(default, skip_serializing_if = "is_no")]
     pub code: bool,
+    /// Whether honest servers pass on what an operator asks of nodes, and all nodes take that.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub operator: bool,
     /// The most links that a node may have, if that is not what it may by default; with more peers it keeps half as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_links: Option<usize>,

@@ -50,6 +50,7 @@ impl World {
             config.offers = OfferPolicy::all();
         }
         config.servers = u8::try_from(self.plan.server.len()).unwrap_or(u8::MAX);
+        config.authority = self.authority_policy();
         self.set_policy(i, &mut config.trust);
         let node = &self.nodes[i];
         if node.small {

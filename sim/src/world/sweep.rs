@@ -70,7 +70,8 @@ const OF_VERIFICATION: [FaultKind; 4] =
     [FaultKind::Crash, FaultKind::Restart, FaultKind::Away, FaultKind::AdversaryMiddle];
 
 /// Those of the profile `wan`.
-const OF_WAN: [FaultKind; 12] = [
+const OF_WAN: [FaultKind; 13] = [
+    FaultKind::FalseTask,
     FaultKind::ServerDown,
     FaultKind::ServerLie,
     FaultKind::RelayDown,

@@ -11,7 +11,7 @@ use super::World;
 use super::plan::{Asked, CertificateKind, Plan, TrustPlan};
 
 /// What the wall clocks show when a run begins, in seconds since 1970. They all agree.
-const BEGINNING: u64 = 1_700_000_000;
+pub(super) const BEGINNING: u64 = 1_700_000_000;
 
 /// An engine is told the time once a second, and keeps it by a clock of its own in between.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
@@ -27,9 +27,9 @@ impl Asked {
 }
 
 impl Plan {
-    /// Whether any node has a policy of its own.
+    /// Whether any node has a policy of its own, or takes tasks: then all are told the time.
     pub(crate) fn has_policies(&self) -> bool {
-        self.node.iter().any(|node| node.trust.is_some())
+        self.operator || self.node.iter().any(|node| node.trust.is_some())
     }
 
     /// Whether there are people who compare codes.

@@ -7,6 +7,7 @@ mod afar;
 mod liars;
 mod relays;
 mod servers;
+mod tasks;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::plan::{Honesty, Nat, Plan};
 pub(super) use afar::Afar;
 use relays::Allocation;
 use servers::Server;
+use tasks::Operator;
 
 /// The time between two announcements of a node that trusts somebody (engine/servers.rs).
 const REFRESH: Duration = Duration::from_secs(300);
@@ -28,6 +30,7 @@ const REFRESH: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(super) struct Wide {
     servers: Vec<Server>,
+    operator: Operator,
     /// How many faults keep each relay down.
     relays: Vec<u32>,
     /// How many faults keep each network from the internet, and how often its router has forgotten its streams.
@@ -64,6 +67,7 @@ impl Wide {
     pub(super) fn of(plan: &Plan) -> Wide {
         Wide {
             servers: plan.server.iter().map(|_| Server::default()).collect(),
+            operator: Operator::default(),
             relays: vec![0; plan.relay.len()],
             uplinks: vec![0; plan.lan.len()],
             epochs: vec![0; plan.lan.len()],

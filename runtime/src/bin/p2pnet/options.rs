@@ -14,8 +14,8 @@ use crate::failure::Failure;
 use crate::letting::{self, Letting};
 use crate::output::Output;
 
-/// Peers on the LAN without a server: they find each other, prove who they are, and send each other messages and
-/// files that arrive whole.
+/// Peers on the LAN without a server, and beyond it: they find each other, prove who they are, and send each other
+/// messages and files that arrive whole.
 #[derive(Debug, Parser)]
 #[command(
     name = "p2pnet",

@@ -33,10 +33,10 @@ Examples:
   p2pnet up --authority ID                                        a node that takes tasks from it
   p2pnet task issue --key operator.key --give block-peer PEER     have all nodes block a peer, beginning here
   p2pnet task issue --key operator.key --to PEER set-identifier desk-4 > name.task
-  p2pnet task show - < name.task
-  p2pnet task give - < name.task                                  hand it to the node that runs here
+  p2pnet task show name.task
+  p2pnet task give name.task                                      hand it to the node that runs here
 
-A bootstrap server hands tasks out as well: see `p2pnet bootstrap task`.")]
+A bootstrap server hands tasks out as well: see `p2pnet bootstrap give-task`.")]
 pub(crate) enum TaskCommand {
     /// Sign a task for the nodes of the network that --network and --secret-file say
     Issue(IssueArguments),
@@ -52,16 +52,16 @@ pub(crate) struct IssueArguments {
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// Whom it is for [default: every node that takes tasks from the authority]
-    #[arg(long, value_name = "PEER")]
+    #[arg(long, value_name = "PEER", global = true)]
     to: Option<PeerId>,
     /// How long it is good, at most 168h
-    #[arg(long = "expires", value_name = "DURATION", value_parser = duration::parse, default_value = "1h")]
+    #[arg(long = "expires", value_name = "DURATION", value_parser = duration::parse, default_value = "1h", global = true)]
     lasts: Duration,
     /// Its number: of two tasks about the same the one with the higher number counts [default: the time in milliseconds]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", global = true)]
     sequence: Option<u64>,
     /// Hand it to the node that runs with this data directory, and do not print it
-    #[arg(long)]
+    #[arg(long, global = true)]
     give: bool,
     /// What to ask for
     #[command(subcommand)]
@@ -70,8 +70,8 @@ pub(crate) struct IssueArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct TaskText {
-    /// The task in hexadecimal, as `p2pnet task issue` prints it; - reads it from standard input
-    #[arg(value_name = "HEX")]
+    /// The file that holds what `p2pnet task issue` printed; - is standard input; or the hexadecimal digits themselves
+    #[arg(value_name = "FILE")]
     task: String,
 }
 
@@ -163,16 +163,30 @@ async fn give(common: &Common, task: &NetworkTask, output: &mut Output) -> Resul
     .await
 }
 
+/// Reads no more than a task and its remarks have.
+fn bounded(from: impl Read, name: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    from.take(4 * MAX_TASK as u64 + 16 * 1024)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::BadInput(format!("{name} cannot be read: {error}")))?;
+    Ok(text)
+}
+
 impl TaskText {
     /// Reads what [`print`] printed: the line that is no remark.
     pub(crate) fn read(&self) -> Result<NetworkTask, Failure> {
-        let mut text = self.task.clone();
-        if text == "-" {
-            text.clear();
-            let limit = 4 * MAX_TASK as u64 + 16 * 1024;
-            let read = std::io::stdin().lock().take(limit).read_to_string(&mut text);
-            read.map_err(|error| Failure::BadInput(format!("standard input cannot be read: {error}")))?;
-        }
+        let is_task = self.task.len() >= 2 * 64 && self.task.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let text = match self.task.as_str() {
+            "-" => bounded(std::io::stdin().lock(), "standard input")?,
+            digits if is_task => digits.to_owned(),
+            name => {
+                let shown = escaped(name);
+                let file = std::fs::File::open(name);
+                let file =
+                    file.map_err(|error| Failure::BadInput(format!("{shown} cannot be read: {error}")))?;
+                bounded(file, &shown)?
+            }
+        };
         let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
         let bytes = HEXLOWER_PERMISSIVE.decode(line.unwrap_or_default().as_bytes());
         let wrong = || Failure::BadInput("this is not what `p2pnet task issue` prints; copy it again".into());

@@ -1,8 +1,9 @@
 //! Servers are asked, and not obeyed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use p2pnet_engine::{Event, LeaveReason};
+use p2pnet_engine::{Event, LeaveReason, TaskId};
 
 use super::{Broken, Check, Seen};
 use crate::world::World;
@@ -10,9 +11,13 @@ use crate::world::World;
 /// How long after it is back a goodbye of a peer's run before may still come.
 const BACK_FOR: Duration = Duration::from_secs(15);
 
-/// In worlds with servers: looks whom nodes know, and at every peer that counts as gone whether it is.
-#[derive(Debug)]
-pub(super) struct Unswayed;
+/// In worlds with servers: looks whom nodes know, at every peer that counts as gone whether it is, and at every task that
+/// is carried out whether the operator asked for it.
+#[derive(Debug, Default)]
+pub(super) struct Unswayed {
+    /// The tasks that each run of a node carried out.
+    done: BTreeSet<(usize, u64, TaskId)>,
+}
 
 impl Check for Unswayed {
     fn id(&self) -> &'static str {
@@ -37,6 +42,21 @@ impl Check for Unswayed {
                     return Err(Broken::on(*node, format!("holds {name} for gone, which never said so")));
                 }
                 Ok(())
+            }
+            Seen::Event { node, event: Event::TaskExecuted { id, kind, .. } } => {
+                if !world.was_asked(&world.peer_id(*node), id) {
+                    return Err(Broken::on(*node, format!("carries out what nobody asked of it: {kind:?}")));
+                }
+                match self.done.insert((*node, world.starts(*node), *id)) {
+                    true => Ok(()),
+                    false => Err(Broken::on(*node, format!("carries out {id:?} twice"))),
+                }
+            }
+            Seen::Event { node, event: Event::AuthorityLocked { authority, .. } } => {
+                match world.authority_policy().accepted.contains(authority) {
+                    true => Ok(()),
+                    false => Err(Broken::on(*node, "is locked to a liar".to_owned())),
+                }
             }
             Seen::Second => world.looked_at().try_for_each(|node| {
                 let Some(engine) = world.engine(node).filter(|_| !world.is_outsider(node)) else {

@@ -39,7 +39,7 @@ impl World {
         let mut later = Duration::ZERO;
         for _ in 0..dice.below(3) {
             self.tally.count(FaultKind::ServerLie);
-            match dice.below(12) {
+            match dice.below(13) {
                 // Keeps back what it knows.
                 0 => answer.records.clear(),
                 1 => answer.records.extend(self.forged(server, dice)),
@@ -53,7 +53,9 @@ impl World {
                 }),
                 7 => {
                     answer.tasks = (0..dice.below(200)).map(|_| garbage(dice, 300)).collect();
-                    answer.authority = Some(Identity::from_seed(dice.bytes()).peer_id());
+                    if dice.chance(0.5) {
+                        answer.authority = Some(Identity::from_seed(dice.bytes()).peer_id());
+                    }
                     answer.observed = Some((some_address(dice), dice.below(65_536) as u16).into());
                 }
                 8 => {
@@ -63,6 +65,7 @@ impl World {
                     let of = self.nodes[other].starts;
                     self.send_answer(other, of, number, answer.clone(), Duration::ZERO);
                 }
+                11 => answer.tasks.extend(self.false_tasks(dice)),
                 9 => later = Duration::from_millis(dice.below(60_000)),
                 10 => self.send_answer(
                     node,

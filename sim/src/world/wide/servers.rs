@@ -130,6 +130,7 @@ impl World {
             return answer;
         };
         let (network, subject) = (record.record().network, record.record().peer);
+        (answer.tasks, answer.authority) = self.tasks_for(&subject);
         let now = self.now;
         self.wide.servers[server].keep(record, now, from);
         let ttl = |kept: &Kept| Duration::from_secs(u64::from(kept.record.record().ttl_secs));
