@@ -96,6 +96,12 @@ impl Certificate {
         bytes
     }
 
+    /// The [tag](Network::tag) of the network that it is for.
+    #[must_use]
+    pub fn network(&self) -> [u8; 8] {
+        self.body.network
+    }
+
     /// Whom it is for.
     #[must_use]
     pub fn subject(&self) -> PeerId {

@@ -118,3 +118,69 @@ fn an_operator_does_everything_by_command() {
     let server = Server::with(data.path(), &["--mode", "authority"]);
     assert_eq!(server.ask("GET", "/v1/authority", "")["authority"], authority.as_str());
 }
+
+/// Runs `p2pnet bootstrap` to its end, which is to be a bad one: gives its code and what it said, which is one line.
+fn refused(arguments: &[&str]) -> (i32, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_p2pnet")).arg("bootstrap").args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    (output.status.code().unwrap(), said)
+}
+
+#[test]
+fn what_an_operator_gets_wrong_is_said_in_one_line_that_says_what_to_do() {
+    let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::start(data.path());
+    let url = format!("http://{}", server.address);
+    let path = |directory: &Path, name: &str| directory.join(name).to_str().unwrap().to_owned();
+    let token = path(data.path(), "operator.token");
+    drop(Server::start(other.path()));
+    let wrong = path(other.path(), "operator.token");
+    let nowhere = path(other.path(), "nowhere");
+    let open = path(other.path(), "open");
+    std::fs::write(&open, "p2pnet-operator-x").unwrap();
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    // A port where nobody is, for it was just given back.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = format!("http://{gone}");
+    let peer = record(1).record().peer.to_string();
+    let key = Command::new(env!("CARGO_BIN_EXE_p2pnet")).args(["cert", "new"]).output().unwrap();
+    let key_file = path(other.path(), "key");
+    std::fs::write(&key_file, key.stdout).unwrap();
+    let issue = ["task", "issue", "--key", &key_file, "heartbeat"];
+    let task = Command::new(env!("CARGO_BIN_EXE_p2pnet")).args(issue).output().unwrap();
+    let task = String::from_utf8(task.stdout).unwrap().lines().last().unwrap().to_owned();
+    let reach = |server: &str, token: &str, command: &[&str]| {
+        refused(&[command, &["--server", server, "--token-file", token]].concat())
+    };
+    for ((code, said), expected, hint) in [
+        (reach(&gone, &token, &["peers"]), 1, "p2pnet bootstrap serve"),
+        (reach(&url, &wrong, &["log"]), 1, "it is in the file operator.token of the data directory"),
+        (reach(&url, &nowhere, &["certs"]), 2, "the server has its token in --data"),
+        (reach(&url, &open, &["tasks"]), 2, "chmod 600"),
+        (reach(&url, &token, &["give-task", &task]), 1, "start it with --mode authority"),
+        (reach(&url, &token, &["cert", &peer]), 1, "start it with --mode authority"),
+        (reach(&url, &token, &["give-task", "0102"]), 2, "task"),
+    ] {
+        assert!(code == expected && said.contains(hint), "{code}, not {expected}: {said}");
+    }
+    let serve = |data: &str, more: &[&str]| {
+        refused(&[&["serve", "--listen", "127.0.0.1:0", "--data", data][..], more].concat())
+    };
+    let file = path(other.path(), "key");
+    let damaged = tempfile::tempdir().unwrap();
+    let authority = damaged.path().join("authority.key");
+    std::fs::write(&authority, "p2pnet-authority-x").unwrap();
+    std::fs::set_permissions(&authority, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let free = path(other.path(), "free");
+    for ((code, said), hint) in [
+        (serve(&file, &[]), "cannot be used"),
+        (serve(&path(data.path(), ""), &[]), "another server uses"),
+        (serve(&free, &["--dashboard", &server.address]), "choose another --dashboard"),
+        (serve(damaged.path().to_str().unwrap(), &["--mode", "authority"]), "p2pnet cert new"),
+    ] {
+        assert!(code == 2 && said.contains(hint), "{code}: {said}");
+    }
+}

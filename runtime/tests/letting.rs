@@ -231,6 +231,47 @@ async fn certificates_of_one_authority_open_the_door() {
     assert_eq!(code, 2, "not a file that `cert issue` printed");
 }
 
+#[cfg(feature = "bootstrap-server")]
+#[tokio::test]
+async fn certificates_of_a_bootstrap_server_open_the_door_of_their_network_only() {
+    let lan = Lan::new();
+    let data = lan.path("server");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
+    command.args([
+        "bootstrap",
+        "serve",
+        "--mode",
+        "authority",
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+        "--data",
+    ]);
+    let mut child = command.arg(&data).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut server = Running { child, lines };
+    let serving = server.event("serving").await;
+    let (url, token) = (serving["url"].as_str().unwrap(), serving["token_file"].as_str().unwrap());
+    for user in ["anna", "ben"] {
+        let id = lan.id(user).await;
+        let ask = ["bootstrap", "cert", &id, "--can", "print", "--server", url, "--token-file", token];
+        let output = lan.by_hand(user, &ask).output().await.unwrap();
+        assert!(output.status.success());
+        // As it was printed.
+        fs::write(lan.path(&format!("{user}.cert")), output.stdout).unwrap();
+    }
+    let mut anna = lan.start("anna", &["--trust", "cert:anna.cert"]);
+    let ben = lan.start("ben", &["--trust", "cert:ben.cert"]);
+    assert_eq!(anna.event("peer_trusted").await["name"], "ben");
+    ben.stop().await;
+    let elsewhere = Lan { network: "another".to_owned(), ..lan };
+    let other = elsewhere.by_hand("ben", &["up", "--trust", "cert:ben.cert"]).output();
+    let other = timeout(PATIENCE, other).await.unwrap().unwrap();
+    let said = String::from_utf8(other.stderr).unwrap();
+    assert!(other.status.code() == Some(2) && said.lines().count() == 1, "{said}");
+    assert!(said.contains("the certificate is for another network"), "{said}");
+}
+
 #[tokio::test]
 async fn who_is_blocked_stays_out_until_it_is_unblocked() {
     let lan = Lan::new();

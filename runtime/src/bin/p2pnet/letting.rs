@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use p2pnet::{Certificate, PeerId, Step, TrustPolicy};
+use p2pnet::{Certificate, Network, PeerId, Step, TrustPolicy};
 
 use crate::failure::Failure;
 use crate::files;
@@ -57,6 +57,18 @@ impl Letting {
         policy.supported.push(Step::Code);
         Ok(policy)
     }
+}
+
+/// Refuses an own certificate that would open no door: others would only say that it is a bad one.
+pub(crate) fn check(certificate: &Certificate, network: &Network, now: u64) -> Result<(), Failure> {
+    if certificate.network() != network.tag() {
+        let why = "the certificate is for another network: name its --network and --secret-file, or have one issued on this";
+        return Err(Failure::BadInput(why.into()));
+    }
+    if certificate.is_expired(now) {
+        return Err(Failure::BadInput("the certificate has expired; have a new one issued".into()));
+    }
+    Ok(())
 }
 
 /// Lines that mean something, with their numbers.
@@ -125,6 +137,17 @@ mod tests {
         assert_eq!(allowed(path, &text).unwrap(), BTreeSet::from([id]));
         let error = allowed(path, "\nanna\n").unwrap_err();
         assert!(error.message().unwrap().contains("friends, line 2"), "{error:?}");
+    }
+
+    #[test]
+    fn an_own_certificate_is_for_this_network_and_not_over() {
+        let (authority, subject) = (p2pnet::Identity::from_seed([1; 32]), PeerId::from_bytes([7; 32]));
+        let (home, work) = (Network::open("home").unwrap(), Network::open("work").unwrap());
+        let certificate = Certificate::issue(&authority, &home, subject, [], Some(100)).unwrap();
+        assert!(check(&certificate, &home, 99).is_ok());
+        let said = |refused: Result<(), Failure>| refused.unwrap_err().message().unwrap().to_owned();
+        assert!(said(check(&certificate, &work, 99)).contains("another network"));
+        assert!(said(check(&certificate, &home, 100)).contains("expired"));
     }
 
     #[test]

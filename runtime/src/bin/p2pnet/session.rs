@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
-use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, Rung, StartError};
+use p2pnet::seam::Host;
+use p2pnet::{DiskStore, DiskStoreError, Node, NodeBuilder, OsHost, Rung, StartError};
 
 use crate::authorities::Authorities;
+use crate::cert;
 use crate::failure::Failure;
 use crate::human::Word;
 use crate::json::Line;
-use crate::letting::Letting;
+use crate::letting::{self, Letting};
 use crate::options::{Common, UpArguments};
 use crate::output::Output;
 use crate::relays;
@@ -118,6 +120,9 @@ async fn try_start_letting(
     let peers = resolve(&common.peer).await?;
     let relays = relays::read(common)?;
     let policy = letting.policy()?;
+    if let Some(certificate) = &policy.certificate {
+        letting::check(certificate, &cert::network(common)?, OsHost::new().unix_time().unwrap_or_default())?;
+    }
     let authority = authorities.policy(common.name.is_some());
     let describe = || {
         let mut builder = Node::builder(name(common)).network(&common.network).ports(common.ports.as_slice());

@@ -53,7 +53,11 @@ impl Asking {
         let failed = |why: &str| Failure::NotAchieved(format!("the server {}: {why}", self.server));
         let exchange = timeout(PATIENCE, self.exchange(method, path, body)).await;
         let answer = exchange.map_err(|_| failed("no answer in time"))?;
-        let (status, body) = answer.map_err(|error| failed(&error.to_string()))?;
+        let (status, body) = answer.map_err(|error| {
+            failed(&format!(
+                "{error}; see that `p2pnet bootstrap serve` runs there, and give its address as --server"
+            ))
+        })?;
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status.is_success() {
             return Ok(answer);
