@@ -114,6 +114,7 @@ catalogue! {
     DialNoRoom: "A dial was due but too many dials or links are there already.",
     DialTimedOut: "The driver did not answer a dial in time.",
     DialUnneeded: "A dial was dropped because its peer is linked by another way.",
+    RememberedDialled: "A peer of an earlier run was dialled beyond the LAN.",
     NearerDialled: "A linked peer was dialled by a nearer path than its link takes.",
     TargetLinked: "An address by hand was left alone because its peer is linked.",
     TargetLost: "A confirmed link to an address by hand was lost and the address is dialled again.",

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use lan::{LAN, Lan, PORT};
 use p2pnet_engine::{
     Event, Identity, Instance, Interface, InterfaceAddr, InterfaceKind, Level, Network, PeerRecord,
-    RecordClass, RecordKind, RecordSource, Scope, ServerAnswer, ServerId, ServerRecord, ServerReply,
-    SignedRecord,
+    RecordClass, RecordKind, RecordSource, Restored, Scope, Seeds, ServerAnswer, ServerId, ServerRecord,
+    ServerReply, SignedRecord,
 };
 
 const SERVER: ServerId = ServerId(0);
@@ -326,4 +326,26 @@ fn what_is_private_elsewhere_is_not_dialled() {
         serve(&mut lan);
     }
     assert_eq!(lan.nodes[0].engine.stats().dials_started + lan.nodes[1].engine.stats().dials_started, 0);
+}
+
+#[test]
+fn who_met_beyond_the_lan_meets_again_after_both_restarted_and_no_server_is_left() {
+    let mut lan = linked_homes();
+    lan.run_for_millis(2_000);
+    for i in 0..2 {
+        let number = i as u8 + 1;
+        let mut config = lan::config("again");
+        config.servers = 1;
+        let restored =
+            Restored { incarnation: 2, memory: lan.nodes[i].memory.clone(), ..Restored::default() };
+        let seeds = Seeds::new([number ^ 0x55; 32], [number ^ 0x56; 32]);
+        let identity = Identity::from_seed([number; 32]);
+        let again = p2pnet_engine::Engine::new(config, identity, restored, seeds, lan.now).unwrap();
+        lan.nodes[i].announced.clear();
+        lan.lose_power(i, again);
+        place(&mut lan, i, home(i));
+    }
+    assert_eq!(level(&lan, 0), None);
+    lan.run_for_millis(2_000);
+    assert_eq!((level(&lan, 0), level(&lan, 1)), (Some(Level::Trusted), Some(Level::Trusted)));
 }

@@ -165,10 +165,10 @@ impl Engine {
     /// A peer has a link, or has become trusted: a later run shall find it even where no broadcast gets.
     pub(super) fn remember_peer(&mut self, peer: PeerId) {
         let Some(known) = self.peers.get(&peer) else { return };
-        let Some(heard) = known.heard.first() else { return };
+        let Some(address) = self.address_to_remember(known) else { return };
         let met = Met {
             peer,
-            address: heard.address,
+            address,
             record: known.record.clone(),
             trusted: known.is_trusted(),
             returning: false,

@@ -23,6 +23,9 @@ use super::redial::MAX_DIALLING;
 /// From news of a nearer address to the dials: whoever the news came from may be about to dial itself.
 const SOON_MILLIS: u64 = 200;
 
+/// Peers of earlier runs that are dialled at once.
+const MAX_REMEMBERED_DIALS: usize = 8;
+
 /// From the first dials that came to nothing to the next; twice as long each time.
 const AGAIN_MILLIS: u64 = 4000;
 const LATEST_AGAIN_MILLIS: u64 = 300_000;
@@ -88,6 +91,43 @@ impl Engine {
         far.sort_by_key(|ip| (!is_global(*ip), *ip));
         far.dedup();
         far
+    }
+
+    /// Where a peer that has a link may be found again: where everybody beyond the LAN finds it, if it is so far away, else
+    /// where it was heard.
+    pub(super) fn address_to_remember(&self, peer: &Peer) -> Option<SocketAddr> {
+        let scope = peer.link.and_then(|link| self.link_scope(link));
+        let wide = peer.alive_records().find(|record| record.class == RecordClass::Wide);
+        let said = wide.filter(|_| scope > Some(Scope::Site)).and_then(|record| {
+            let ip = record.addrs.iter().find(|ip| is_global(**ip))?;
+            Some(SocketAddr::new(*ip, record.port))
+        });
+        said.or_else(|| peer.heard.first().map(|heard| heard.address))
+    }
+
+    /// While nobody is trusted: dials those whom an earlier run met beyond the LAN, the best first. Calls by datagram do not
+    /// get so far.
+    pub(super) fn dial_remembered(&mut self) {
+        if !self.trusted_links().is_empty() || self.is_superseded() {
+            return;
+        }
+        let met = self.keeping.met().iter();
+        let far =
+            met.filter(|met| is_global(met.address.ip()) && !is_near(&self.interfaces, met.address.ip()));
+        let unknown = far.filter(|met| !self.peers.contains_key(&met.peer));
+        let dialled = |address| self.links.values().any(|link| link.dialled && link.address == address);
+        let allowed = unknown.filter(|met| {
+            !self.decisions.blocks_peer(&met.peer)
+                && !self.decisions.blocks_address(met.address.ip())
+                && !dialled(met.address)
+        });
+        let addresses: Vec<SocketAddr> = allowed.map(|met| met.address).take(MAX_REMEMBERED_DIALS).collect();
+        for address in addresses {
+            if self.dialling < MAX_DIALLING {
+                mark!(self, RememberedDialled);
+                self.start_dial(address, None, None, None);
+            }
+        }
     }
 
     // ---- Moving to a nearer path ----

@@ -13,7 +13,9 @@ use crate::marks::mark;
 use crate::path::Scope;
 use crate::planted::planted;
 use crate::policy::Step;
-use crate::record::{self, Instance, PeerRecord, RecordError, RecordKind, SignedRecord, UnverifiedRecord};
+use crate::record::{
+    self, Instance, PeerRecord, RecordClass, RecordError, RecordKind, SignedRecord, UnverifiedRecord,
+};
 use crate::server::ServerId;
 use crate::timers::TimerKey;
 
@@ -299,6 +301,9 @@ impl Engine {
                 self.spoke_for_itself(id);
             }
             self.seek_nearer(id);
+            if class == RecordClass::Wide && self.peers.get(&id).is_some_and(|peer| peer.link.is_some()) {
+                self.remember_peer(id);
+            }
         } else {
             let introducer = from.filter(|from| *from != id);
             if !self.make_room(id, introducer) {

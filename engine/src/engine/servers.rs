@@ -188,6 +188,7 @@ impl Engine {
 
     /// A server is due for an announcement.
     pub(super) fn announce_due(&mut self, server: ServerId) {
+        self.dial_remembered();
         let Some(wide) = &self.own.wide else { return };
         let record = wide.bytes().to_vec();
         let Some(known) = self.servers.get_mut(usize::from(server.0)) else { return };
