@@ -175,7 +175,8 @@ fn bounded(from: impl Read, name: &str) -> Result<String, Failure> {
 impl TaskText {
     /// Reads what [`print`] printed: the line that is no remark.
     pub(crate) fn read(&self) -> Result<NetworkTask, Failure> {
-        let is_task = self.task.len() >= 2 * 64 && self.task.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let digits = self.task.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_task = digits && !std::path::Path::new(&self.task).exists();
         let text = match self.task.as_str() {
             "-" => bounded(std::io::stdin().lock(), "standard input")?,
             digits if is_task => digits.to_owned(),
