@@ -75,9 +75,10 @@ fn an_operator_does_everything_by_command() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::with(data.path(), &["--mode", "authority"]);
     server.announce(1);
+    let address = server.address.clone();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
-        command.args(["bootstrap"]).args(arguments).args(["--server", &format!("http://{}", server.address)]);
+        command.args(["bootstrap"]).args(arguments).args(["--server", &format!("http://{address}")]);
         let output = command.arg("--token-file").arg(data.path().join("operator.token")).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
@@ -109,14 +110,21 @@ fn an_operator_does_everything_by_command() {
     }
     let (code, _, why) = run(&["give-task", &task("synchronize")]);
     assert!(code == Some(1) && why.contains("take a higher one") && why.lines().count() == 1, "{why}");
-    // The authority is the same after a restart, and nobody else may read its key.
-    server.signal("-TERM");
+    // What an operator was promised is there, and the authority is the same, after a server that was killed at once; and
+    // nobody else may read its key.
+    let issued = run(&["cert", &peer, "--can", "scan"]);
+    server.signal("-KILL");
+    assert_eq!(issued.0, Some(0), "{}", issued.2);
     drop(server);
     let key = data.path().join("authority.key");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    let server = Server::with(data.path(), &["--mode", "authority"]);
+    let server = Server::at(&address, data.path(), &["--mode", "authority"]);
     assert_eq!(server.ask("GET", "/v1/authority", "")["authority"], authority.as_str());
+    let (_, certificates, _) = run(&["certs"]);
+    assert_eq!(certificates.lines().count(), 2, "{certificates}");
+    let (_, tasks, _) = run(&["tasks"]);
+    assert!(tasks.contains(&format!("1 heartbeat for {peer}")), "{tasks}");
 }
 
 /// Runs `p2pnet bootstrap` to its end, which is to be a bad one: gives its code and what it said, which is one line.
@@ -162,7 +170,8 @@ fn what_an_operator_gets_wrong_is_said_in_one_line_that_says_what_to_do() {
         (reach(&url, &open, &["tasks"]), 2, "chmod 600"),
         (reach(&url, &token, &["give-task", &task]), 1, "start it with --mode authority"),
         (reach(&url, &token, &["cert", &peer]), 1, "start it with --mode authority"),
-        (reach(&url, &token, &["give-task", "0102"]), 2, "task"),
+        (reach(&url, &token, &["give-task", &nowhere]), 2, "cannot be read"),
+        (reach(&url, &token, &["give-task", &open]), 2, "task"),
     ] {
         assert!(code == expected && said.contains(hint), "{code}, not {expected}: {said}");
     }

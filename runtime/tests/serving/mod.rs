@@ -28,8 +28,12 @@ impl Server {
     }
 
     pub(crate) fn with(data: &Path, more: &[&str]) -> Server {
+        Server::at("127.0.0.1:0", data, more)
+    }
+
+    pub(crate) fn at(listen: &str, data: &Path, more: &[&str]) -> Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_p2pnet"))
-            .args(["bootstrap", "serve", "--listen", "127.0.0.1:0", "--json", "--rate", "100000"])
+            .args(["bootstrap", "serve", "--listen", listen, "--json", "--rate", "100000"])
             .args(["--burst", "100000", "--data"])
             .arg(data)
             .args(more)

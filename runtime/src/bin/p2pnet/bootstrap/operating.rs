@@ -23,7 +23,7 @@ use crate::{cert, duration};
 /// Which server, and the proof that one is its operator.
 #[derive(Args, Debug)]
 pub(crate) struct Reach {
-    /// The server's address
+    /// The server's address. HTTP is not encrypted: ask on the server's own host, or through a tunnel
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8010")]
     server: HttpServer,
     /// The operator's token: the file operator.token of the server's data directory
