@@ -95,8 +95,9 @@ impl<N: Net> Keeper<N> {
         let end = Instant::now() + time;
         loop {
             tokio::select! {
-                () = sleep_until(end) => return true,
+                biased;
                 changed = self.permitted.changed() => if changed.is_err() { return false },
+                () = sleep_until(end) => return true,
             }
         }
     }
@@ -146,11 +147,7 @@ impl<N: Net> Keeper<N> {
             }
             let due = client.poll_timeout().unwrap_or(CONNECT_TIME);
             tokio::select! {
-                read = read.read(&mut buffer) => match read.map_err(Failure::Broken)? {
-                    0 => return Err(Failure::Closed),
-                    n => client.handle_bytes(start.elapsed(), buffer.get(..n).unwrap_or_default()),
-                },
-                () = sleep_until(start + due) => client.handle_timeout(start.elapsed()),
+                biased;
                 changed = self.permitted.changed() => {
                     if changed.is_err() {
                         client.release();
@@ -161,6 +158,11 @@ impl<N: Net> Keeper<N> {
                     }
                 }
                 Some(_) = taking.join_next() => {}
+                () = sleep_until(start + due) => client.handle_timeout(start.elapsed()),
+                read = read.read(&mut buffer) => match read.map_err(Failure::Broken)? {
+                    0 => return Err(Failure::Closed),
+                    n => client.handle_bytes(start.elapsed(), buffer.get(..n).unwrap_or_default()),
+                },
             }
         }
     }
