@@ -95,6 +95,12 @@ async fn peers_meet_by_a_relay_and_by_the_next_one_when_it_is_killed() {
     let home = node("home", &registry).relay(url(&first, PASSWORD)).relay(url(&second, PASSWORD));
     let mut home = home.start().await.unwrap();
     let address = relayed(&mut home).await;
+    let observed =
+        until(
+            &mut home,
+            |event| if let Event::Observed { address, .. } = event { Some(*address) } else { None },
+        );
+    assert_eq!(observed.await.ip(), Ipv4Addr::LOCALHOST, "it says where it sees us");
 
     let mut away = node("away", &registry).peer(address).start().await.unwrap();
     let peer = trusted(&mut away).await;
