@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::authority::{AuthorityState, Executed, MAX_EXECUTED};
+use crate::authority::{AuthorityState, Executed};
 use crate::event::Event;
 use crate::identity::PeerId;
 use crate::input::LinkId;
@@ -154,7 +154,7 @@ impl Tasks {
     #[cfg(feature = "marks")]
     pub(super) fn tables(&self) -> [super::Table; 6] {
         [
-            ("tasks that were carried out", self.kept.executed.len(), MAX_EXECUTED),
+            ("tasks that were carried out", self.kept.executed.len(), crate::authority::MAX_EXECUTED),
             ("tasks that were passed on", self.passed.len(), MAX_PASSED),
             ("tasks for peers that come later", self.held.len(), MAX_HELD),
             ("pings of tasks", self.pings.len(), super::effects::MAX_PINGS),
@@ -264,7 +264,7 @@ impl Engine {
         if ours {
             let (subject, sequence) = (task.kind().subject(), task.sequence());
             let outdated = self.tasks.kept.has_newer(subject, sequence);
-            self.tasks.kept.executed.insert(id, Executed { expires, sequence, subject });
+            self.tasks.kept.note(id, Executed { expires, sequence, subject });
             self.pass_task_on(&task, &neighbours);
             self.tasks.unsaved = true;
             self.execute(&task, id, outdated);
@@ -295,7 +295,7 @@ impl Engine {
             return Err(TaskRefused::TooFarAhead);
         }
         let full = match task.target().includes(&self.identity.peer_id()) {
-            true => self.tasks.kept.executed.len() >= MAX_EXECUTED || self.tasks.events.len() >= MAX_EVENTS,
+            true => self.tasks.events.len() >= MAX_EVENTS || !self.tasks.kept.has_room(unix),
             false => self.tasks.passed.len() >= MAX_PASSED,
         };
         if full || (from != From::Application && !self.tasks.checks.take(self.now, 1)) {
