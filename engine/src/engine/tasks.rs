@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::limits::TokenBucket;
+use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
 use crate::planted::planted;
 use crate::server::ServerId;
@@ -210,14 +211,22 @@ impl Engine {
         self.config.authority.believed(self.tasks.kept.locked.as_ref())
     }
 
-    /// Takes the tasks of a server's answer.
-    pub(super) fn tasks_told(&mut self, server: ServerId, tasks: &[Vec<u8>]) {
+    /// Takes the tasks of a server's answer; says whether none names an issuer that is believed and did not sign it. What
+    /// comes behind such a one is not looked at.
+    pub(super) fn tasks_told(&mut self, server: ServerId, tasks: &[Vec<u8>]) -> bool {
+        let mut good = true;
         for bytes in tasks.iter().take(super::reports::TASKS_AT_ONCE) {
             if let Err(why) = self.take_task(bytes, From::Server(server)) {
                 self.tell_refusal(bytes, why);
+                good = why != TaskRefused::BadSignature;
+            }
+            if !good {
+                mark!(self, ServerLied);
+                break;
             }
         }
         self.save_tasks();
+        good
     }
 
     /// A trusted peer passes a task on. The application is not told of those that are not taken: the peer may take tasks
