@@ -72,7 +72,7 @@ impl RejectReason {
             RejectReason::CodeMismatch => "the codes differ",
             RejectReason::NoCertificate => "no certificate was shown",
             RejectReason::BadCertificate => "the certificate is not good here",
-            RejectReason::CertificateExpired => "the certificate has expired",
+            RejectReason::CertificateExpired => "the certificate has expired, or a clock is wrong",
             RejectReason::Declined => "declined",
             RejectReason::Distrusted => "trust was taken back",
             RejectReason::TooOften => "rejected too often in a row",

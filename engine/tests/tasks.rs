@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use lan::{Lan, config};
 use p2pnet_engine::{
     AuthorityPolicy, AuthorityState, BlockList, Cadence, Config, ContentHasher, ContentId, ContentKind,
-    Decision, Engine, Event, IdentifierPolicy, Identity, Manifest, Network, NetworkTask, Restored, Seeds,
-    ServerAnswer, ServerId, ServerReply, TaskFailure, TaskId, TaskKind, TaskOutcome, TaskRefused,
-    TaskSettings, TaskTarget,
+    Decision, Engine, Event, IdentifierPolicy, Identity, Manifest, Network, NetworkTask, RejectReason,
+    Restored, Seeds, ServerAnswer, ServerId, ServerReply, TaskFailure, TaskId, TaskKind, TaskOutcome,
+    TaskRefused, TaskSettings, TaskTarget,
 };
 
 const SERVER: ServerId = ServerId(0);
@@ -125,6 +125,23 @@ fn by_default_tasks_are_taken_from_nobody() {
 fn who_does_not_know_the_time_takes_no_tasks() {
     let mut lan = Lan::configured(1, accepting);
     assert_eq!(give(&mut lan, 0, &heartbeat(1)), Err(TaskRefused::ClockUnknown));
+}
+
+#[test]
+fn a_clock_that_is_a_day_off_is_named_where_it_matters() {
+    let mut lan = nodes(1, |_| {});
+    let day = 24 * 3600;
+    lan.command(0, |engine, now| engine.handle_wall_clock(now, UNIX + day));
+    let ahead = give(&mut lan, 0, &heartbeat(1)).unwrap_err();
+    let week =
+        NetworkTask::issue(&operator(), tag(), TaskTarget::Everyone, 2, UNIX + 7 * day, TaskKind::Heartbeat);
+    lan.command(0, |engine, now| engine.handle_wall_clock(now, UNIX - day));
+    let behind = give(&mut lan, 0, &week.unwrap().to_bytes()).unwrap_err();
+    assert_eq!((ahead, behind), (TaskRefused::Expired, TaskRefused::TooFarAhead));
+    let certificate = RejectReason::CertificateExpired.sentence().to_owned();
+    for line in [ahead.to_string(), behind.to_string(), certificate] {
+        assert!(line.contains("clock") && !line.contains('\n'), "{line}");
+    }
 }
 
 #[test]

@@ -417,7 +417,12 @@ impl<N: Net, S: Store, H: Host> Driver<N, S, H> {
         let now = self.clock.now();
         match arrival {
             Arrival::Accepted { interface, stream, source } => {
-                match self.engine.accept_link(now, interface, source) {
+                // Only what a relay took came by no interface of this host.
+                let accepted = match interface {
+                    Some(_) => self.engine.accept_link(now, interface, source),
+                    None => self.engine.accept_relayed_link(now, source),
+                };
+                match accepted {
                     Ok(id) => self.open(id, stream),
                     Err(refused) => tracing::trace!(%source, ?refused, "a stream was refused"),
                 }

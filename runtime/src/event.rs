@@ -345,4 +345,12 @@ pub enum Event {
         /// Which.
         authority: PeerId,
     },
+    /// A relay says where it sees this node come from (STUN: RFC 8489, section 14.2): behind a router that is its public
+    /// address. Told again when it is another. Not to be trusted.
+    Observed {
+        /// The relay's name: its URL without user name and password.
+        relay: String,
+        /// Where it sees this node come from.
+        address: SocketAddr,
+    },
 }

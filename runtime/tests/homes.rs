@@ -10,8 +10,6 @@ mod coturn;
 mod net;
 #[path = "homes/plain.rs"]
 mod plain;
-#[path = "homes/registry.rs"]
-mod registry;
 
 #[allow(dead_code, reason = "other tests use the rest")]
 mod lan;
@@ -21,15 +19,17 @@ mod program;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use coturn::{Coturn, PASSWORD, USER};
 use libtest_mimic::{Arguments, Failed, Trial};
-use net::{Homes, outside, public};
+use net::{Homes, outside, public, wait_for_listener};
 use program::Program;
 use tempfile::TempDir;
+
+type Test = fn() -> Result<(), Failed>;
 
 const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ struct Scene {
     anna: Program,
     ben: Program,
     relays: Vec<Coturn>,
-    _registry: Killed,
+    _server: Killed,
     homes: Homes,
     dir: TempDir,
     /// When both programs began.
@@ -66,12 +66,12 @@ impl Scene {
         }
         let relay = |port| Coturn::start_at(public(port), homes.in_public("turnserver"), &[]);
         let relays = vec![relay(3478)?, relay(3479)?];
-        let this = std::env::current_exe().expect("this program has a path");
-        let mut registry = homes.in_public(text(&this));
-        registry.args(["--registry", &public(8010).to_string()]);
-        let registry = Killed(registry.spawn().expect("the registry can be started"));
-
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is room");
+        let mut server = homes.in_public(env!("CARGO_BIN_EXE_p2pnet"));
+        server.args(["bootstrap", "serve", "--listen", &public(8010).to_string(), "--data"]);
+        server.arg(dir.path().join("server")).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Killed(server.spawn().expect("the server can be started"));
+        wait_for_listener(server.0.id(), public(8010));
         let (source, inbox) = (dir.path().join("film.bin"), dir.path().join("inbox"));
         fs::write(&source, content(mib * MIB)).expect("there is room");
         let urls = [3478, 3479].map(|port| format!("turn://{USER}:{PASSWORD}@{}", public(port)));
@@ -83,12 +83,13 @@ impl Scene {
             let arguments = [arguments, &common].concat();
             Program::prepare(name, homes.at_home(number, "sh"), binary, &arguments, dir.path())
         };
-        let receive = ["receive", "--inbox", text(&inbox), "--relay", &urls[0], "--relay", &urls[1]];
+        // Nodes that run until they are stopped, so that they can be asked.
+        let receive = ["up", "--inbox", text(&inbox), "--relay", &urls[0], "--relay", &urls[1]];
         let mut anna = program(1, "anna", &receive);
-        let mut ben = program(2, "ben", &["send", text(&source), "--to", "anna"]);
+        let mut ben = program(2, "ben", &["up", "--share", text(&source)]);
         let begin = anna.go();
         ben.go();
-        Some(Scene { anna, ben, relays, _registry: registry, homes, dir, begin })
+        Some(Scene { anna, ben, relays, _server: server, homes, dir, begin })
     }
 
     /// How long it took until both trust each other.
@@ -106,6 +107,27 @@ impl Scene {
         let path = value["path"].as_str().expect("it has a path");
         assert!(fs::read(path).expect("it can be read") == content(mib * MIB), "another file came");
         (value["seconds"].as_f64().expect("a number"), value["fetched_bytes"].as_u64().expect("a number"))
+    }
+
+    /// Waits until both have a link to the other over this path. How long after `from`.
+    fn path(&self, path: &str, from: Instant) -> Duration {
+        let has = |name: &str| {
+            let output = Command::new(env!("CARGO_BIN_EXE_p2pnet"))
+                .args(["peers", "--json", "--data-dir"])
+                .arg(self.dir.path().join(format!("{name}.data")))
+                .output()
+                .expect("the program runs");
+            let text = String::from_utf8_lossy(&output.stdout);
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            lines.into_iter().any(|line| line["level"] == "trusted" && line["path"] == path)
+        };
+        loop {
+            if has("anna") && has("ben") {
+                return from.elapsed();
+            }
+            assert!(from.elapsed() < PATIENCE, "the pair is not linked by {path}");
+            sleep(Duration::from_millis(50));
+        }
     }
 }
 
@@ -141,6 +163,23 @@ fn change_over(mib: u64, megabits: u32) -> Option<(Duration, Duration, Duration,
     Some((first, relayed.at - killed, again.at - killed, fetched.saturating_sub(mib * MIB)))
 }
 
+/// Ben is brought to Anna's home in the midst of a transfer: the pair moves to the LAN, and the transfer goes on. How long
+/// that took, and how many bytes came twice.
+fn visit(mib: u64, megabits: u32, keep: bool) -> Option<(Duration, u64)> {
+    let mut scene = Scene::begin(mib, Some(megabits))?;
+    scene.trusted();
+    scene.path("relay", scene.begin);
+    scene.anna.wait(PATIENCE, "the transfer", |line| line.is("content_progress"));
+    let mark = scene.ben.mark();
+    let begin = Instant::now();
+    scene.homes.visit(keep);
+    let moved = scene.path("link", begin);
+    let (_, fetched) = scene.received(mib);
+    let parted = scene.ben.has_printed_after(mark, |line| line.is_of("peer_left", "anna"));
+    assert!(!(keep && parted), "they were parted, though the old path was there");
+    Some((moved, fetched.saturating_sub(mib * MIB)))
+}
+
 /// Seconds that as many bytes take through the relay as plain TCP.
 fn plain_tcp(scene: &Scene, mib: u64) -> f64 {
     let this = std::env::current_exe().expect("this program has a path");
@@ -163,7 +202,6 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["--registry", address] => registry::serve(address.parse().expect("an address")),
         ["--sink", relay, peer, bytes] => {
             let relay = relay.parse().expect("an address");
             plain::sink(relay, USER, PASSWORD, peer.parse().expect("an address"), number(bytes));
@@ -184,16 +222,26 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let obstacle = if arguments.list { None } else { lan::unavailable() };
     let required = std::env::var_os("P2PNET_REQUIRE_NETNS").is_some_and(|value| value == "1");
-    let name = "a_transfer_goes_on_by_another_relay_when_the_one_in_use_is_killed";
-    let trial = match obstacle {
+    let tests: [(&str, Test); 2] = [
+        ("a_transfer_goes_on_by_another_relay_when_the_one_in_use_is_killed", kill_a_relay),
+        ("a_pair_that_is_brought_to_one_lan_moves_there_and_its_transfer_goes_on", come_home),
+    ];
+    let trials = tests.map(|(name, test)| match obstacle.clone() {
         None => Trial::test(name, test),
         Some(obstacle) if required => Trial::test(name, move || Err(Failed::from(obstacle))),
         Some(_) => Trial::test(name, || Ok(())).with_ignored_flag(true),
-    };
-    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
-fn test() -> Result<(), Failed> {
+fn come_home() -> Result<(), Failed> {
+    let Some((moved, twice)) = visit(24, 60, true) else { return Ok(()) };
+    assert!(moved < Duration::from_secs(5), "on the LAN after {moved:?}");
+    assert!(twice <= 12 * MIB, "{twice} bytes came twice");
+    Ok(())
+}
+
+fn kill_a_relay() -> Result<(), Failed> {
     let Some((_, relayed, again, twice)) = change_over(24, 60) else { return Ok(()) };
     assert!(relayed < Duration::from_secs(5), "another relay after {relayed:?}");
     assert!(again < Duration::from_secs(10), "trusted again after {again:?}");
@@ -224,5 +272,18 @@ fn measure(runs: u64) {
         let Some((first, relayed, again, twice)) = change_over(SIZE, 100) else { return };
         let seconds = [first, relayed, again].map(|time| time.as_secs_f64());
         println!("{:>14.2} {:>18.2} {:>18.2} {:>14}", seconds[0], seconds[1], seconds[2], twice / 1024);
+    }
+    println!(
+        "\none of them comes to the other's home in the midst of that, and keeps its old network, or not"
+    );
+    println!(
+        "{:>18} {:>14} {:>22} {:>14}",
+        "on the LAN, s", "twice, KiB", "old one gone: LAN, s", "twice, KiB"
+    );
+    for _ in 0..runs {
+        let Some((kept, twice)) = visit(SIZE, 100, true) else { return };
+        let Some((gone, again)) = visit(SIZE, 100, false) else { return };
+        let (kept, gone) = (kept.as_secs_f64(), gone.as_secs_f64());
+        println!("{kept:>18.2} {:>14} {gone:>22.2} {:>14}", twice / 1024, again / 1024);
     }
 }

@@ -13,13 +13,12 @@ mod net;
 mod lan;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use net::{Homes, public};
+use net::{Homes, public, wait_for_listener};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -64,24 +63,6 @@ fn ended_well(process: &mut Killed, what: &str) {
     }
 }
 
-/// Waits until somebody listens there.
-fn listens(process: &Killed, address: SocketAddr) {
-    let end = format!(":{:04X}", address.port());
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let sockets = fs::read_to_string(format!("/proc/{}/net/tcp", process.0.id())).unwrap_or_default();
-        let listening = |line: &str| {
-            let mut words = line.split_whitespace().skip(1);
-            words.next().is_some_and(|local| local.ends_with(&end)) && words.nth(1) == Some("0A")
-        };
-        if sockets.lines().any(listening) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "nobody listens at {address}");
-        sleep(Duration::from_millis(20));
-    }
-}
-
 /// Whether this can be tried here.
 fn possible() -> bool {
     let required = |name: &str| std::env::var_os(name).is_some_and(|value| value == "1");
@@ -115,8 +96,8 @@ fn two_machines_in_two_networks_as_the_readme_says() {
     let at = |name: &str| dir.path().join(name);
     let server = start(homes.in_public("sh"), serve, &at("server"));
     let relay = start(homes.in_public("sh"), relay, &at("relay"));
-    listens(&server, public(8010));
-    listens(&relay, public(3478));
+    wait_for_listener(server.0.id(), public(8010));
+    wait_for_listener(relay.0.id(), public(3478));
 
     ended_well(&mut start(homes.at_home(1, "sh"), secret, &at("anna")), secret);
     fs::create_dir_all(at("ben")).unwrap();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use p2pnet::bootstrap::{Announcement, Answering, BootstrapServer};
 use p2pnet::engine::{ServerAnswer, ServerRecord};
 use p2pnet::{Event, Node, NodeBuilder, PeerId};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use coturn::{Coturn, PASSWORD, USER};
@@ -94,6 +95,12 @@ async fn peers_meet_by_a_relay_and_by_the_next_one_when_it_is_killed() {
     let home = node("home", &registry).relay(url(&first, PASSWORD)).relay(url(&second, PASSWORD));
     let mut home = home.start().await.unwrap();
     let address = relayed(&mut home).await;
+    let observed =
+        until(
+            &mut home,
+            |event| if let Event::Observed { address, .. } = event { Some(*address) } else { None },
+        );
+    assert_eq!(observed.await.ip(), Ipv4Addr::LOCALHOST, "it says where it sees us");
 
     let mut away = node("away", &registry).peer(address).start().await.unwrap();
     let peer = trusted(&mut away).await;
@@ -140,6 +147,24 @@ async fn a_relay_that_is_not_there_is_named() {
     let (_, why) = failed(&mut home).await;
     assert!(why.starts_with("the relay cannot be reached"), "{why}");
     home.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_no_relay_is_named_as_such() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let web = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = server.accept().await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let relay = format!("turn://anna:pw@{address}").parse().unwrap();
+    let mut node = node("node", &Registry::default()).relay(relay).start().await.unwrap();
+    let (_, why) = failed(&mut node).await;
+    assert_eq!(why, "what answers there is no TURN server; check the host and the port");
+    node.shutdown().await;
+    web.abort();
 }
 
 #[tokio::test]

@@ -84,10 +84,10 @@ pub enum TaskRefused {
     #[error("the issuer did not sign this task")]
     BadSignature,
     /// It is over.
-    #[error("the task has expired")]
+    #[error("the task has expired, or the clock of this node is wrong")]
     Expired,
     /// It ends too late.
-    #[error("the task ends more than 7 days from now")]
+    #[error("the task ends more than 7 days from now, or the clock of this node is wrong")]
     TooFarAhead,
     /// Nobody told this node what time it is, so it cannot say whether the task is over.
     #[error("this node does not know the time, so it takes no tasks")]

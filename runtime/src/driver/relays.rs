@@ -19,6 +19,8 @@ pub(crate) enum RelayState {
     Up(SocketAddr),
     /// It does not, or no more; why.
     Down(String),
+    /// It goes on, and sees this node come from there.
+    Observed(SocketAddr),
 }
 
 /// What became of a relay.
@@ -80,6 +82,9 @@ impl Relays {
         let Some(known) = self.known.get_mut(news.relay) else { return Vec::new() };
         let mut events = Vec::new();
         match &news.state {
+            RelayState::Observed(address) => {
+                return vec![Event::Observed { relay: known.name.clone(), address: *address }];
+            }
             RelayState::Up(_) => known.told = None,
             RelayState::Down(why) => {
                 if known.told.replace(why.clone()).as_ref() != Some(why) {

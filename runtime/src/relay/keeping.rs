@@ -133,6 +133,7 @@ impl<N: Net> Keeper<N> {
                             taking.spawn(hand_over(taken, peer, self.arrivals.clone()));
                         }
                     }
+                    Event::Observed(address) => self.tell(RelayState::Observed(address)).await,
                     Event::NotPermitted { address, error } => {
                         tracing::debug!(%address, %error, "the relay does not let an address through");
                     }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::lan::{Namespace, ip, run};
 
@@ -29,9 +30,9 @@ impl Homes {
             let (home, router) = (Namespace::called("-home")?, Namespace::called("-router")?);
             attach(&made._internet, &router, "wan", outside(number), 10 + number)?;
             let (r, h) = (&router.0, &home.0);
-            ip(&format!("-n {r} link add lan type veth peer name eth0 netns {h}"))?;
+            ip(&format!("-n {r} link add lan type bridge forward_delay 0 stp_state 0"))?;
             give(&router, "lan", Ipv4Addr::new(192, 168, number, 1))?;
-            give(&home, "eth0", Ipv4Addr::new(192, 168, number, 2))?;
+            plug_in(&router, &home, "eth0", Ipv4Addr::new(192, 168, number, 2))?;
             ip(&format!("-n {h} route add default via 192.168.{number}.1"))?;
             run(router.command("sh").args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]), "")?;
             run(router.command("nft").args(["-f", "-"]), ROUTER)?;
@@ -49,6 +50,19 @@ impl Homes {
     /// A command that runs on the public host.
     pub(crate) fn in_public(&self, program: &str) -> Command {
         self.public.command(program)
+    }
+
+    /// Brings the machine of home 2 to home 1, where it gets another interface; it keeps the old one, or does not.
+    pub(crate) fn visit(&self, keep: bool) {
+        let (router, guest) = (&self.routers[0], &self.homes[1]);
+        let result = plug_in(router, guest, "eth1", Ipv4Addr::new(192, 168, 1, 3)).and_then(|()| {
+            if keep {
+                return Ok(());
+            }
+            ip(&format!("-n {} link set eth0 down", guest.0))?;
+            ip(&format!("-n {} route add default via 192.168.1.1", guest.0))
+        });
+        result.unwrap_or_else(|error| panic!("the visit failed: {error}"));
     }
 
     /// Has the cable between each router and the internet carry so many Mbit/s at most, each way.
@@ -101,6 +115,34 @@ fn attach(
     ip(&format!("-n {} link add port{port} type veth peer name {interface} netns {}", internet.0, host.0))?;
     ip(&format!("-n {} link set port{port} master br0 up", internet.0))?;
     give(host, interface, address)
+}
+
+/// Connects a machine to the switch of a router.
+fn plug_in(router: &Namespace, host: &Namespace, interface: &str, address: Ipv4Addr) -> Result<(), String> {
+    let (r, port) = (&router.0, format!("port{}", address.octets()[3]));
+    ip(&format!("-n {r} link add {port} type veth peer name {interface} netns {}", host.0))?;
+    ip(&format!("-n {r} link set {port} addrgenmode none"))?;
+    ip(&format!("-n {r} link set {port} master lan up"))?;
+    give(host, interface, address)
+}
+
+/// Waits until a process listens there, as its own host sees it.
+pub(crate) fn wait_for_listener(pid: u32, address: SocketAddr) {
+    let end = format!(":{:04X}", address.port());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let sockets = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+        let listening = |line: &str| {
+            let mut words = line.split_whitespace().skip(1);
+            // The local address, the other one, the state: 0A listens.
+            words.next().is_some_and(|local| local.ends_with(&end)) && words.nth(1) == Some("0A")
+        };
+        if sockets.lines().any(listening) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nobody listens at {address}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Only IPv4: routers of homes give out no other addresses here.

@@ -28,7 +28,7 @@ pub enum Error {
     #[error("the relay asks to use {0} instead")]
     Elsewhere(SocketAddr),
     /// What came is not STUN, or no answer to what was asked.
-    #[error("what answers there is no TURN server")]
+    #[error("what answers there is no TURN server; check the host and the port")]
     NotTurn,
     /// A message that was STUN but not as it should be.
     #[error("the relay sent a message that is malformed, too long, or not signed with the password")]

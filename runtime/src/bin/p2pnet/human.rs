@@ -205,6 +205,7 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
         Event::Relayed { relay, address } => {
             (Word::Good("relay"), format!("others reach us at {address}, by {relay}"))
         }
+        Event::Observed { relay, address } => (Word::Quiet("seen"), format!("at {address}, by {relay}")),
         Event::RelayFailed { relay, why } => (Word::Bad("relay"), format!("{relay}: {}", escaped(why))),
         Event::TaskExecuted { issuer, kind, outcome, .. } => {
             let line = format!("{}: {outcome}; asked by {}", task::shown(kind), issuer.short());

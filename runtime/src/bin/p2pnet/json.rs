@@ -162,6 +162,9 @@ pub(crate) fn event(event: &Event, at: Duration) -> Option<Line> {
         Event::Relayed { relay, address } => {
             new("relayed").text("relay", relay).text("address", &address.to_string())
         }
+        Event::Observed { relay, address } => {
+            new("observed").text("relay", relay).text("address", &address.to_string())
+        }
         Event::RelayFailed { relay, why } => new("relay_failed").text("relay", relay).text("why", why),
         Event::ServerFailed { server, why } => new("server_failed").text("server", server).text("why", why),
         Event::WidescanProgress { sent, datagrams, found } => new("widescan_progress")

@@ -66,7 +66,7 @@ pub(crate) fn check(certificate: &Certificate, network: &Network, now: u64) -> R
         return Err(Failure::BadInput(why.into()));
     }
     if certificate.is_expired(now) {
-        return Err(Failure::BadInput("the certificate has expired; have a new one issued".into()));
+        return Err(Failure::BadInput("the certificate has expired, or the clock of this host is wrong: look at `date`, or have a new one issued".into()));
     }
     Ok(())
 }
