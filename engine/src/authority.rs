@@ -8,7 +8,9 @@ use crate::config::ConfigError;
 use crate::identity::PeerId;
 
 pub use self::state::AuthorityState;
-pub(crate) use self::state::{Assigned, Executed, MAX_EXECUTED};
+#[cfg(feature = "marks")]
+pub(crate) use self::state::MAX_EXECUTED;
+pub(crate) use self::state::{Assigned, Executed};
 
 /// Authorities that tasks are taken from.
 pub const MAX_ACCEPTED: usize = 8;

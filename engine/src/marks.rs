@@ -231,7 +231,7 @@ catalogue! {
     RecapRepeated: "A recap had come before, or came too soon.",
     ReportWaits: "Nobody is there to pass on who has taken messages.",
     // Content.
-    ServerLied: "A bootstrap server passed on a record that its subject did not sign.",
+    ServerLied: "A bootstrap server passed on a record or a task that was not signed by who should have.",
     ServerFailed: "A bootstrap server could not be reached, or its answer was none.",
     OfferRepeated: "An offer came for content that is complete here already.",
     OfferOfDeclined: "An offer came again for content that was declined.",

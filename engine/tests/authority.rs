@@ -315,6 +315,25 @@ fn who_lies_about_records_is_not_locked_to() {
 }
 
 #[test]
+fn a_server_that_forges_tasks_lies_and_cannot_keep_others_tasks_out() {
+    let mut lan = nodes(1, |config| {
+        config.servers = 2;
+        config.authority = AuthorityPolicy::accepting(operator(7).peer_id());
+    });
+    let forged: Vec<Vec<u8>> = (0..64)
+        .map(|sequence| {
+            let mut task = heartbeat(7, sequence);
+            *task.last_mut().unwrap() ^= 1;
+            task
+        })
+        .collect();
+    assert!(!answer(&mut lan, 0, with_tasks(None, &forged)));
+    assert_eq!(refused(&lan, 0), [TaskRefused::BadSignature]);
+    assert!(answer(&mut lan, 1, with_tasks(None, &[heartbeat(7, 99)])));
+    assert_eq!(executed(&lan, 0), 1);
+}
+
+#[test]
 fn a_locking_authority_stays_locked_across_restarts() {
     let mut lan = nodes(1, |config| {
         config.servers = 1;

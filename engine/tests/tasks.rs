@@ -441,3 +441,25 @@ fn of_two_tasks_about_the_same_the_later_one_counts_in_whichever_order_they_come
     assert_eq!(lan.nodes[0].engine.config().name, "second");
     assert_eq!(ask(&mut lan, 3, name("third")), TaskOutcome::Done);
 }
+
+#[test]
+fn an_older_task_does_not_undo_a_newer_one_that_is_over() {
+    let mut lan = nodes(1, |_| {});
+    let peer = operator().peer_id();
+    let task = |sequence, expires, kind| {
+        NetworkTask::issue(&operator(), tag(), TaskTarget::Everyone, sequence, expires, kind)
+            .unwrap()
+            .to_bytes()
+    };
+    let old = task(1, UNIX + 6 * 24 * 3600, TaskKind::AuthorizePeer { peer });
+    give(&mut lan, 0, &task(2, UNIX + 60, TaskKind::RevokePeer { peer })).unwrap();
+    lan.command(0, |engine, now| engine.handle_wall_clock(now, UNIX + 120));
+    give(&mut lan, 0, &task(3, UNIX + 3600, TaskKind::Heartbeat)).unwrap();
+    let mut next = config("node0");
+    accepting(&mut next);
+    again(&mut lan, next);
+    lan.command(0, |engine, now| engine.handle_wall_clock(now, UNIX + 240));
+    let taken = give(&mut lan, 0, &old).unwrap();
+    assert_eq!(outcome(&lan, 0, taken), Some(failed(TaskFailure::Outdated)));
+    assert_eq!(lan.nodes[0].engine.decisions().count(), 0);
+}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Cadence, Config, ConfigError};
 use crate::identity::PeerId;
-use crate::task::{Subject, TaskId, TaskSettings, are_servers, is_name};
+use crate::task::{MAX_TASK_AHEAD, Subject, TaskId, TaskSettings, are_servers, is_name};
 use crate::wire::codec;
 
 use super::{AuthorityPolicy, IdentifierPolicy};
@@ -119,12 +119,33 @@ impl AuthorityState {
         }
     }
 
-    /// Forgets the tasks that are over.
+    /// Forgets the tasks that are over. What changed something is remembered for as long again as a task may end ahead:
+    /// an older one about the same may still be good.
     pub(crate) fn tidy(&mut self, unix_seconds: u64) {
-        let over = self.executed.values().map(|task| task.expires).filter(|expires| *expires <= unix_seconds);
+        let is_over = |task: &Executed| {
+            let longer = if task.subject.is_some() { MAX_TASK_AHEAD } else { 0 };
+            task.expires.saturating_add(longer) <= unix_seconds
+        };
+        let over = self.executed.values().filter(|task| is_over(task)).map(|task| task.expires);
         self.floor = over.fold(self.floor, u64::max);
-        let floor = self.floor;
-        self.executed.retain(|_, task| task.expires > floor);
+        self.executed.retain(|_, task| !is_over(task));
+    }
+
+    /// Whether there is room for one more task.
+    pub(crate) fn has_room(&self, unix_seconds: u64) -> bool {
+        self.executed.len() < MAX_EXECUTED || self.executed.values().any(|task| task.expires <= unix_seconds)
+    }
+
+    /// Notes that a task was carried out. Where there is room for no more, the one that ended first goes.
+    pub(crate) fn note(&mut self, id: TaskId, task: Executed) {
+        if self.executed.len() >= MAX_EXECUTED
+            && let Some((&first, &Executed { expires, .. })) =
+                self.executed.iter().min_by_key(|(_, task)| task.expires)
+        {
+            self.floor = self.floor.max(expires);
+            self.executed.remove(&first);
+        }
+        self.executed.insert(id, task);
     }
 
     /// Whether a task about the same with a higher sequence was carried out.
@@ -221,6 +242,30 @@ mod tests {
         assert_eq!((state.floor, state.executed.len()), (100, 1));
         state.tidy(50);
         assert_eq!((state.floor, state.executed.len()), (100, 1));
+    }
+
+    #[test]
+    fn what_is_over_makes_room_and_what_is_not_does_not() {
+        let mut state = AuthorityState::default();
+        let task = |n: u64| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&n.to_le_bytes());
+            (TaskId(id), Executed { expires: 100 + n, sequence: n, subject: Some(Subject::Name) })
+        };
+        state.executed.extend((0..MAX_EXECUTED as u64).map(task));
+        assert!(!state.has_room(99));
+        state.tidy(101);
+        assert_eq!(
+            (state.floor, state.executed.len()),
+            (0, MAX_EXECUTED),
+            "each may still outdo an older one"
+        );
+        assert!(state.has_room(101));
+        let (id, next) = task(MAX_EXECUTED as u64);
+        state.note(id, next);
+        assert_eq!((state.floor, state.executed.len()), (100, MAX_EXECUTED));
+        state.tidy(101 + MAX_TASK_AHEAD);
+        assert_eq!((state.floor, state.executed.len()), (101, MAX_EXECUTED - 1));
     }
 
     #[test]

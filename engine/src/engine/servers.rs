@@ -57,9 +57,10 @@ impl Server {
 
 impl Engine {
     /// Takes what became of an [`Action::Announce`]. Every record is checked as one that a neighbour passed on is; one
-    /// that its subject did not sign makes the answer a failure, and so does an authority that
-    /// [`Config::authority`](crate::Config::authority) does not want: see [`server_refusal`](Self::server_refusal). Says
-    /// whether it was an answer that nothing is wrong with; one that nobody asked for is not looked at.
+    /// that its subject did not sign makes the answer a failure, and so does a task that its issuer did not sign, or an
+    /// authority that [`Config::authority`](crate::Config::authority) does not want: see
+    /// [`server_refusal`](Self::server_refusal). Says whether it was an answer that nothing is wrong with; one that nobody
+    /// asked for is not looked at.
     pub fn handle_server(&mut self, now: Timestamp, server: ServerId, reply: ServerReply<'_>) -> bool {
         self.advance(now);
         let asked = self
@@ -97,8 +98,7 @@ impl Engine {
             self.lock_to(authority, server);
         }
         self.tasks.reports.told(server, &reported);
-        self.tasks_told(server, &answer.tasks);
-        true
+        self.tasks_told(server, &answer.tasks)
     }
 
     /// Whether a server that says that it is this authority is one to listen to.

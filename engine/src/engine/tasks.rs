@@ -4,11 +4,12 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::authority::{AuthorityState, Executed, MAX_EXECUTED};
+use crate::authority::{AuthorityState, Executed};
 use crate::event::Event;
 use crate::identity::PeerId;
 use crate::input::LinkId;
 use crate::limits::TokenBucket;
+use crate::marks::mark;
 use crate::output::{Action, StoreRequest};
 use crate::planted::planted;
 use crate::server::ServerId;
@@ -154,7 +155,7 @@ impl Tasks {
     #[cfg(feature = "marks")]
     pub(super) fn tables(&self) -> [super::Table; 6] {
         [
-            ("tasks that were carried out", self.kept.executed.len(), MAX_EXECUTED),
+            ("tasks that were carried out", self.kept.executed.len(), crate::authority::MAX_EXECUTED),
             ("tasks that were passed on", self.passed.len(), MAX_PASSED),
             ("tasks for peers that come later", self.held.len(), MAX_HELD),
             ("pings of tasks", self.pings.len(), super::effects::MAX_PINGS),
@@ -210,14 +211,22 @@ impl Engine {
         self.config.authority.believed(self.tasks.kept.locked.as_ref())
     }
 
-    /// Takes the tasks of a server's answer.
-    pub(super) fn tasks_told(&mut self, server: ServerId, tasks: &[Vec<u8>]) {
+    /// Takes the tasks of a server's answer; says whether none names an issuer that is believed and did not sign it. What
+    /// comes behind such a one is not looked at.
+    pub(super) fn tasks_told(&mut self, server: ServerId, tasks: &[Vec<u8>]) -> bool {
+        let mut good = true;
         for bytes in tasks.iter().take(super::reports::TASKS_AT_ONCE) {
             if let Err(why) = self.take_task(bytes, From::Server(server)) {
                 self.tell_refusal(bytes, why);
+                good = why != TaskRefused::BadSignature;
+            }
+            if !good {
+                mark!(self, ServerLied);
+                break;
             }
         }
         self.save_tasks();
+        good
     }
 
     /// A trusted peer passes a task on. The application is not told of those that are not taken: the peer may take tasks
@@ -264,7 +273,7 @@ impl Engine {
         if ours {
             let (subject, sequence) = (task.kind().subject(), task.sequence());
             let outdated = self.tasks.kept.has_newer(subject, sequence);
-            self.tasks.kept.executed.insert(id, Executed { expires, sequence, subject });
+            self.tasks.kept.note(id, Executed { expires, sequence, subject });
             self.pass_task_on(&task, &neighbours);
             self.tasks.unsaved = true;
             self.execute(&task, id, outdated);
@@ -295,7 +304,7 @@ impl Engine {
             return Err(TaskRefused::TooFarAhead);
         }
         let full = match task.target().includes(&self.identity.peer_id()) {
-            true => self.tasks.kept.executed.len() >= MAX_EXECUTED || self.tasks.events.len() >= MAX_EVENTS,
+            true => self.tasks.events.len() >= MAX_EVENTS || !self.tasks.kept.has_room(unix),
             false => self.tasks.passed.len() >= MAX_PASSED,
         };
         if full || (from != From::Application && !self.tasks.checks.take(self.now, 1)) {

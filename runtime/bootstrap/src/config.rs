@@ -24,7 +24,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How much each source may ask for, *20* requests a second and *200* at once.
     pub rate: Rate,
-    /// How long the head of a request may take, and then its body, and how long a connection may be idle: *10 s*.
+    /// How long the head of a request may take, and then its body, and how long a connection may be idle, or take nothing of
+    /// its answer: *10 s*.
     pub patience: Duration,
     /// Where the operator's dashboard is, if anywhere; *nowhere*. It is not encrypted, so it belongs on loopback or behind a
     /// proxy that encrypts.

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::doors::Doors;
+use crate::impatient::Impatient;
 use crate::request::Client;
 use crate::sources::Source;
 use crate::state::Shared;
@@ -101,7 +102,8 @@ async fn connection(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(shared.config.patience).max_buf_size(BUFFER);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let serving =
+        builder.serve_connection(TokioIo::new(Impatient::new(stream, shared.config.patience)), service);
     tokio::pin!(serving);
     shared.metrics.connections.fetch_add(1, Ordering::Relaxed);
     tokio::select! {

@@ -178,7 +178,7 @@ fn from_here(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     if same && headers.contains_key(HEADER) {
         return Ok(());
     }
-    let message = "this was not sent by the dashboard's own page";
+    let message = "this was not sent by the dashboard's own page; a proxy before it has to leave the header Host as it is";
     Err(Refusal::new(StatusCode::FORBIDDEN, "foreign", message))
 }
 

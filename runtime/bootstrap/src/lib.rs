@@ -27,6 +27,7 @@ pub mod config;
 mod connections;
 mod dashboard;
 mod doors;
+mod impatient;
 pub mod introductions;
 pub mod journal;
 pub mod log;

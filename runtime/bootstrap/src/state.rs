@@ -69,11 +69,12 @@ impl Shared {
         token: Token,
         seed: [u8; 32],
     ) -> Result<Shared, redb::Error> {
+        let clock = Clock::new();
         let state = State {
             records: Records::new(config.max_records, seed),
             introductions: Introductions::default(),
             log: Log::load(&journal)?,
-            tasks: stored_tasks::load(&journal, config.mode.authority())?,
+            tasks: stored_tasks::load(&journal, config.mode.authority(), clock.now())?,
             last_certificate: journal.last_number(Table::Certificates)?,
             last_report: journal.last_number(Table::Reports)?,
         };
@@ -84,7 +85,7 @@ impl Shared {
             sessions: Mutex::default(),
             state: Mutex::new(state),
             token,
-            clock: Clock::new(),
+            clock,
             metrics: Metrics::default(),
             closing: AtomicBool::new(false),
             restoring: AtomicBool::new(true),

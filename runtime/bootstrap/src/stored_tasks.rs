@@ -33,13 +33,23 @@ pub(crate) fn put_report(batch: &mut Batch, number: u64, report: &Report) {
     batch.put(Table::Reports, number.to_be_bytes(), row);
 }
 
-/// Reads all back that this authority signed, and the reports; what cannot be read is left out.
-pub(crate) fn load(journal: &Journal, authority: Option<PeerId>) -> Result<Tasks, redb::Error> {
+/// Reads all back that this authority signed, and the reports; what cannot be read is left out. What is of no use any
+/// more is forgotten, whoever signed it.
+pub(crate) fn load(journal: &Journal, authority: Option<PeerId>, now: u64) -> Result<Tasks, redb::Error> {
     let mut tasks = Tasks::default();
-    for (_, row) in journal.after(Table::Tasks, None, MAX_TASKS)? {
-        if let Some(task) = task(&row).filter(|task| Some(task.signed.issuer()) == authority) {
-            // There are no more than so many, each with a key of its own.
-            let _ = tasks.restore(task);
+    let mut last: Option<Vec<u8>> = None;
+    loop {
+        let rows = journal.after(Table::Tasks, last.as_deref(), MAX_TASKS)?;
+        let Some((key, _)) = rows.last() else { break };
+        last = Some(key.clone());
+        for (key, row) in rows {
+            match task(&row).filter(|task| !task.is_over(now)) {
+                // This authority has no more than so many, each with a key of its own.
+                Some(task) if Some(task.signed.issuer()) == authority => drop(tasks.restore(task)),
+                // The server may be this authority again.
+                Some(_) => {}
+                None => journal.change(|batch| batch.remove(Table::Tasks, key)),
+            }
         }
     }
     for (_, row) in journal.after(Table::Reports, None, MAX_REPORTS)? {
@@ -64,4 +74,34 @@ fn report(row: &[u8]) -> Option<Report> {
     let signed = TaskReport::parse(signed).ok().filter(TaskReport::is_signed)?;
     let kind = String::from_utf8(kind.to_vec()).ok()?;
     Some(Report { signed, kind, sequence: u64::from_be_bytes(*sequence), at: u64::from_be_bytes(*at) })
+}
+
+#[cfg(test)]
+mod tests {
+    use p2pnet_engine::{Identity, TaskKind};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_of_other_authorities_do_not_keep_those_of_this_one_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(directory.path()).unwrap();
+        let (other, own) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
+        let store = |issuer: &Identity, sequence, expires| {
+            let kind = TaskKind::Heartbeat;
+            let signed = NetworkTask::issue(issuer, [7; 8], TaskTarget::Everyone, sequence, expires, kind);
+            let signed = signed.unwrap();
+            let task = Task { bytes: signed.to_bytes(), signed, given: 0 };
+            journal.change(|batch| put(batch, &task));
+        };
+        (0..MAX_TASKS as u64 + 500)
+            .for_each(|sequence| store(&other, sequence, if sequence < 900 { 10 } else { 5000 }));
+        store(&own, 1_000_000, 5000);
+        journal.settled().await.unwrap();
+        assert_eq!(load(&journal, Some(own.peer_id()), 1_000_000).unwrap().all().count(), 1);
+        journal.settled().await.unwrap();
+        let left = journal.after(Table::Tasks, None, 5000).unwrap();
+        assert_eq!(left.len(), 601, "those that are over are gone");
+        assert_eq!(load(&journal, Some(other.peer_id()), 1_000_000).unwrap().all().count(), 600);
+    }
 }

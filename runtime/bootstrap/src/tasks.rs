@@ -34,6 +34,11 @@ impl Task {
         (self.signed.network(), target(&self.signed), self.signed.sequence())
     }
 
+    /// Whether nobody gets it any more, and nobody's report of it is taken.
+    pub(crate) fn is_over(&self, now: u64) -> bool {
+        self.ended_before(now, LATE_MILLIS)
+    }
+
     /// Whether it ended so many milliseconds before this time, or more.
     fn ended_before(&self, now: u64, millis: u64) -> bool {
         self.signed.expires().saturating_mul(1000).saturating_add(millis) <= now
@@ -175,7 +180,7 @@ impl Tasks {
 
     /// Forgets what is over; gives it back.
     pub fn tidy(&mut self, now: u64) -> Vec<Task> {
-        let over = self.tasks.extract_if(.., |_, task| task.ended_before(now, LATE_MILLIS));
+        let over = self.tasks.extract_if(.., |_, task| task.is_over(now));
         let over: Vec<Task> = over.map(|(_, task)| task).collect();
         for task in &over {
             self.ids.remove(&task.signed.id());

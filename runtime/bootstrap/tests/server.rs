@@ -201,6 +201,37 @@ async fn who_sends_its_request_too_slowly_is_cut_off() {
     server.stop().await;
 }
 
+/// The connections of others that the server counts.
+async fn connections(server: &Running) -> usize {
+    let (_, metrics) = server.get("/metrics").await;
+    let line =
+        metrics.as_str().unwrap().lines().find(|line| line.starts_with("p2pnet_bootstrap_connections "));
+    // This one asks.
+    line.unwrap().rsplit(' ').next().unwrap().parse::<usize>().unwrap() - 1
+}
+
+#[tokio::test]
+async fn who_does_not_take_its_answers_is_cut_off() {
+    let data = tempfile::tempdir().unwrap();
+    let change = |config: &mut p2pnet_bootstrap::Config| {
+        config.patience = Duration::from_millis(300);
+        config.rate = Rate { per_second: 1_000_000, burst: 1_000_000 };
+    };
+    let server = Running::with(data.path(), change).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let asking =
+        async { while stream.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n").await.is_ok() {} };
+    // Until nothing more is read of it, for its answers are not taken.
+    drop(tokio::time::timeout(Duration::from_secs(2), asking).await);
+    for _ in 0..50 {
+        if connections(&server).await == 0 {
+            return server.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it is still held");
+}
+
 #[tokio::test]
 async fn the_description_has_every_route_and_no_other() {
     let data = tempfile::tempdir().unwrap();

@@ -14,6 +14,9 @@ const MAX_TASK: usize = 16 * 1024;
 /// Tasks that are looked at in one answer.
 const MAX_TASKS: usize = 64;
 
+/// Characters of a server's own words that are passed on.
+const MAX_WORDS: usize = 200;
+
 #[derive(Serialize)]
 struct Request {
     record: String,
@@ -55,7 +58,9 @@ struct Record {
 /// The answer to an announcement that wanted so many records, or what is wrong with it. What is beyond the limits is
 /// dropped.
 pub(super) fn answer(body: &[u8], want: u16) -> Result<ServerAnswer, String> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    // What it quotes of the body is escaped, and may be all of it.
+    let wrong = |error: serde_json::Error| error.to_string().chars().take(MAX_WORDS).collect::<String>();
+    let answer: Answer = serde_json::from_slice(body).map_err(wrong)?;
     let records = answer.records.iter().take(usize::from(want)).map(record).collect::<Result<_, _>>()?;
     let tasks = answer.tasks.iter().take(MAX_TASKS).map(|task| bytes(task, MAX_TASK, "a task"));
     let authority = answer.authority.map(|id| id.parse::<PeerId>());
@@ -96,7 +101,7 @@ struct Reason {
 pub(super) fn refusal(body: &[u8]) -> Option<String> {
     let refusal: Refusal = serde_json::from_slice(body).ok()?;
     let plain = refusal.error.message.chars().filter(|c| !c.is_control());
-    Some(plain.take(200).collect())
+    Some(plain.take(MAX_WORDS).collect())
 }
 
 #[cfg(test)]
@@ -134,6 +139,13 @@ mod tests {
         assert_eq!(answer.records.len(), 2);
         let long = BASE64.encode(&[0; MAX_RECORD + 1]);
         assert!(super::answer(format!(r#"{{"records": [{{"record": "{long}"}}]}}"#).as_bytes(), 2).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        let body = format!(r#"{{"records": "\u001b\n{}"}}"#, "A".repeat(1 << 20));
+        let wrong = answer(body.as_bytes(), 64).unwrap_err();
+        assert!(wrong.len() <= MAX_WORDS && !wrong.contains(char::is_control), "{wrong}");
     }
 
     #[test]

@@ -31,6 +31,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const FIRST_LASTING_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_LASTING_PAUSE: Duration = Duration::from_secs(600);
 
+/// An allocation that was kept for less does not make the next try come sooner.
+const STEADY_TIME: Duration = Duration::from_secs(60);
+
 /// Why there is no allocation.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -75,10 +78,10 @@ impl<N: Net> Keeper<N> {
         let mut failures = 0;
         for session in 0_u64.. {
             let seed = *blake3::keyed_hash(&self.seed, &session.to_le_bytes()).as_bytes();
-            let mut was_up = false;
-            let Err(failure) = self.session(seed, &mut was_up).await else { return };
+            let mut up = None;
+            let Err(failure) = self.session(seed, &mut up).await else { return };
             tracing::info!(relay = self.relay.name(), %failure, "no relay");
-            failures = if was_up { 0 } else { failures + 1 };
+            failures = failures_after(failures, up.map(|up| up.elapsed()));
             self.tell(RelayState::Down(failure.to_string())).await;
             if !self.pause(pause(failures, failure.is_lasting())).await {
                 return;
@@ -103,7 +106,7 @@ impl<N: Net> Keeper<N> {
     }
 
     /// One control connection, from its beginning to its end. Ok when it is told to stop.
-    async fn session(&mut self, seed: [u8; 32], was_up: &mut bool) -> Result<(), Failure> {
+    async fn session(&mut self, seed: [u8; 32], up: &mut Option<Instant>) -> Result<(), Failure> {
         let (stream, address) = self.connect().await?;
         let (mut read, mut write) = stream.split();
         let start = Instant::now();
@@ -119,7 +122,7 @@ impl<N: Net> Keeper<N> {
             while let Some(event) = client.poll_event() {
                 match event {
                     Event::Allocated { relayed } => {
-                        *was_up = true;
+                        *up = Some(Instant::now());
                         self.tell(RelayState::Up(relayed)).await;
                     }
                     Event::Attempt { connection, peer } => {
@@ -205,6 +208,11 @@ async fn hand_over<T: Stream>(
     }
 }
 
+/// The failures in a row after one more, of a session that had an allocation for so long.
+fn failures_after(before: u32, up: Option<Duration>) -> u32 {
+    if up.is_some_and(|up| up >= STEADY_TIME) { 0 } else { before.saturating_add(1) }
+}
+
 fn pause(failures: u32, is_lasting: bool) -> Duration {
     let (first, longest) = match is_lasting {
         true => (FIRST_LASTING_PAUSE, LONGEST_LASTING_PAUSE),
@@ -223,5 +231,14 @@ mod tests {
         let pauses = |is_lasting| [0, 1, 2, 3, 9, 1000].map(|failures| pause(failures, is_lasting).as_secs());
         assert_eq!(pauses(false), [1, 1, 2, 4, 60, 60]);
         assert_eq!(pauses(true), [60, 60, 120, 240, 600, 600]);
+    }
+
+    #[test]
+    fn a_relay_that_grants_and_drops_is_asked_more_and_more_rarely() {
+        let after = |failures, secs| failures_after(failures, Some(Duration::from_secs(secs)));
+        let failures = (0..4).fold(0, |failures, _| after(failures, 1));
+        assert_eq!(pause(failures, false).as_secs(), 8);
+        assert_eq!(failures_after(failures, None), 5);
+        assert_eq!(after(failures, 60), 0);
     }
 }

@@ -201,12 +201,12 @@ pub(crate) fn event(event: &Event, names: &Names, network: &str) -> Option<(Word
             let seen = observed.map_or(String::new(), |address| format!(", sees us at {address}"));
             (Word::Good("server"), format!("{server} told of {records}{seen}"))
         }
-        Event::ServerFailed { server, why } => (Word::Bad("server"), format!("{server} {why}")),
+        Event::ServerFailed { server, why } => (Word::Bad("server"), format!("{server} {}", escaped(why))),
         Event::Relayed { relay, address } => {
             (Word::Good("relay"), format!("others reach us at {address}, by {relay}"))
         }
         Event::Observed { relay, address } => (Word::Quiet("seen"), format!("at {address}, by {relay}")),
-        Event::RelayFailed { relay, why } => (Word::Bad("relay"), format!("{relay}: {why}")),
+        Event::RelayFailed { relay, why } => (Word::Bad("relay"), format!("{relay}: {}", escaped(why))),
         Event::TaskExecuted { issuer, kind, outcome, .. } => {
             let line = format!("{}: {outcome}; asked by {}", task::shown(kind), issuer.short());
             match outcome {
@@ -280,5 +280,18 @@ mod tests {
         let (_, rest) = event(&text, &names, "n").unwrap();
         assert!(!rest.contains(char::is_control), "{rest:?}");
         assert!(rest.contains("not verified"));
+    }
+
+    /// So do the words of servers and relays.
+    #[test]
+    fn strings_of_servers_are_escaped() {
+        let (name, why) = ("x".to_owned(), "refuses: a\u{202e}b\u{1b}".to_owned());
+        for failed in [
+            Event::ServerFailed { server: name.clone(), why: why.clone() },
+            Event::RelayFailed { relay: name, why },
+        ] {
+            let (_, rest) = event(&failed, &Names::default(), "n").unwrap();
+            assert!(rest.ends_with("refuses: a\\u{202e}b\\u{1b}"), "{rest:?}");
+        }
     }
 }
