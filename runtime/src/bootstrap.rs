@@ -56,7 +56,9 @@ pub enum ServerError {
     #[error("refuses the announcement: {0}")]
     Refused(String),
     /// What it answered is not what its subjects signed, so nothing of it is believed.
-    #[error("passes on a record that its subject did not sign, or such a task; nothing that it says is believed")]
+    #[error(
+        "passes on a record that its subject did not sign, or such a task; nothing that it says is believed"
+    )]
     Lies,
     /// It is not a server that this node is to use.
     #[error("is not used: {0}")]
