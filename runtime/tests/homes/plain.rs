@@ -8,6 +8,9 @@ use p2pnet_turn::{Client, Credentials, Event, Settings};
 
 const PIECE: usize = 64 * 1024;
 
+/// After so long without a byte the relay has lost the connection.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Takes one connection from `peer` at the relay, reads so many bytes from it, and says where and how long that took, each
 /// on a line of its own.
 pub(crate) fn sink(relay: SocketAddr, user: &str, password: &str, peer: IpAddr, bytes: u64) {
@@ -19,6 +22,7 @@ pub(crate) fn sink(relay: SocketAddr, user: &str, password: &str, peer: IpAddr, 
     client.permit(Duration::ZERO, peer);
     let mut buffer = [0; 2048];
     let connection = loop {
+        assert!(start.elapsed() < SILENCE, "nobody came through the relay");
         while let Some(bytes) = client.poll_transmit() {
             control.write_all(&bytes).expect("the relay takes it");
         }
@@ -37,6 +41,7 @@ pub(crate) fn sink(relay: SocketAddr, user: &str, password: &str, peer: IpAddr, 
     };
     let mut bind = client.bind(start.elapsed(), connection).expect("it was announced just now");
     let mut data = TcpStream::connect(relay).expect("the relay is there");
+    data.set_read_timeout(Some(SILENCE)).expect("it has a timeout");
     loop {
         if let Some(bytes) = bind.poll_transmit() {
             data.write_all(&bytes).expect("the relay takes it");
@@ -60,6 +65,7 @@ pub(crate) fn sink(relay: SocketAddr, user: &str, password: &str, peer: IpAddr, 
 /// Writes so many bytes to whoever is at an address.
 pub(crate) fn source(address: SocketAddr, bytes: u64) {
     let mut stream = TcpStream::connect(address).expect("the relay takes it");
+    stream.set_write_timeout(Some(SILENCE)).expect("it has a timeout");
     let (piece, mut left) = (vec![0x5a; PIECE], bytes);
     while left > 0 {
         let n = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
