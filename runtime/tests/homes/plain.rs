@@ -52,6 +52,7 @@ pub(crate) fn sink(relay: SocketAddr, user: &str, password: &str, peer: IpAddr, 
             break;
         }
     }
+    data.write_all(&[0]).expect("the relay takes it");
     let begin = Instant::now();
     let (mut piece, mut left) = (vec![0; PIECE], bytes);
     while left > 0 {
@@ -62,10 +63,12 @@ pub(crate) fn sink(relay: SocketAddr, user: &str, password: &str, peer: IpAddr, 
     println!("{}", begin.elapsed().as_secs_f64());
 }
 
-/// Writes so many bytes to whoever is at an address.
+/// Writes so many bytes to whoever is at an address, once a byte came from there: what comes before the connection is
+/// bound a relay drops beyond a few buffers, coturn at least.
 pub(crate) fn source(address: SocketAddr, bytes: u64) {
     let mut stream = TcpStream::connect(address).expect("the relay takes it");
     stream.set_write_timeout(Some(SILENCE)).expect("it has a timeout");
+    stream.read_exact(&mut [0]).expect("somebody is there");
     let (piece, mut left) = (vec![0x5a; PIECE], bytes);
     while left > 0 {
         let n = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
