@@ -51,7 +51,7 @@ pub enum ServerRefusal {
     #[error("it names an authority, and only servers that pass records on are used")]
     Authority,
     /// It names another authority than those that are accepted.
-    #[error("it names the authority {0}, which is not accepted")]
+    #[error("it names the authority {0}, which is not accepted; take that one, or do without the lock")]
     OtherAuthority(PeerId),
 }
 

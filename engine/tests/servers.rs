@@ -349,3 +349,22 @@ fn who_met_beyond_the_lan_meets_again_after_both_restarted_and_no_server_is_left
     lan.run_for_millis(2_000);
     assert_eq!((level(&lan, 0), level(&lan, 1)), (Some(Level::Trusted), Some(Level::Trusted)));
 }
+
+#[test]
+fn who_is_seen_from_another_address_signs_a_new_record_and_announces_it_but_not_again_and_again() {
+    let mut lan = homes(1);
+    let seen = |i: u8| Some(SocketAddr::from(([203, 0, 113, i], 4000)));
+    let mut sent = Vec::new();
+    for second in 0..40 {
+        lan.run_for_millis(1_000);
+        for (_, record, _) in std::mem::take(&mut lan.nodes[0].announced) {
+            sent.push(record);
+            // Another one each time: the server lies.
+            let answer = ServerAnswer { observed: seen(second), ..ServerAnswer::default() };
+            lan.command(0, |engine, now| engine.handle_server(now, SERVER, ServerReply::Answer(&answer)));
+        }
+    }
+    let different: std::collections::BTreeSet<&Vec<u8>> = sent.iter().collect();
+    assert_eq!(different.len(), 2);
+    assert!(sent.len() <= 9, "{} announcements", sent.len());
+}

@@ -31,6 +31,9 @@ const REFRESH_MILLIS: u64 = 300_000;
 const FAILED_MILLIS: u64 = 2000;
 const LATEST_FAILED_MILLIS: u64 = 600_000;
 
+/// After this a server's word that this node has moved counts again.
+const MOVED_AGAIN: Duration = Duration::from_secs(60);
+
 /// Records that are asked for at once.
 const WANT: u16 = 64;
 
@@ -46,6 +49,9 @@ pub(crate) struct Server {
     reported: Vec<TaskId>,
     /// Why its last answer was not used.
     refusal: Option<ServerRefusal>,
+    /// Where it saw this node come from, and when that was another last.
+    observed: Option<IpAddr>,
+    moved_at: Option<Timestamp>,
 }
 
 impl Server {
@@ -97,8 +103,24 @@ impl Engine {
         if let Some(authority) = answer.authority {
             self.lock_to(authority, server);
         }
+        if let Some(observed) = answer.observed {
+            self.observed_by(server, observed.ip());
+        }
         self.tasks.reports.told(server, &reported);
         self.tasks_told(server, &answer.tasks)
+    }
+
+    /// A server takes where a node is seen from with a newer record only, for anybody may have the one before: a node whose
+    /// router got another address signs a new one.
+    fn observed_by(&mut self, server: ServerId, seen: IpAddr) {
+        let now = self.now;
+        let Some(known) = self.servers.get_mut(usize::from(server.0)) else { return };
+        let moved = known.observed.replace(seen).is_some_and(|before| before != seen);
+        if moved && known.moved_at.is_none_or(|at| now.since(at) >= MOVED_AGAIN) {
+            known.moved_at = Some(now);
+            self.resign_wide();
+            self.announce_soon();
+        }
     }
 
     /// Whether a server that says that it is this authority is one to listen to.

@@ -186,7 +186,8 @@ impl Engine {
     /// | set the identifier | the node is called so, as far as its [`IdentifierPolicy`](crate::IdentifierPolicy) says; outlives it |
     ///
     /// Of two tasks about the same (one peer, one address, the settings, the servers, the name) the one with the higher
-    /// sequence counts, in whichever order they come. No task is carried out twice, in later runs neither.
+    /// sequence counts, in whichever order they come. No task is carried out twice, in later runs neither, if what
+    /// [`StoreRequest::SaveAuthority`] says was kept: one that was carried out in the moment before a crash may be again.
     ///
     /// # Errors
     ///

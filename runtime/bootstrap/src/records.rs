@@ -124,7 +124,8 @@ impl Records {
         };
         let Some(held) = self.held(slot) else { return Taken::Older };
         if held.record == record {
-            let same = Held { heard: now, from, ..held.clone() };
+            // Anybody may have it by now, and announce it from somewhere else.
+            let same = Held { heard: now, from: held.from.or(from), ..held.clone() };
             self.replace(now, slot, same);
             return Taken::Same;
         }

@@ -139,10 +139,12 @@ impl Shared {
         }
         let now = self.clock.now();
         let held = self.state().records.get(&(tag, peer)).map(|held| held.record.clone());
-        // What is held already need not be verified, and what is older changes nothing.
+        // What is held already need not be verified.
         let (record, first) = match held {
             Some(held) if held.bytes() == bytes => (held, now),
             Some(held) if record.is_superseded_by(&held) => {
+                let older = record.verify();
+                older.map_err(|error| Refusal::bad("bad-signature", format!("`record`: {error}")))?;
                 self.metrics.taken(Taken::Older);
                 return Ok((held, self.sample(tag, peer, want)));
             }

@@ -94,7 +94,8 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     none(plan.max_peers.is_some(), "limits of peers");
     none(plan.internet.is_some(), "an internet");
     none(plan.code, "people who compare codes");
-    none(plan.has_policies(), "nodes that choose whom they let in");
+    none(plan.operator, "an operator");
+    none(plan.node.iter().any(|node| node.trust.is_some()), "nodes that choose whom they let in");
     #[cfg(feature = "planted")]
     none(plan.bug.is_some(), "a planted bug");
     none(plan.node.iter().any(|node| node.by_policy), "nodes that take offers by a policy");
@@ -111,6 +112,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     plan.node.iter_mut().for_each(|node| node.by_policy = false);
     (plan.max_links, plan.max_peers) = (None, None);
     plan.code = false;
+    plan.operator = false;
     plan.internet = None;
     plan.server.clear();
     plan.relay.clear();
