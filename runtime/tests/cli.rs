@@ -208,6 +208,8 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
         (&["up", "--interface", "lo", "--peer", "nonsense"], "--peer"),
         (&["up", "--interface", "lo", "--relay", "turn://a:geheim@192.0.2.1"], "--bootstrap"),
         (&[&relayed[..], &["turn://a:geheim@"]].concat(), "turn://USER:PASSWORD@HOST:PORT"),
+        (&[&relayed[..], &["turn://192.0.2.1:3478"]].concat(), "needs a user name"),
+        (&[&relayed[..], &["turns://a:geheim@192.0.2.1"]].concat(), "begins with turn://"),
         (&[&relayed[..], &["turn://a@192.0.2.1"]].concat(), "needs a password"),
         (&[&relayed[..], &["turn://a@b", "--relay-password-file", "missing"]].concat(), "missing"),
         (&[&relayed[..], &["turn://a@b", "--relay-password-file", "empty"]].concat(), "empty"),
@@ -236,6 +238,38 @@ async fn bad_input_is_one_clear_line_and_exit_code_2() {
         assert!(!line.contains("geheim"), "a password is not repeated: {line}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
+}
+
+/// Relays that are none are told in one line each, without the password, and the node goes on.
+#[tokio::test]
+async fn relays_that_are_none_are_named_with_what_to_check() {
+    let lan = Lan::new();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let web = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let web_at = web.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = web.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let urls = [nobody, web_at].map(|address| format!("turn://anna:geheim@{address}"));
+    let bootstrap = format!("http://{nobody}");
+    let arguments = ["up", "--bootstrap", &bootstrap, "--relay", &urls[0], "--relay", &urls[1]];
+    let mut anna = lan.start("anna", &arguments);
+    let mut told = std::collections::BTreeMap::new();
+    while told.len() < 2 {
+        let failed = anna.event("relay_failed").await;
+        assert!(!failed.to_string().contains("geheim"), "{failed}");
+        let text = |field: &str| failed[field].as_str().unwrap().to_owned();
+        told.insert(text("relay"), text("why"));
+    }
+    let of = |address| &told[&format!("turn://{address}")];
+    assert!(of(nobody).starts_with("the relay cannot be reached"), "{told:?}");
+    assert!(of(nobody).ends_with("check the address, and that it runs"), "{told:?}");
+    assert_eq!(of(web_at), "what answers there is no TURN server; check the host and the port");
+    anna.signal("-TERM");
+    assert_eq!(anna.code().await, Some(0));
+    server.abort();
 }
 
 /// Programs find the same line as an event on standard output.
