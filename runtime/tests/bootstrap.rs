@@ -78,8 +78,9 @@ fn an_operator_does_everything_by_command() {
     let address = server.address.clone();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
-        command.args(["bootstrap"]).args(arguments).args(["--server", &format!("http://{address}")]);
-        let output = command.arg("--token-file").arg(data.path().join("operator.token")).output().unwrap();
+        let (name, rest) = arguments.split_first().unwrap();
+        command.args(["bootstrap", name, "--server", &format!("http://{address}"), "--token-file"]);
+        let output = command.arg(data.path().join("operator.token")).args(rest).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     };
@@ -104,6 +105,26 @@ fn an_operator_does_everything_by_command() {
     assert_eq!(code, Some(0), "{why}");
     let (_, tasks, _) = run(&["tasks"]);
     assert!(tasks.contains(&format!("1 heartbeat for {peer}")), "{tasks}");
+    // What the dashboard shows and does, the command line does too: the server signs as well.
+    let (code, issued, why) = run(&["issue-task", "--to", &peer, "set-identifier", "desk-4"]);
+    assert!(code == Some(0) && issued.contains("nodes get it"), "{issued}{why}");
+    let (_, tasks, _) = run(&["tasks", "--want", "1", "--json"]);
+    let tasks: Vec<Value> = tasks.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(tasks.len(), 1, "the last one, and no report yet: {tasks:?}");
+    assert_eq!(
+        (&tasks[0]["entry"]["of"]["name"], &tasks[0]["entry"]["target"]),
+        (&json!("desk-4"), &json!(peer))
+    );
+    let (code, status, why) = run(&["status"]);
+    assert!(
+        code == Some(0) && status.contains(&authority) && status.contains("status     ok"),
+        "{status}{why}"
+    );
+    server.announce(2);
+    server.tell(&record(1), 8, &[]);
+    let (_, introductions, _) = run(&["introductions"]);
+    let of = record(2).record().peer.to_string();
+    assert!(introductions.contains(&format!("{of} to {peer}")), "{introductions}");
     let (_, log, _) = run(&["log"]);
     for what in ["joined", "issued", "task"] {
         assert!(log.contains(what), "{log}");
@@ -125,6 +146,39 @@ fn an_operator_does_everything_by_command() {
     assert_eq!(certificates.lines().count(), 2, "{certificates}");
     let (_, tasks, _) = run(&["tasks"]);
     assert!(tasks.contains(&format!("1 heartbeat for {peer}")), "{tasks}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_may_open_a_file_for_each_connection_as_far_as_its_host_lets_it() {
+    let under = |limits: &str| {
+        let data = tempfile::tempdir().unwrap();
+        let program = env!("CARGO_BIN_EXE_p2pnet");
+        let serve = "bootstrap serve --listen 127.0.0.1:0 --max-connections 2000 --data";
+        let script = format!("ulimit {limits}; exec '{program}' {serve} '{}'", data.path().display());
+        let mut process = Command::new("sh")
+            .args(["-c", &script])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(process.stdout.as_mut().unwrap()),
+            &mut line,
+        )
+        .unwrap();
+        assert!(line.contains("serving"), "{line}");
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+        process.kill().unwrap();
+        let said = String::from_utf8(process.wait_with_output().unwrap().stderr).unwrap();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap().to_owned();
+        (files.split_whitespace().nth(3).unwrap().parse::<u64>().unwrap(), said)
+    };
+    let (soft, said) = under("-Sn 256");
+    assert!(soft >= 2000 && said.is_empty(), "{soft}: {said}");
+    let (soft, said) = under("-n 256");
+    assert!(soft == 256 && said.contains("192 connections at once, not 2000"), "{soft}: {said}");
 }
 
 /// Runs `p2pnet bootstrap` to its end, which is to be a bad one: gives its code and what it said, which is one line.

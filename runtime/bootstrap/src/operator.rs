@@ -123,6 +123,7 @@ pub(crate) async fn durable(shared: &Shared) -> Result<(), Refusal> {
     shared.journal.settled().await.map_err(refused)
 }
 
+/// Which part of a list is asked for.
 #[derive(Deserialize)]
 pub(crate) struct Page {
     before: Option<u64>,
@@ -130,7 +131,7 @@ pub(crate) struct Page {
     want: Option<usize>,
 }
 
-fn page(query: Result<Query<Page>, QueryRejection>) -> Result<(Page, usize), Refusal> {
+pub(crate) fn page(query: Result<Query<Page>, QueryRejection>) -> Result<(Page, usize), Refusal> {
     let wrong = || {
         Refusal::bad(
             "bad-query",

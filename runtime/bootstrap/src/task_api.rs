@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, State};
 use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 use data_encoding::{BASE64, HEXLOWER};
@@ -12,7 +13,7 @@ use p2pnet_engine::{Identity, MAX_TASK, MAX_TASK_AHEAD, NetworkTask, TaskTarget}
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::operator::{self, MAX_PAGE, Operator};
+use crate::operator::{self, Operator, Page};
 use crate::refusal::Refusal;
 use crate::request::{self, Client};
 use crate::state::Shared;
@@ -96,13 +97,21 @@ fn ends_in_time(expires: u64, now: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, _: Operator) -> Response {
+pub(crate) async fn tasks(
+    State(shared): State<Arc<Shared>>,
+    _: Operator,
+    query: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let (_, want) = operator::page(query)?;
     let now = shared.clock.now();
     let state = shared.state();
     // Late reports of those that have expired are still taken, but they are given to nobody.
-    let tasks = state.tasks.all().filter(|task| !task.signed.is_expired(now / 1000));
-    let tasks: Vec<Value> = tasks.map(task).collect();
-    let reports = state.tasks.reports().take(MAX_PAGE).map(|report| {
+    let held = state.tasks.all().filter(|task| !task.signed.is_expired(now / 1000));
+    let mut held: Vec<&Task> = held.collect();
+    let total = held.len();
+    held.sort_by_key(|task| std::cmp::Reverse(task.given));
+    let tasks: Vec<Value> = held.into_iter().take(want).map(task).collect();
+    let reports = state.tasks.reports().take(want).map(|report| {
         let outcome = report.signed.outcome();
         json!({
             "peer": report.signed.peer().to_string(),
@@ -118,7 +127,7 @@ pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, _: Operator) -> Res
     });
     let reports: Vec<Value> = reports.collect();
     drop(state);
-    Json(json!({"tasks": tasks, "reports": reports})).into_response()
+    Ok(Json(json!({"tasks": tasks, "total": total, "reports": reports})).into_response())
 }
 
 fn task(task: &Task) -> Value {

@@ -64,8 +64,9 @@ pub(crate) fn kind(name: &str, parts: &Parts) -> Result<TaskKind, Refusal> {
     })
 }
 
-/// A kind's parts, as [`kind`] reads them.
-pub(crate) fn parts(kind: &TaskKind) -> Value {
+/// The parts of a kind of task, as the API has them: the `of` beside the name of the [`kind`](TaskKind::as_str).
+#[must_use]
+pub fn parts(kind: &TaskKind) -> Value {
     match kind {
         TaskKind::BlockPeer { peer }
         | TaskKind::UnblockPeer { peer }

@@ -71,7 +71,7 @@ async function refresh() {
   const own = turn;
   try {
     const [authority, health, peers, introductions, tasks, certificates, log] = await Promise.all(
-      ["/v1/authority", "/health", "/v1/peers?want=200", "/v1/introductions", "/v1/tasks", "/v1/certificates?want=50",
+      ["/v1/authority", "/health", "/v1/peers?want=200", "/v1/introductions", "/v1/tasks?want=200", "/v1/certificates?want=50",
         "/v1/log?want=100"].map((path) => ask(path)),
     );
     if (own !== turn) return;
@@ -106,7 +106,7 @@ function show(authority, health, peers, introductions, tasks, certificates, log)
   $("count-alive").textContent = list.filter((peer) => stateOf(peer) === "alive").length + (peers.total > list.length ? "+" : "");
   $("count-total").textContent = peers.total;
   $("count-networks").textContent = new Set(list.map((peer) => peer.network)).size;
-  $("count-tasks").textContent = tasks.tasks.length;
+  $("count-tasks").textContent = tasks.total;
   fill("peers", sorted.map((peer) => [stateOf(peer), [peer.name || "no name", "any"], [stateOf(peer), "state"],
     [ago(peer.heard_secs)], [peer.from], [peer.network, "id"], [peer.peer, "id"]]));
   drawMap($("map"), $("map-chosen"), list, introductions);

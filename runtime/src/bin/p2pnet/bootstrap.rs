@@ -1,6 +1,7 @@
 //! `p2pnet bootstrap`: a bootstrap server, and what its operator asks it.
 
 mod asking;
+mod open_files;
 mod operating;
 
 use std::net::SocketAddr;
@@ -28,12 +29,17 @@ Examples:
   p2pnet bootstrap serve --listen 0.0.0.0:8010 --data /var/lib/p2pnet-bootstrap
   p2pnet up --bootstrap http://192.0.2.1:8010      on a node, with the server's address
   p2pnet bootstrap serve --data DIR --dashboard 127.0.0.1:8011
-  p2pnet bootstrap peers --token-file /var/lib/p2pnet-bootstrap/operator.token")]
+  p2pnet bootstrap peers --token-file /var/lib/p2pnet-bootstrap/operator.token
+  p2pnet bootstrap issue-task --token-file DIR/operator.token --network home block-peer PEER")]
 pub(crate) enum BootstrapCommand {
     /// Be a bootstrap server until Ctrl-C
     Serve(ServeArguments),
+    /// Show what a server is, which authority it has, and how it does
+    Status(operating::StatusArguments),
     /// Show the peers that a server knows
     Peers(operating::ListArguments),
+    /// Show whose record a server gave to whom
+    Introductions(operating::ListArguments),
     /// Show what happened at a server
     Log(operating::ListArguments),
     /// Show the certificates that a server has signed
@@ -44,6 +50,8 @@ pub(crate) enum BootstrapCommand {
     Tasks(operating::ListArguments),
     /// Have a server pass a signed task on
     GiveTask(operating::TaskArguments),
+    /// Have a server sign a task and pass it on, on the network that --network and --secret-file say
+    IssueTask(operating::IssueArguments),
 }
 
 #[derive(Args, Debug)]
@@ -90,12 +98,15 @@ enum ModeName {
 pub(crate) async fn run(common: &Common, command: &BootstrapCommand, output: &Output) -> Result<(), Failure> {
     match command {
         BootstrapCommand::Serve(arguments) => serve(arguments, output).await,
+        BootstrapCommand::Status(arguments) => operating::status(arguments, output).await,
+        BootstrapCommand::Introductions(arguments) => operating::introductions(arguments, output).await,
         BootstrapCommand::Peers(arguments) => operating::peers(arguments, output).await,
         BootstrapCommand::Log(arguments) => operating::log(arguments, output).await,
         BootstrapCommand::Certs(arguments) => operating::certs(arguments, output).await,
         BootstrapCommand::Cert(arguments) => operating::cert(common, arguments, output).await,
         BootstrapCommand::Tasks(arguments) => operating::tasks(arguments, output).await,
         BootstrapCommand::GiveTask(arguments) => operating::give_task(arguments, output).await,
+        BootstrapCommand::IssueTask(arguments) => operating::issue_task(common, arguments, output).await,
     }
 }
 
@@ -110,7 +121,14 @@ async fn serve(arguments: &ServeArguments, output: &Output) -> Result<(), Failur
     let (mode, authority) =
         (config.mode.name(), config.mode.authority().map(|authority| authority.to_string()));
     config.max_records = arguments.max_records as usize;
-    config.max_connections = arguments.max_connections as usize;
+    let connections = arguments.max_connections as usize;
+    config.max_connections = open_files::connections_that_fit(connections);
+    if config.max_connections < connections {
+        output.remark(&format!(
+            "{} connections at once, not {connections}: this process may open no more files; raise its limit (ulimit -Hn)",
+            config.max_connections
+        ));
+    }
     config.rate = Rate { per_second: arguments.rate, burst: arguments.burst };
     config.dashboard = arguments.dashboard;
     config.session = arguments.dashboard_session;

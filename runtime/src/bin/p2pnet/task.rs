@@ -1,6 +1,6 @@
 //! `p2pnet task`: an authority's tasks for the nodes of a network.
 
-mod kinds;
+pub(crate) mod kinds;
 mod words;
 
 use std::io::Read;
@@ -36,7 +36,7 @@ Examples:
   p2pnet task show name.task
   p2pnet task give name.task                                      hand it to the node that runs here
 
-A bootstrap server hands tasks out as well: see `p2pnet bootstrap give-task`.")]
+A bootstrap server hands tasks out as well: see `p2pnet bootstrap give-task` and `p2pnet bootstrap issue-task`.")]
 pub(crate) enum TaskCommand {
     /// Sign a task for the nodes of the network that --network and --secret-file say
     Issue(IssueArguments),

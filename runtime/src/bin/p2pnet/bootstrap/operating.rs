@@ -16,6 +16,7 @@ use crate::human::Word;
 use crate::json::Line;
 use crate::options::Common;
 use crate::output::Output;
+use crate::task::kinds::What;
 use crate::task::{TaskText, shown};
 use crate::text::{ago, escaped};
 use crate::{cert, duration};
@@ -69,6 +70,55 @@ pub(crate) struct TaskArguments {
     task: TaskText,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IssueArguments {
+    #[command(flatten)]
+    reach: Reach,
+    /// Whom it is for [default: every node that takes tasks from the server's authority]
+    #[arg(long, value_name = "PEER", global = true)]
+    to: Option<PeerId>,
+    /// How long it is good, at most 168h
+    #[arg(long = "expires", value_name = "DURATION", value_parser = duration::parse, default_value = "1h", global = true)]
+    lasts: Duration,
+    /// What to ask for
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What the server is, its authority, and whether it is well.
+pub(super) async fn status(arguments: &StatusArguments, output: &Output) -> Result<(), Failure> {
+    let asking = arguments.reach.asking()?;
+    let (authority, health) = (asking.get("/v1/authority").await?, asking.get("/health").await?);
+    let object = |at| {
+        let line = Line::new("server", at).value("mode", &authority["mode"]);
+        let line = line.value("authority", &authority["authority"]).value("status", &health["status"]);
+        line.value("records", &health["records"]).value("restoring", &health["restoring"])
+    };
+    output.object(object)?;
+    output.line(&format!("mode       {}", text(&authority, "mode")))?;
+    output.line(&format!("authority  {}", text(&authority, "authority")))?;
+    let restoring = if health["restoring"] == true { ", reading more back" } else { "" };
+    output.line(&format!("records    {}{restoring}", number(&health, "records")))?;
+    output.line(&format!("status     {}", text(&health, "status")))
+}
+
+/// Whose record was given to whom, the last first.
+pub(super) async fn introductions(arguments: &ListArguments, output: &Output) -> Result<(), Failure> {
+    let mut answer = arguments.reach.asking()?.get("/v1/introductions").await?;
+    if let Some(all) = answer["introductions"].as_array_mut() {
+        all.truncate(usize::from(arguments.want));
+    }
+    list(&answer, "introductions", "introduction", output, |entry| {
+        format!("{} to {}, network {}", text(entry, "of"), text(entry, "to"), text(entry, "network"))
+    })
+}
+
 /// Peers of all networks, by network and id.
 pub(super) async fn peers(arguments: &ListArguments, output: &Output) -> Result<(), Failure> {
     let answer = arguments.reach.asking()?.get(&format!("/v1/peers?want={}", arguments.want)).await?;
@@ -113,7 +163,7 @@ pub(super) async fn certs(arguments: &ListArguments, output: &Output) -> Result<
 
 /// Tasks that wait, and the last reports.
 pub(super) async fn tasks(arguments: &ListArguments, output: &Output) -> Result<(), Failure> {
-    let answer = arguments.reach.asking()?.get("/v1/tasks").await?;
+    let answer = arguments.reach.asking()?.get(&format!("/v1/tasks?want={}", arguments.want)).await?;
     let now = OsHost::new().unix_time().unwrap_or_default();
     list(&answer, "tasks", "task", output, |task| {
         let target = task["target"].as_str().map_or_else(|| "everybody".to_owned(), escaped);
@@ -169,6 +219,31 @@ pub(super) async fn give_task(arguments: &TaskArguments, output: &Output) -> Res
     };
     let rest = format!("{}: nodes get it with their next announcement", shown(task.kind()));
     output.tell(object, Word::Quiet("given"), &rest)
+}
+
+/// Has the server sign a task, and pass it on.
+pub(super) async fn issue_task(
+    common: &Common,
+    arguments: &IssueArguments,
+    output: &Output,
+) -> Result<(), Failure> {
+    let kind = arguments.what.kind();
+    let body = json!({
+        "network": HEXLOWER.encode(&cert::network(common)?.tag()),
+        "target": arguments.to.map(|peer| peer.to_string()),
+        "expires": until(arguments.lasts),
+        "kind": kind.as_str(),
+        "of": p2pnet_bootstrap::task_parts(&kind),
+    });
+    let answer = arguments.reach.asking()?.post("/v1/tasks", &body).await?;
+    let object =
+        |at| Line::new("task_given", at).value("sequence", &answer["sequence"]).value("id", &answer["id"]);
+    let rest = format!(
+        "{}, as {}: nodes get it with their next announcement",
+        shown(&kind),
+        number(&answer, "sequence")
+    );
+    output.tell(object, Word::Quiet("issued"), &rest)
 }
 
 fn until(lasts: Duration) -> u64 {
