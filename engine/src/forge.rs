@@ -63,6 +63,8 @@ pub struct Overheard {
     pub instance: Instance,
     /// Its number within that run.
     pub counter: u64,
+    /// Its flags.
+    pub bits: u8,
     /// The record in it, which nobody has verified.
     pub record: Vec<u8>,
 }
@@ -70,8 +72,8 @@ pub struct Overheard {
 /// Opens a beacon; `None` if it is none of this network.
 #[must_use]
 pub fn open(network: &Network, datagram: &[u8]) -> Option<Overheard> {
-    let Beacon { instance, counter, record, .. } = Beacon::open(datagram, network).ok()?;
-    Some(Overheard { instance, counter, record })
+    let Beacon { instance, counter, flags, record, .. } = Beacon::open(datagram, network).ok()?;
+    Some(Overheard { instance, counter, bits: flags.bits(), record })
 }
 
 /// Instance and counter of a beacon of any network; `None` if it is none.

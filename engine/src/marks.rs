@@ -57,6 +57,8 @@ catalogue! {
     CounterOutranked: "A beacon far behind the last one of its instance had a newer record: somebody else had sealed that one.",
     BeaconFromElsewhere: "A genuine beacon came from outside the interface's own subnet.",
     OtherVersionMet: "A place that speaks another version was noted for the application.",
+    SearchAnswered: "A search from afar was answered, as the node had asked to be found.",
+    FoundBySearch: "Somebody answered a search of ours.",
     ReplySent: "A newcomer got a reply of its own.",
     ReplyLeftToOthers: "A newcomer in a crowd was not answered, since others do.",
     RungSpent: "A rung had no budget left for a datagram.",

@@ -102,5 +102,6 @@ catalogue! {
     SilentRejection = "silent-rejection": "Who is not let in is told that the link was closed, and not why.",
     TextsNotResent = "texts-not-resent": "A text is sent once, whether it is acknowledged or not.",
     AnyTask = "any-task": "A task is carried out whoever has signed it.",
+    AnswersAnySearch = "answers-any-search": "A search is answered, though the node did not ask to be found by one.",
     AnyNetwork = "any-network": "What a bootstrap server tells of is taken whatever network it is of.",
 }

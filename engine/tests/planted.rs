@@ -58,6 +58,7 @@ fn check_for(bug: Bug) -> Option<Check> {
         | Bug::MessageUnsigned
         | Bug::MessagesNotResent
         | Bug::ReportsDropped
+        | Bug::AnswersAnySearch
         | Bug::AnyNetwork
         | Bug::AnyTask => return None,
         other => panic!("{other:?} has no check"),

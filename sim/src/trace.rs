@@ -89,6 +89,14 @@ pub enum What {
     Check { check: String, passed: bool },
     Announced { to: String, bytes: usize },
     Answered { by: String, records: Option<usize> },
+    TaskRefused { why: String },
+    AuthorityLocked { authority: String },
+    IdentityShared { at: String },
+    Superseded,
+    IdentityReclaimed,
+    SearchGoesOn { sent: u64, of: u64, found: u64 },
+    SearchFound { peer: String, at: String },
+    SearchEnded { sent: u64, found: u64 },
 }
 
 /// How much of a trace to show.
@@ -344,6 +352,16 @@ impl fmt::Display for What {
             What::DeliveryPaused { to, content, paused: false } => write!(f, "{to} goes on with {content}"),
             What::ContentDeclined { to, content } => write!(f, "{to} declined {content}"),
             What::IncompatiblePeer { at, version } => write!(f, "{at} speaks version {version}"),
+            What::TaskRefused { why } => write!(f, "refuses a task: {why}"),
+            What::AuthorityLocked { authority } => write!(f, "takes {authority} for its only authority"),
+            What::IdentityShared { at } => write!(f, "has the same key as {at}"),
+            What::Superseded => write!(f, "is outranked by another with its key"),
+            What::IdentityReclaimed => write!(f, "claims its key again"),
+            What::SearchGoesOn { sent, of, found } => {
+                write!(f, "has searched {sent} of {of} addresses, {found} peers there")
+            }
+            What::SearchFound { peer, at } => write!(f, "found {peer} at {at}"),
+            What::SearchEnded { sent, found } => write!(f, "searched {sent} addresses, {found} peers there"),
             What::Left => write!(f, "left"),
             What::Warning { message } => write!(f, "warning: {message}"),
             What::Fault { fault } => write!(f, "FAULT {fault}"),

@@ -159,3 +159,46 @@ fn nodes_do_what_their_operator_asks_and_nothing_that_a_liar_asks_in_its_name() 
     }
     assert!(lies >= 5, "{lies}");
 }
+
+/// Two homes whose routers translate nothing, at IPv6 addresses, without a server; `a` searches the other's prefix.
+fn searching(answers: bool) -> Plan {
+    let search = "\n[[search]]\nat_ms = 2000\nnode = \"a\"\nprefix = \"2a0e:0:0:2::/64\"\n\
+                  per_second = 100\ntotal = 400\n";
+    let mut plan = homes(["none", "none"], &format!("{INTERNET}{search}"));
+    plan.host[0].ipv6 = Some("2a0e:0:0:1::5".parse().unwrap());
+    plan.host[1].ipv6 = Some("2a0e:0:0:2::cafe".parse().unwrap());
+    plan.node[1].answers_searches = answers;
+    plan
+}
+
+#[test]
+fn who_asked_to_be_found_is_found_by_a_search_and_nobody_else() {
+    for answers in [true, false] {
+        let mut world = World::new(searching(answers), true);
+        world.run_for(std::time::Duration::from_secs(20));
+        let levels = [level(&world, 0, 1), level(&world, 1, 0)];
+        // The beacon of a search says who searches.
+        assert_eq!(levels, if answers { BOTH } else { [None, Some(Level::Known)] });
+        let text = world.trace().expect("it is traced").text(Detail::Everything);
+        assert!(text.contains("to hb:"), "it was asked: {text}");
+        let found = u64::from(answers);
+        assert!(text.contains(&format!("addresses, {found} peers there")), "{text}");
+    }
+}
+
+#[test]
+fn an_address_beyond_the_lans_is_one_and_of_one_host() {
+    let refused = |change: fn(&mut Plan)| {
+        let mut plan = searching(true);
+        change(&mut plan);
+        Plan::parse(&plan.to_toml()).unwrap_err().to_string()
+    };
+    let near = refused(|plan| plan.host[0].ipv6 = Some("fe80::1".parse().unwrap()));
+    assert!(near.contains("fe80::1 is no address beyond the LANs"), "{near}");
+    let twice = refused(|plan| plan.host[0].ipv6 = plan.host[1].ipv6);
+    assert!(twice.contains("there are two hosts at"), "{twice}");
+    let multicast = refused(|plan| plan.search[0].prefix = "ff02::/64".to_owned());
+    assert!(multicast.contains("is not searched"), "{multicast}");
+    let word = refused(|plan| plan.search[0].prefix = "everywhere".to_owned());
+    assert!(word.contains("`everywhere` is no IPv6 prefix"), "{word}");
+}

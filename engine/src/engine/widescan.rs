@@ -9,7 +9,9 @@ use crate::event::Event;
 use crate::identity::PeerId;
 use crate::input::{Datagram, InterfaceId};
 use crate::ladder::Rung;
+use crate::marks::mark;
 use crate::output::Transmit;
+use crate::planted::planted;
 use crate::random::Stream;
 use crate::time::Timestamp;
 use crate::timers::TimerKey;
@@ -193,10 +195,11 @@ impl Engine {
         let flags = beacon.flags;
         if flags.has(BeaconFlags::REPLY) && self.is_searched(datagram.source.ip()) {
             self.answered_widescan(peer, datagram, is_new);
-        } else if self.config.answer_widescan
+        } else if (self.config.answer_widescan || planted!(self, AnswersAnySearch))
             && is_searchable(datagram.source.ip())
             && flags.has(BeaconFlags::ANNOUNCE.with(BeaconFlags::SOLICIT))
         {
+            mark!(self, SearchAnswered);
             self.answer_afar(datagram.interface, datagram.source);
         }
     }
@@ -213,6 +216,7 @@ impl Engine {
         let Some(search) = &mut self.widescan.search else { return };
         let is_first = search.found.len() < max && search.found.insert(peer);
         if is_first {
+            mark!(self, FoundBySearch);
             self.tell_of_widescan(Event::WidescanFound { peer, addr: datagram.source });
         }
         if self.peers.get(&peer).is_some_and(|known| known.link.is_none()) {

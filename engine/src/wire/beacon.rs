@@ -61,6 +61,12 @@ impl BeaconFlags {
         self.0 & other.0 == other.0
     }
 
+    /// As they are sent.
+    #[cfg(feature = "forge")]
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// A pulse is of a probe or of its answer.
     pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
         let flags = BeaconFlags(bits);

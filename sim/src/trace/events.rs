@@ -57,6 +57,20 @@ impl What {
             Event::IncompatiblePeer { addr, version } => {
                 What::IncompatiblePeer { at: trace.place(*addr), version: *version }
             }
+            Event::TaskRefused { why, .. } => What::TaskRefused { why: why.to_string() },
+            Event::AuthorityLocked { authority, .. } => {
+                What::AuthorityLocked { authority: trace.peer(authority) }
+            }
+            Event::IdentityShared { addr } => What::IdentityShared { at: trace.place(*addr) },
+            Event::Superseded => What::Superseded,
+            Event::IdentityReclaimed => What::IdentityReclaimed,
+            Event::WidescanProgress { sent, datagrams, found } => {
+                What::SearchGoesOn { sent: *sent, of: *datagrams, found: *found }
+            }
+            Event::WidescanFound { peer, addr } => {
+                What::SearchFound { peer: trace.peer(peer), at: addr.to_string() }
+            }
+            Event::WidescanEnded { sent, found, .. } => What::SearchEnded { sent: *sent, found: *found },
             Event::Left => What::Left,
             _ => return None,
         })

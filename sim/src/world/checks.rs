@@ -15,6 +15,7 @@ mod provenance;
 mod quiet;
 mod records;
 mod resurrection;
+mod searches;
 mod steadfast;
 mod taint;
 mod texts;
@@ -22,6 +23,8 @@ mod told;
 mod traffic;
 mod transfers;
 mod unswayed;
+
+use std::net::SocketAddr;
 
 use p2pnet_engine::{Event, PeerId};
 
@@ -86,6 +89,18 @@ pub(crate) enum Seen<'a> {
         /// Whether that holds for good.
         for_good: bool,
     },
+    /// A node begins the search of this number in the plan.
+    Searches {
+        node: usize,
+        index: usize,
+    },
+    /// A node sends a datagram beyond its LANs: a beacon with these flags.
+    SentAfar {
+        node: usize,
+        source: SocketAddr,
+        destination: SocketAddr,
+        flags: u8,
+    },
     /// The engine of a node has done all that an input asked for.
     Turn {
         node: usize,
@@ -138,6 +153,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(bounds::Bounds),
         Box::new(effort::Effort::default()),
         Box::new(traffic::Traffic::default()),
+        Box::new(searches::Searches::default()),
         Box::new(quiet::Quiet::default()),
         Box::new(let_in::LetIn::default()),
         Box::new(told::Told::default()),
@@ -156,7 +172,7 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
 }
 
 /// Every check by its id, with its class and the sentence that it stands for.
-pub const SENTENCES: [(&str, Class, &str); 25] = [
+pub const SENTENCES: [(&str, Class, &str); 26] = [
     (
         "no-panic",
         Class::Panic,
@@ -221,6 +237,11 @@ pub const SENTENCES: [(&str, Class, &str); 25] = [
         "traffic",
         Class::Safety,
         "A node sends no more datagrams than its beacons and a bounded number of replies take, whatever it receives, only beacons while it is quiet, nothing beyond the networks that it is in, and nothing goes round without end.",
+    ),
+    (
+        "searches",
+        Class::Safety,
+        "A search sends nothing outside its prefix, no faster and no more than it was told to, who did not ask to be found answers nobody, and nothing else is sent beyond the LAN but probes of peers that are silent.",
     ),
     (
         "one-link",

@@ -110,6 +110,7 @@ pub fn expand(seed: u64, profile: Profile) -> Plan {
         internet: None,
         server: Vec::new(),
         relay: Vec::new(),
+        search: Vec::new(),
         #[cfg(feature = "planted")]
         bug: None,
         #[cfg(feature = "planted")]
@@ -227,6 +228,7 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
                 clock_offset_ms: draws.below(1_000_000),
                 clock_drift_ppm: if profile == Profile::Calm { 0 } else { draws.below(200) as i64 - 100 },
                 disk_delay_us: draws.below(5_000),
+                ipv6: None,
             });
         }
         plan.node.push(NodePlan {
@@ -239,6 +241,7 @@ fn topology(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
             by_policy: false,
             declines: false,
             small: false,
+            answers_searches: false,
             trust: None,
         });
     }
@@ -471,6 +474,7 @@ pub(super) fn host(name: &str, draws: &mut Draws) -> HostPlan {
         clock_offset_ms: draws.below(1_000_000),
         clock_drift_ppm: draws.below(200) as i64 - 100,
         disk_delay_us: draws.below(2_000),
+        ipv6: None,
     }
 }
 
@@ -486,6 +490,7 @@ pub(super) fn node(name: &str, host: &str, start_ms: u64, draws: &mut Draws) -> 
         by_policy: false,
         declines: false,
         small: false,
+        answers_searches: false,
         trust: None,
     }
 }

@@ -104,6 +104,7 @@ fn hosts(plan: &mut Plan, draws: &mut Draws) {
                 clock_offset_ms: draws.below(1_000_000),
                 clock_drift_ppm: draws.below(200) as i64 - 100,
                 disk_delay_us: draws.below(2_000),
+                ipv6: None,
             });
         }
         plan.node.push(NodePlan {
@@ -116,6 +117,7 @@ fn hosts(plan: &mut Plan, draws: &mut Draws) {
             by_policy: false,
             declines: false,
             small: false,
+            answers_searches: false,
             trust: None,
         });
     }

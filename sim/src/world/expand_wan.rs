@@ -1,11 +1,13 @@
 //! Plans beyond the LAN: homes behind routers, bootstrap servers of which some lie, relays that die.
 
+use std::net::Ipv6Addr;
+
 use crate::draws::Draws;
 
 use super::expand::{host, lan, node};
 use super::expand_few::small_workload;
 use super::faults::{Fault, Restart};
-use super::plan::{Honesty, InternetPlan, LinkPlan, Nat, Plan, RelayPlan, ServerPlan};
+use super::plan::{Honesty, InternetPlan, LinkPlan, Nat, Plan, RelayPlan, SearchPlan, ServerPlan};
 
 /// A relay that dies in the chaos mostly stays dead.
 const FOR_GOOD: u64 = 3_600_000;
@@ -22,6 +24,7 @@ pub(super) fn fill(plan: &mut Plan, seed: u64) {
     }
     plan.leaver = Some(plan.core[draws.below(plan.core.len() as u64) as usize].clone());
     small_workload(plan, draws);
+    searches(plan, &mut Draws::new(seed, "plan wan searches"));
     if !pure {
         faults(plan, seed);
     }
@@ -74,6 +77,54 @@ fn servers(plan: &mut Plan, draws: &mut Draws) {
         let kind = if i == honest { Honesty::Honest } else { kind };
         let crowds = kind == Honesty::Lying && draws.chance(0.1);
         plan.server.push(ServerPlan { name: format!("s{i}"), kind, crowds });
+    }
+}
+
+/// Hosts with an IPv6 address for all, mostly one that a pattern gives, and nodes that search for others.
+fn searches(plan: &mut Plan, draws: &mut Draws) {
+    if !draws.chance(0.3) {
+        return;
+    }
+    // A search begins and ends where nothing translates.
+    for lan in &mut plan.lan {
+        if draws.chance(0.6) {
+            lan.router = Some(Nat::None);
+        }
+    }
+    for (i, host) in plan.host.iter_mut().enumerate() {
+        let home = plan.lan.iter().position(|lan| lan.name == host.lans[0]).unwrap_or(0) as u16;
+        let tail = match draws.below(8) {
+            0..=3 => [0, 0, 0, 1 + draws.below(255) as u16],
+            4 => [0, 0, 0, [0xcafe, 0xbeef, 0xf00d][draws.below(3) as usize]],
+            5 => [0, 0, 0xc0a8, draws.below(512) as u16],
+            6 => [0, 0, 0, draws.below(0x1_0000) as u16],
+            _ => std::array::from_fn(|_| draws.below(0x1_0000) as u16),
+        };
+        let [a, b, c, d] = tail;
+        let ip = Ipv6Addr::new(0x2a0e, 0, 0, home, a, b, c, d);
+        host.ipv6 = Some(ip).filter(|ip| !ip.is_unspecified());
+        plan.node[i].answers_searches = draws.chance(0.6);
+    }
+    for i in 0..plan.host.len() {
+        let ip = plan.host[i].ipv6;
+        if plan.host[..i].iter().any(|other| other.ipv6 == ip) {
+            plan.host[i].ipv6 = None;
+        }
+    }
+    for _ in 0..=draws.below(3) {
+        let per_second = 20 + draws.below(300) as u32;
+        let searcher = draws.below(plan.node.len() as u64) as usize;
+        let elsewhere = |lan: &usize| plan.lan[*lan].name != plan.host[searcher].lans[0];
+        let homes: Vec<usize> = (0..plan.lan.len()).filter(elsewhere).collect();
+        let home = homes[draws.below(homes.len() as u64) as usize];
+        plan.search.push(SearchPlan {
+            at_ms: draws.below(plan.chaos_ms / 2),
+            node: plan.node[searcher].name.clone(),
+            prefix: format!("2a0e:0:0:{home:x}::/64"),
+            per_second,
+            // Over before the chaos is.
+            total: 1 + draws.below(u64::from(per_second) * 6),
+        });
     }
 }
 

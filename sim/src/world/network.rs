@@ -149,6 +149,9 @@ impl World {
 
     pub(super) fn send_datagram(&mut self, node: usize, transmit: Transmit, bytes: Vec<u8>) {
         let from = self.nodes[node].host;
+        if let Some(source) = self.leaves_from(node, &transmit) {
+            return self.send_afar(node, source, transmit.destination, bytes);
+        }
         let Some(lan) = (transmit.interface.0 as usize).checked_sub(1) else { return };
         let port = self.nodes[node].port;
         let own = self.hosts[from].interface(lan).filter(|interface| interface.up);

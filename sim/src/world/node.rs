@@ -35,8 +35,8 @@ pub(super) struct Host {
     pub(super) asked: BTreeMap<SocketAddr, Timestamp>,
     /// Since when it sleeps.
     pub(super) asleep: Option<Timestamp>,
-    /// Its interface with an address that anybody can dial, and that address, if its network's router translates nothing.
-    pub(super) public: Option<(InterfaceId, IpAddr)>,
+    /// Its interface with addresses that anybody can dial, and those, if its network's router translates nothing.
+    pub(super) public: Option<(InterfaceId, Vec<IpAddr>)>,
     /// How often it went to another network.
     pub(super) travels: u32,
 }
@@ -138,13 +138,16 @@ impl Host {
             addrs: interface.addrs(),
         };
         let up = self.interfaces.iter().filter(|interface| interface.up);
-        let public = self.public.filter(|_| up.clone().count() > 0).map(|(id, ip)| Interface {
-            id,
+        let public = self.public.as_ref().filter(|_| up.clone().count() > 0).map(|(id, ips)| Interface {
+            id: *id,
             name: "public".to_owned(),
             kind: InterfaceKind::Lan,
             multicast: false,
             directed_broadcast: true,
-            addrs: vec![InterfaceAddr { ip, prefix: 24 }],
+            addrs: ips
+                .iter()
+                .map(|&ip| InterfaceAddr { ip, prefix: if ip.is_ipv4() { 24 } else { 64 } })
+                .collect(),
         });
         up.map(told).chain(public).collect()
     }

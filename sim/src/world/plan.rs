@@ -6,6 +6,7 @@ mod read;
 mod trust;
 mod wide;
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use p2pnet_engine::{Identity, Network};
@@ -16,7 +17,7 @@ use super::faults::Fault;
 pub use adversary::{AdversaryPlan, Trick};
 pub use read::PlanError;
 pub use trust::{Asked, CertificateKind, CertificatePlan, TrustPlan};
-pub use wide::{Honesty, InternetPlan, Nat, RelayPlan, ServerPlan};
+pub use wide::{Honesty, InternetPlan, Nat, RelayPlan, SearchPlan, ServerPlan};
 
 /// The version of the format. A plan of another version is refused.
 pub const PLAN_SCHEMA: u32 = 1;
@@ -114,6 +115,9 @@ pub struct Plan {
     /// Relays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relay: Vec<RelayPlan>,
+    /// Searches of IPv6 prefixes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<SearchPlan>,
     /// The planted bug that the nodes of `bug_in` have, or all if there are none.
     #[cfg(feature = "planted")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,6 +321,10 @@ pub struct HostPlan {
     /// How long its disk takes for each request.
     #[serde(default)]
     pub disk_delay_us: u64,
+    /// Its IPv6 address for all, in a /64, which it has while it is in one of its networks whose router translates
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Addr>,
 }
 
 /// A link that differs from what its network has.
@@ -360,6 +368,9 @@ pub struct NodePlan {
     /// Whether its tables are tiny and its record is good for seconds only. None of the core is so.
     #[serde(default, skip_serializing_if = "is_no")]
     pub small: bool,
+    /// Whether it answers who searches its prefix.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub answers_searches: bool,
     /// Whom it lets in, if that is not whoever answers pings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<TrustPlan>,

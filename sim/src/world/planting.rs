@@ -126,6 +126,7 @@ fn expected(bug: Bug) -> (&'static [&'static str], Profile) {
             (&["messages"], Messages)
         }
         Bug::TextsNotResent => (&["texts"], Wifi),
+        Bug::AnswersAnySearch => (&["searches"], Wan),
         Bug::AnyNetwork | Bug::AnyTask => (&["unswayed"], Wan),
         _ => (&[], Hostile),
     }

@@ -51,6 +51,7 @@ impl World {
         }
         config.servers = u8::try_from(self.plan.server.len()).unwrap_or(u8::MAX);
         config.authority = self.authority_policy();
+        config.answer_widescan = self.plan.node[i].answers_searches;
         self.set_policy(i, &mut config.trust);
         let node = &self.nodes[i];
         if node.small {

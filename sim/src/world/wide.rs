@@ -1,9 +1,11 @@
 //! What lies beyond the LANs of a [`World`]: routers that translate, hosts with an address for all, relays.
 //!
 //! 20.x.y.1 is the host number x.y if nothing translates it, 30.0.p.n the address p of the router of network n,
-//! 40.0.0.n the relay n. Datagrams do not travel so far: nodes send none.
+//! 40.0.0.n the relay n. IPv6 addresses are those of the plan. Datagrams get from one host with an
+//! address for all to another.
 
 mod afar;
+mod datagrams;
 mod liars;
 mod relays;
 mod servers;
@@ -16,6 +18,7 @@ use p2pnet_engine::{InterfaceId, ServerAnswer};
 
 use super::World;
 use super::faults::{Fault, FaultKind};
+use super::node::Host;
 use super::plan::{Honesty, Nat, Plan};
 
 pub(super) use afar::Afar;
@@ -95,6 +98,15 @@ pub(super) fn is_afar(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether two addresses are in the same subnet of hosts with an address for all: a /24, or a /64.
+pub(super) fn are_neighbours(a: IpAddr, b: IpAddr) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..3] == b.octets()[..3],
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.segments()[..4] == b.segments()[..4],
+        _ => false,
+    }
+}
+
 fn public(host: usize) -> IpAddr {
     let [high, low] = u16::try_from(host).unwrap_or(u16::MAX).to_be_bytes();
     Ipv4Addr::new(20, high, low, 1).into()
@@ -108,15 +120,14 @@ fn relay(number: usize) -> IpAddr {
     Ipv4Addr::new(40, 0, 0, u8::try_from(number + 1).unwrap_or(255)).into()
 }
 
-/// What an address beyond the LANs belongs to.
+/// Who is at an address beyond the LANs.
 enum Place {
     Host(usize),
     Relay(usize),
     Nobody,
 }
 
-fn place_of(ip: IpAddr) -> Place {
-    let IpAddr::V4(ip) = ip else { return Place::Nobody };
+fn place_of(ip: Ipv4Addr) -> Place {
     match ip.octets() {
         [20, high, low, 1] => Place::Host(usize::from(u16::from_be_bytes([high, low]))),
         [40, 0, 0, number] if number > 0 => Place::Relay(usize::from(number) - 1),
@@ -125,6 +136,23 @@ fn place_of(ip: IpAddr) -> Place {
 }
 
 impl World {
+    /// Who is at an address beyond the LANs.
+    fn owner_of(&self, ip: IpAddr) -> Place {
+        match ip {
+            IpAddr::V4(ip) => place_of(ip),
+            IpAddr::V6(_) => {
+                let at = |host: &Host| host.public.as_ref().is_some_and(|(_, ips)| ips.contains(&ip));
+                self.hosts.iter().position(at).map_or(Place::Nobody, Place::Host)
+            }
+        }
+    }
+
+    /// The IPv6 address that a host has for all.
+    fn ipv6_of(&self, host: usize) -> Option<IpAddr> {
+        let (_, ips) = self.hosts[host].public.as_ref()?;
+        ips.iter().copied().find(IpAddr::is_ipv6)
+    }
+
     pub(super) fn wide_event(&mut self, event: WideEvent) {
         match event {
             WideEvent::Hears { node, starts, server, record, want, from } => {
@@ -239,10 +267,14 @@ impl World {
 
     /// Gives hosts an address for all if nothing translates theirs.
     pub(super) fn make_public(&mut self, host: usize) {
-        let mut lans = self.hosts[host].interfaces.iter().map(|interface| interface.lan);
-        let open = lans.any(|lan| self.plan.lan[lan].router == Some(Nat::None));
+        let mut lans = self.hosts[host].interfaces.iter().map(|interface| &self.plan.lan[interface.lan]);
+        let open = lans.find(|lan| lan.router == Some(Nat::None));
         let id = InterfaceId(u32::try_from(self.plan.lan.len()).unwrap_or(0) + 1);
-        self.hosts[host].public = open.then(|| (id, public(host)));
+        self.hosts[host].public = open.map(|lan| {
+            let plan = &self.plan.host[host];
+            let ipv6 = plan.ipv6.filter(|_| plan.lans.contains(&lan.name)).map(IpAddr::V6);
+            (id, std::iter::once(public(host)).chain(ipv6).collect())
+        });
     }
 
     /// A host leaves its first network for another.

@@ -36,6 +36,7 @@ pub(super) enum Work {
     Withdraw { index: usize, node: usize },
     Dial { node: usize, to: usize },
     Part { node: usize, from: usize },
+    Search { index: usize, node: usize },
     Leave { node: usize },
     Hold { node: usize, hold: bool },
     Fetch { node: usize, starts: u64, content: ContentId },
@@ -60,6 +61,7 @@ impl Work {
             | Work::Withdraw { node, .. }
             | Work::Dial { node, .. }
             | Work::Part { node, .. }
+            | Work::Search { node, .. }
             | Work::Leave { node }
             | Work::Hold { node, .. }
             | Work::Fetch { node, .. }
@@ -155,6 +157,10 @@ impl World {
                 work.push((part.at_ms, Work::Part { node, from }));
             }
         }
+        for (index, search) in self.plan.search.iter().enumerate() {
+            let node = self.plan.node(&search.node).unwrap_or(0);
+            work.push((search.at_ms, Work::Search { index, node }));
+        }
         for leave in &self.plan.leave {
             work.push((leave.at_ms, Work::Leave { node: self.plan.node(&leave.node).unwrap_or(0) }));
         }
@@ -169,6 +175,7 @@ impl World {
             Work::Message { index, node, tries } => self.send_message(index, node, tries),
             Work::Publish { index, node } => self.publish(index, node),
             Work::Leave { node } => self.leave(node),
+            Work::Search { index, node } => self.search(index, node),
             Work::Hold { node, hold } => self.hold_transfers(node, hold),
             Work::Withdraw { index, node } => self.withdraw(index, node),
             Work::Dial { node, to } => self.dial_by_hand(node, to),

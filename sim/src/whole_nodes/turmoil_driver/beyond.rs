@@ -93,6 +93,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     none(plan.max_links.is_some(), "limits of links");
     none(plan.max_peers.is_some(), "limits of peers");
     none(plan.internet.is_some(), "an internet");
+    none(!plan.search.is_empty(), "searches");
     none(plan.code, "people who compare codes");
     none(plan.operator, "an operator");
     none(plan.node.iter().any(|node| node.trust.is_some()), "nodes that choose whom they let in");
@@ -116,6 +117,7 @@ fn work(plan: &mut Plan, out: &mut Vec<Beyond>) {
     plan.internet = None;
     plan.server.clear();
     plan.relay.clear();
+    plan.search.clear();
     plan.lan.iter_mut().for_each(|lan| lan.router = None);
     plan.node.iter_mut().for_each(|node| node.trust = None);
     #[cfg(feature = "planted")]

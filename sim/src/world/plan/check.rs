@@ -127,6 +127,10 @@ impl Plan {
                 return Err("simulated content has 256 MiB at most".to_owned());
             }
         }
+        for search in &self.search {
+            known("node", &search.node, &nodes)?;
+            search.scan()?;
+        }
         self.hold.iter().try_for_each(|hold| known("node", &hold.node, &nodes))?;
         for dial in &self.dial {
             known("node", &dial.from, &nodes)?;

@@ -1,9 +1,11 @@
 //! What lies beyond the LANs of a plan: routers, the internet between them, bootstrap servers, relays.
 
+use p2pnet_engine::{Prefix6, ScanPlan};
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
 use crate::world::faults::{Fault, Known};
+use crate::world::wide::is_afar;
 
 /// How the router of a home lets its hosts out (RFC 4787, sections 4 and 5). None lets a stream in but the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +72,35 @@ pub struct RelayPlan {
     pub name: String,
 }
 
+/// An application that has its node search an IPv6 prefix for peers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchPlan {
+    /// When.
+    pub at_ms: u64,
+    /// Which node.
+    pub node: String,
+    /// Where, such as `2a0e:0:0:1::/64`.
+    pub prefix: String,
+    /// Datagrams a second.
+    pub per_second: u32,
+    /// Datagrams in all.
+    pub total: u64,
+}
+
+impl SearchPlan {
+    /// What the node is asked for.
+    pub(crate) fn scan(&self) -> Result<ScanPlan, String> {
+        let prefix: Prefix6 = self.prefix.parse().map_err(|_| {
+            format!("`{}` is no IPv6 prefix, such as 2a0e:0:0:1::/64", self.prefix.escape_debug())
+        })?;
+        let mut plan = ScanPlan::new(vec![prefix]);
+        (plan.per_second, plan.total) = (self.per_second, self.total);
+        plan.validate().map_err(|error| error.to_string())?;
+        Ok(plan)
+    }
+}
+
 impl Plan {
     pub(crate) fn server(&self, name: &str) -> Option<usize> {
         self.server.iter().position(|server| server.name == name)
@@ -95,6 +126,15 @@ impl Plan {
                 if names[..i].contains(name) {
                     return Err(format!("there are two {kind}s `{name}`"));
                 }
+            }
+        }
+        for (i, host) in self.host.iter().enumerate() {
+            let Some(ip) = host.ipv6 else { continue };
+            if !is_afar(ip.into()) {
+                return Err(format!("`{}`: {ip} is no address beyond the LANs", host.name));
+            }
+            if self.host[..i].iter().any(|other| other.ipv6 == Some(ip)) {
+                return Err(format!("there are two hosts at {ip}"));
             }
         }
         let routed = self.lan.iter().any(|lan| lan.router.is_some());

@@ -10,7 +10,7 @@ use crate::world::faults::FaultKind;
 use crate::world::plan::Nat;
 use crate::world::{Happening, World};
 
-use super::{Place, place_of};
+use super::Place;
 
 /// What a stream has that leads beyond the LAN.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +48,17 @@ impl World {
         let way = self.way(host).ok_or(DialFailure::Unreachable)?;
         let last = self.now;
         let at_port = |&other: &usize| self.nodes[other].port == address.port();
-        let found = match place_of(address.ip()) {
+        let six = address.is_ipv6();
+        if six && self.ipv6_of(host).is_none() {
+            return Err(DialFailure::Unreachable);
+        }
+        let found = match self.owner_of(address.ip()) {
             Place::Host(there) if there < self.hosts.len() => {
-                let public = self.hosts[there].public;
-                public.zip(self.way(there)).zip(self.seen_from(host, there)).map(|((own, other), source)| {
+                let public = self.hosts[there].public.as_ref().map(|(interface, _)| *interface);
+                let source = if six { self.ipv6_of(host) } else { self.seen_from(host, there) };
+                public.zip(self.way(there)).zip(source).map(|((own, other), source)| {
                     let process = self.hosts[there].nodes.iter().copied().find(at_port);
-                    let interface = Some(own.0);
+                    let interface = Some(own);
                     (there, process, Afar { relay: None, source, interface, began: [way, other], last })
                 })
             }
