@@ -13,6 +13,9 @@ use crate::world::World;
 pub(super) struct NoResurrection {
     left: BTreeMap<PeerId, u64>,
     told: BTreeMap<(usize, PeerId), (u64, Timestamp)>,
+    /// The incarnation in which each node knew a peer last, in this run of its own. Who was paused hears of several runs in
+    /// one go, of each in its turn.
+    known: BTreeMap<(usize, PeerId), u64>,
 }
 
 impl Check for NoResurrection {
@@ -23,6 +26,7 @@ impl Check for NoResurrection {
     fn saw(&mut self, world: &World, seen: &Seen<'_>) -> Result<(), Broken> {
         match *seen {
             Seen::Started { node } => {
+                self.known.retain(|(at, _), _| *at != node);
                 self.told.retain(|(known, _), (_, at)| *known != node || world.must_remember(node, *at));
             }
             Seen::Leaves { node } => {
@@ -42,13 +46,13 @@ impl Check for NoResurrection {
                         let message = format!("{} is told to have left for good, and has not", peer.short());
                         return Err(Broken::on(node, message));
                     };
-                    self.told.insert((node, *peer), (left, world.now()));
+                    let known = self.known.get(&(node, *peer)).copied().unwrap_or(left);
+                    self.told.insert((node, *peer), (left.min(known), world.now()));
                 }
                 Event::PeerDiscovered { peer, .. } | Event::PeerConnected { peer, .. } => {
+                    self.note(world, node, *peer);
                     let Some(&(left, _)) = self.told.get(&(node, *peer)) else { return Ok(()) };
-                    let held = world.engine(node).and_then(|engine| engine.peer(peer));
-                    let incarnation = held.map(|held| held.record.record().incarnation);
-                    if incarnation.is_some_and(|incarnation| incarnation <= left) {
+                    if incarnation(world, node, peer).is_some_and(|incarnation| incarnation <= left) {
                         let message =
                             format!("{} left in incarnation {left} and is back in it", peer.short());
                         return Err(Broken::on(node, message));
@@ -56,8 +60,27 @@ impl Check for NoResurrection {
                 }
                 _ => {}
             },
+            Seen::Second => {
+                for peer in self.left.keys().copied().collect::<Vec<_>>() {
+                    (0..world.len()).for_each(|node| self.note(world, node, peer));
+                }
+            }
             _ => {}
         }
         Ok(())
     }
+}
+
+impl NoResurrection {
+    fn note(&mut self, world: &World, node: usize, peer: PeerId) {
+        if let Some(incarnation) = incarnation(world, node, &peer) {
+            self.known.insert((node, peer), incarnation);
+        }
+    }
+}
+
+/// The incarnation in which a node knows a peer now.
+fn incarnation(world: &World, node: usize, peer: &PeerId) -> Option<u64> {
+    let held = world.engine(node)?.peer(peer)?;
+    Some(held.record.record().incarnation)
 }
