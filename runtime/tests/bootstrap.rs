@@ -217,6 +217,10 @@ fn what_an_operator_gets_wrong_is_said_in_one_line_that_says_what_to_do() {
     let reach = |server: &str, token: &str, command: &[&str]| {
         refused(&[command, &["--server", server, "--token-file", token]].concat())
     };
+    let issue = |more: &[&str]| {
+        let issue = ["issue-task", "--server", &url, "--token-file", &token];
+        refused(&[&issue[..], more, &["heartbeat"]].concat())
+    };
     for ((code, said), expected, hint) in [
         (reach(&gone, &token, &["peers"]), 1, "p2pnet bootstrap serve"),
         (reach(&url, &wrong, &["log"]), 1, "it is in the file operator.token of the data directory"),
@@ -224,6 +228,8 @@ fn what_an_operator_gets_wrong_is_said_in_one_line_that_says_what_to_do() {
         (reach(&url, &open, &["tasks"]), 2, "chmod 600"),
         (reach(&url, &token, &["give-task", &task]), 1, "start it with --mode authority"),
         (reach(&url, &token, &["cert", &peer]), 1, "start it with --mode authority"),
+        (issue(&[]), 1, "start it with --mode authority"),
+        (issue(&["--expires", "200h"]), 2, "give up to 168h"),
         (reach(&url, &token, &["give-task", &nowhere]), 2, "cannot be read"),
         (reach(&url, &token, &["give-task", &open]), 2, "task"),
     ] {

@@ -90,18 +90,23 @@ pub(crate) async fn run(common: &Common, command: &TaskCommand, output: &mut Out
 fn issue(common: &Common, arguments: &IssueArguments) -> Result<NetworkTask, Failure> {
     let key = cert::read(&arguments.key)?;
     let network = cert::network(common)?.tag();
-    let now =
-        OsHost::new().unix_time().ok_or_else(|| Failure::NotAchieved("the host has no clock".into()))?;
-    if arguments.lasts.is_zero() || arguments.lasts.as_secs() > MAX_TASK_AHEAD {
-        return Err(Failure::BadInput(
-            "--expires: give up to 168h; nodes take no task that ends later".into(),
-        ));
-    }
-    let expires = now.saturating_add(arguments.lasts.as_secs().max(1));
+    let expires = end(arguments.lasts)?;
     let target = arguments.to.map_or(TaskTarget::Everyone, TaskTarget::Peer);
     let sequence = arguments.sequence.unwrap_or_else(millis);
     NetworkTask::issue(&key, network, target, sequence, expires, arguments.what.kind())
         .map_err(|error| Failure::BadInput(error.to_string()))
+}
+
+/// When a task that begins now and lasts so long ends, in seconds since the start of 1970.
+pub(crate) fn end(lasts: Duration) -> Result<u64, Failure> {
+    if lasts.is_zero() || lasts.as_secs() > MAX_TASK_AHEAD {
+        return Err(Failure::BadInput(
+            "--expires: give up to 168h; nodes take no task that ends later".into(),
+        ));
+    }
+    let now = OsHost::new().unix_time();
+    let now = now.ok_or_else(|| Failure::NotAchieved("the host has no clock".into()))?;
+    Ok(now.saturating_add(lasts.as_secs().max(1)))
 }
 
 /// The time in milliseconds since the start of 1970.

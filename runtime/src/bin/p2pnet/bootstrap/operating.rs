@@ -17,7 +17,7 @@ use crate::json::Line;
 use crate::options::Common;
 use crate::output::Output;
 use crate::task::kinds::What;
-use crate::task::{TaskText, shown};
+use crate::task::{self, TaskText, shown};
 use crate::text::{ago, escaped};
 use crate::{cert, duration};
 
@@ -231,7 +231,7 @@ pub(super) async fn issue_task(
     let body = json!({
         "network": HEXLOWER.encode(&cert::network(common)?.tag()),
         "target": arguments.to.map(|peer| peer.to_string()),
-        "expires": until(arguments.lasts),
+        "expires": task::end(arguments.lasts)?,
         "kind": kind.as_str(),
         "of": p2pnet_bootstrap::task_parts(&kind),
     });
