@@ -212,22 +212,21 @@ impl Engine {
         self.config.authority.believed(self.tasks.kept.locked.as_ref())
     }
 
-    /// Takes the tasks of a server's answer; says whether none names an issuer that is believed and did not sign it. What
-    /// comes behind such a one is not looked at.
+    /// Takes the tasks of a server's answer. Says whether the server may be honest: who passes a task on that its issuer,
+    /// who is believed, did not sign is not, and what comes behind it is not looked at.
     pub(super) fn tasks_told(&mut self, server: ServerId, tasks: &[Vec<u8>]) -> bool {
-        let mut good = true;
+        let mut lied = false;
         for bytes in tasks.iter().take(super::reports::TASKS_AT_ONCE) {
-            if let Err(why) = self.take_task(bytes, From::Server(server)) {
-                self.tell_refusal(bytes, why);
-                good = why != TaskRefused::BadSignature;
-            }
-            if !good {
+            let Err(why) = self.take_task(bytes, From::Server(server)) else { continue };
+            self.tell_refusal(bytes, why);
+            if why == TaskRefused::BadSignature {
                 mark!(self, ServerLied);
+                lied = true;
                 break;
             }
         }
         self.save_tasks();
-        good
+        !lied
     }
 
     /// A trusted peer passes a task on. The application is not told of those that are not taken: the peer may take tasks
