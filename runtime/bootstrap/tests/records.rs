@@ -1,37 +1,16 @@
 //! The table of records.
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use p2pnet_bootstrap::records::{Held, Records, SILENT_MILLIS, Taken};
-use p2pnet_engine::{Identity, Instance, PeerId, PeerRecord, RecordClass, RecordKind, SignedRecord};
-
-const TAG: [u8; 8] = [7; 8];
-
-fn identity(number: u64) -> Identity {
-    let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&number.to_be_bytes());
-    Identity::from_seed(seed)
-}
+use p2pnet_engine::{PeerId, RecordKind, SignedRecord};
+use support::{TAG, changed, identity};
 
 fn record(number: u64, seq: u64, kind: RecordKind) -> SignedRecord {
-    let identity = identity(number);
-    let record = PeerRecord {
-        network: TAG,
-        peer: identity.peer_id(),
-        incarnation: 1,
-        seq,
-        kind,
-        ttl_secs: 3600,
-        class: RecordClass::Wide,
-        instance: Instance::from_bytes([1; 16]),
-        link_key: [2; 32],
-        port: 8001,
-        name: "a".into(),
-        addrs: vec![[192, 0, 2, 1].into()],
-        caps: 0,
-    };
-    SignedRecord::sign(&identity, record).unwrap()
+    changed(number, |record| (record.seq, record.kind) = (seq, kind))
 }
 
 fn alive(number: u64) -> SignedRecord {
