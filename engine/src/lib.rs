@@ -108,7 +108,7 @@ pub use server::{ServerAnswer, ServerId, ServerRecord, ServerRefusal, ServerRepl
 pub use stats::Stats;
 pub use task::{
     MAX_TASK, MAX_TASK_AHEAD, MAX_TASK_REPORT, MAX_TASK_SERVERS, MAX_TASK_TEXT, NetworkTask, TaskError,
-    TaskFailure, TaskId, TaskKind, TaskOutcome, TaskReport, TaskSettings, TaskTarget,
+    TaskFailure, TaskId, TaskKind, TaskOutcome, TaskPart, TaskReport, TaskSettings, TaskTarget,
 };
 pub use time::Timestamp;
 pub use widescan::{

@@ -57,7 +57,8 @@ pub use p2pnet_engine::{
     InterfaceId, InterfaceKind, Ladder, LeaveReason, Level, Liveness, MAX_MESSAGE, MacPrefix, Manifest,
     MessageError, Network, NetworkTask, OfferPolicy, Party, PeerId, Prefix6, PrefixError, RecordGate,
     RejectReason, Rung, ScanError, ScanEstimate, ScanPattern, ScanPlan, Scope, Stats, Step, TaskFailure,
-    TaskId, TaskKind, TaskOutcome, TaskRefused, TaskReport, TaskSettings, TaskTarget, TrustPolicy, Who,
+    TaskId, TaskKind, TaskOutcome, TaskPart, TaskRefused, TaskReport, TaskSettings, TaskTarget, TrustPolicy,
+    Who,
 };
 pub use report::{BindError, DestinationClass, InterfaceReport, NetworkReport, SendError};
 pub use seam::Source;

@@ -1,6 +1,7 @@
 //! Network tasks: what an authority asks of the nodes of a network.
 
 mod kind;
+mod parts;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use crate::wire::codec;
 
 pub use self::kind::{MAX_TASK_SERVERS, MAX_TASK_TEXT, TaskKind, TaskSettings};
 pub(crate) use self::kind::{Subject, are_servers, is_name};
+pub use self::parts::TaskPart;
 pub use self::report::{MAX_TASK_REPORT, TaskFailure, TaskOutcome, TaskReport};
 
 /// Bytes that a task may have, signature included.
@@ -176,13 +178,19 @@ impl NetworkTask {
 }
 
 impl TaskTarget {
+    /// The one that it is; `None` for everyone.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerId> {
+        match *self {
+            TaskTarget::Everyone => None,
+            TaskTarget::Peer(peer) => Some(peer),
+        }
+    }
+
     /// Whether it is for this peer.
     #[must_use]
     pub fn includes(&self, peer: &PeerId) -> bool {
-        match self {
-            TaskTarget::Everyone => true,
-            TaskTarget::Peer(target) => target == peer,
-        }
+        self.peer().is_none_or(|target| target == *peer)
     }
 }
 

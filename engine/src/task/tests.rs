@@ -179,3 +179,17 @@ fn reports_go_there_and_back_and_any_change_is_noticed() {
         }
     }
 }
+
+#[test]
+fn the_parts_of_a_kind_have_names_and_an_order() {
+    let names: Vec<Vec<&str>> =
+        every_kind().iter().map(|kind| kind.parts().into_iter().map(|(name, _)| name).collect()).collect();
+    assert_eq!(names[5], ["to", "text"]);
+    assert_eq!(names[11], ["hash", "size", "to"]);
+    assert_eq!(names[13], ["beacon_interval_ms", "message_ttl_secs", "active_links"]);
+    assert_eq!(names[15], ["signer", "message", "signature"]);
+    assert_eq!(names.iter().filter(|names| names.is_empty()).count(), 3);
+    let some = TaskSettings { active_links: Some(3), ..TaskSettings::default() };
+    let parts = TaskKind::UpdateSettings { settings: some }.parts();
+    assert_eq!(parts, [("active_links", TaskPart::Number(3))], "only what is given");
+}

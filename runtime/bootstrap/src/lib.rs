@@ -51,7 +51,6 @@ mod token;
 pub use api::OPENAPI;
 pub use config::{Config, Mode};
 pub use server::{Server, StartError};
-pub use task_json::parts as task_parts;
 pub use token::{TOKEN_FILE, read_token};
 
 /// The method and the path of each route, as the [`OPENAPI`] description has them.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use axum::http::StatusCode;
 use data_encoding::HEXLOWER;
 use p2pnet_engine::{
-    NetworkTask, PeerId, RecordClass, RecordKind, SignedRecord, TaskReport, TaskTarget, UnverifiedRecord,
+    NetworkTask, PeerId, RecordClass, RecordKind, SignedRecord, TaskReport, UnverifiedRecord,
 };
 
 use crate::clock::Clock;
@@ -243,10 +243,7 @@ impl Shared {
         let signed = task.signed;
         let network = Some(HEXLOWER.encode(&signed.network()));
         let line = LogLine { network, ..LogLine::new("task").from(Some(from)) };
-        let peer = match signed.target() {
-            TaskTarget::Everyone => None,
-            TaskTarget::Peer(peer) => Some(peer.to_string()),
-        };
+        let peer = signed.target().peer().map(|peer| peer.to_string());
         let text = format!("{} {}", signed.kind().as_str(), signed.sequence());
         state.log.write(&self.journal, now, LogLine { peer, ..line }.text(text));
         Ok(signed)

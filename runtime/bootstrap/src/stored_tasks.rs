@@ -1,16 +1,15 @@
 //! How tasks and reports lie in the journal: what was signed, and a few words beside it.
 
-use p2pnet_engine::{NetworkTask, PeerId, TaskReport, TaskTarget};
+use p2pnet_engine::{NetworkTask, PeerId, TaskReport};
 
 use crate::journal::{Batch, Journal, Table};
 use crate::tasks::{MAX_REPORTS, MAX_TASKS, Report, Task, Tasks};
 
 fn key(task: &Task) -> Vec<u8> {
-    let (for_one, target) = match task.signed.target() {
-        TaskTarget::Everyone => (0, [0; 32]),
-        TaskTarget::Peer(peer) => (1, *peer.as_bytes()),
-    };
-    [&task.signed.network()[..], &[for_one], &target, &task.signed.sequence().to_be_bytes()].concat()
+    let peer = task.signed.target().peer();
+    let target = peer.map_or([0; 32], |peer| *peer.as_bytes());
+    [&task.signed.network()[..], &[peer.is_some().into()], &target, &task.signed.sequence().to_be_bytes()]
+        .concat()
 }
 
 /// Keeps a task.
@@ -78,7 +77,7 @@ fn report(row: &[u8]) -> Option<Report> {
 
 #[cfg(test)]
 mod tests {
-    use p2pnet_engine::{Identity, TaskKind};
+    use p2pnet_engine::{Identity, TaskKind, TaskTarget};
 
     use super::*;
 

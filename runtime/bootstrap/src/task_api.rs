@@ -132,14 +132,10 @@ pub(crate) async fn tasks(
 
 fn task(task: &Task) -> Value {
     let signed = &task.signed;
-    let target = match signed.target() {
-        TaskTarget::Everyone => None,
-        TaskTarget::Peer(peer) => Some(peer.to_string()),
-    };
     json!({
         "id": signed.id().to_string(),
         "network": HEXLOWER.encode(&signed.network()),
-        "target": target,
+        "target": signed.target().peer().map(|peer| peer.to_string()),
         "sequence": signed.sequence(),
         "expires": signed.expires(),
         "kind": signed.kind().as_str(),

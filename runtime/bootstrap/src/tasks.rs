@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use p2pnet_engine::{NetworkTask, PeerId, TaskId, TaskReport, TaskTarget};
+use p2pnet_engine::{NetworkTask, PeerId, TaskId, TaskReport};
 
 use crate::records::Tag;
 
@@ -31,7 +31,7 @@ pub struct Task {
 
 impl Task {
     fn order(&self) -> Order {
-        (self.signed.network(), target(&self.signed), self.signed.sequence())
+        (self.signed.network(), self.signed.target().peer(), self.signed.sequence())
     }
 
     /// Whether nobody gets it any more, and nobody's report of it is taken.
@@ -47,13 +47,6 @@ impl Task {
 
 /// Network, target and sequence.
 type Order = (Tag, Option<PeerId>, u64);
-
-fn target(task: &NetworkTask) -> Option<PeerId> {
-    match task.target() {
-        TaskTarget::Everyone => None,
-        TaskTarget::Peer(peer) => Some(peer),
-    }
-}
 
 /// What a node said of a task that was for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

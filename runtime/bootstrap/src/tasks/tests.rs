@@ -1,4 +1,4 @@
-use p2pnet_engine::{Identity, TaskKind, TaskOutcome};
+use p2pnet_engine::{Identity, TaskKind, TaskOutcome, TaskTarget};
 
 use super::*;
 

@@ -23,7 +23,7 @@ use crate::signals::Signals;
 use crate::text::{escaped, span};
 use crate::{cert, duration, running, session};
 
-pub(crate) use self::words::{fields, shown};
+pub(crate) use self::words::{fields, parts, shown};
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]

@@ -233,7 +233,7 @@ pub(super) async fn issue_task(
         "target": arguments.to.map(|peer| peer.to_string()),
         "expires": task::end(arguments.lasts)?,
         "kind": kind.as_str(),
-        "of": p2pnet_bootstrap::task_parts(&kind),
+        "of": task::parts(&kind),
     });
     let answer = arguments.reach.asking()?.post("/v1/tasks", &body).await?;
     let object =
