@@ -2,128 +2,16 @@
 
 #![cfg(unix)]
 
+mod users;
+
 use std::fs;
-use std::net::UdpSocket;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::UnixStream;
-use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// How long anything may take on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A LAN of our own on loopback, and a directory for everybody's data.
-struct Lan {
-    network: String,
-    ports: String,
-    home: TempDir,
-}
-
-/// A running node, whose events are read as they come.
-struct Running {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Lan {
-    fn new() -> Lan {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let sockets: Vec<_> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<_> =
-            sockets.iter().map(|socket| socket.local_addr().unwrap().port().to_string()).collect();
-        let network = format!("letting-test-{}-{number}", std::process::id());
-        Lan { network, ports: ports.join(","), home: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    /// The program as another program calls it for the user of this data directory.
-    fn command(&self, user: &str, arguments: &[&str]) -> Command {
-        let mut command = self.by_hand(user, arguments);
-        command.arg("--json");
-        command
-    }
-
-    /// The program as this user calls it.
-    fn by_hand(&self, user: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
-        command.args(arguments).args(["--interface", "lo", "--network", &self.network, "--name", user]);
-        command.args(["--ports", &self.ports, "--data-dir"]).arg(self.path(user));
-        command.env("HOME", self.home.path()).env_remove("RUST_LOG").current_dir(self.home.path());
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        command
-    }
-
-    fn start(&self, user: &str, arguments: &[&str]) -> Running {
-        let mut all = vec!["up"];
-        all.extend(arguments);
-        let mut child =
-            self.command(user, &all).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Running { child, lines }
-    }
-
-    /// Runs a command to its end; gives its exit code and what it printed.
-    async fn run(&self, user: &str, arguments: &[&str]) -> (i32, Vec<Value>) {
-        let output = timeout(PATIENCE, self.command(user, arguments).output()).await.unwrap().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let objects = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        (output.status.code().unwrap(), objects)
-    }
-
-    async fn id(&self, user: &str) -> String {
-        let (code, objects) = self.run(user, &["id"]).await;
-        assert_eq!(code, 0);
-        objects[0]["peer"].as_str().unwrap().to_owned()
-    }
-
-    /// Asks the running node of a user over its control socket; gives the last answer.
-    async fn ask(&self, user: &str, request: &str) -> Value {
-        let stream = UnixStream::connect(self.path(user).join("control.sock")).await.unwrap();
-        let mut stream = BufReader::new(stream);
-        stream.write_all(format!("{request}\n").as_bytes()).await.unwrap();
-        let mut lines = stream.lines();
-        loop {
-            let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-            let value: Value = serde_json::from_str(&line).unwrap();
-            if value.get("done").is_some() || value.get("error").is_some() {
-                return value;
-            }
-        }
-    }
-}
-
-impl Running {
-    async fn event(&mut self, kind: &str) -> Value {
-        let found = timeout(PATIENCE, async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                let event: Value = serde_json::from_str(&line).unwrap();
-                if event["event"] == kind {
-                    return event;
-                }
-            }
-            panic!("ended before {kind}");
-        });
-        found.await.unwrap_or_else(|_| panic!("no {kind} in {PATIENCE:?}"))
-    }
-
-    /// Ends it as Ctrl-C does.
-    async fn stop(mut self) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
-    }
-}
+#[cfg(feature = "bootstrap-server")]
+use users::serve;
+use users::{Lan, PATIENCE};
 
 #[tokio::test]
 async fn who_asks_decides_by_another_command_and_once_for_good() {
@@ -236,20 +124,7 @@ async fn certificates_of_one_authority_open_the_door() {
 async fn certificates_of_a_bootstrap_server_open_the_door_of_their_network_only() {
     let lan = Lan::new();
     let data = lan.path("server");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
-    command.args([
-        "bootstrap",
-        "serve",
-        "--mode",
-        "authority",
-        "--listen",
-        "127.0.0.1:0",
-        "--json",
-        "--data",
-    ]);
-    let mut child = command.arg(&data).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut server = Running { child, lines };
+    let mut server = serve("127.0.0.1:0", &data);
     let serving = server.event("serving").await;
     let (url, token) = (serving["url"].as_str().unwrap(), serving["token_file"].as_str().unwrap());
     for user in ["anna", "ben"] {
@@ -311,7 +186,7 @@ mod at_a_terminal {
         /// What the screen showed so far, and how much of it was read.
         shown: String,
         read: usize,
-        _child: Child,
+        _child: tokio::process::Child,
     }
 
     impl Person {

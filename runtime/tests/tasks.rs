@@ -3,104 +3,31 @@
 
 #![cfg(all(unix, feature = "cli"))]
 
+mod users;
+
 use std::fs;
 use std::net::UdpSocket;
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// How long anything may take on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+#[cfg(feature = "bootstrap-server")]
+use users::serve;
+use users::{Lan, PATIENCE};
 
-/// A LAN of our own on loopback, and a directory for everybody's data.
-struct Lan {
-    ports: String,
-    home: TempDir,
-}
-
-/// A running node, whose events are read as they come.
-struct Running {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Lan {
-    fn new() -> Lan {
-        let sockets: Vec<_> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-        let ports = sockets.iter().map(|socket| socket.local_addr().unwrap().port().to_string());
-        Lan { ports: ports.collect::<Vec<_>>().join(","), home: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn command(&self, user: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
-        command.args(["--json", "--interface", "lo", "--network", "tasks-test", "--name", user]);
-        command.args(["--ports", &self.ports, "--data-dir"]).arg(self.path(user)).args(arguments);
-        command.env("HOME", self.home.path()).env_remove("RUST_LOG").current_dir(self.home.path());
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        command
-    }
-
-    fn start(&self, user: &str, arguments: &[&str]) -> Running {
-        let mut all = vec!["up"];
-        all.extend(arguments);
-        let mut child =
-            self.command(user, &all).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Running { child, lines }
-    }
-
-    /// Runs a command to its end; gives its exit code, and the first object that it printed.
-    async fn run(&self, user: &str, arguments: &[&str]) -> (i32, Value) {
-        let output = timeout(PATIENCE, self.command(user, arguments).output()).await.unwrap().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let first = text.lines().next().map_or(Value::Null, |line| serde_json::from_str(line).unwrap());
-        (output.status.code().unwrap(), first)
-    }
-
-    /// Makes the key of an authority in this file; gives its id.
-    async fn authority(&self, file: &str) -> String {
-        let (_, made) = self.run("operator", &["cert", "new"]).await;
-        fs::write(self.path(file), made["key"].as_str().unwrap()).unwrap();
-        made["authority"].as_str().unwrap().to_owned()
-    }
-}
-
-impl Running {
-    async fn event(&mut self, kind: &str) -> Value {
-        let found = timeout(PATIENCE, async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                let event: Value = serde_json::from_str(&line).unwrap();
-                if event["event"] == kind {
-                    return event;
-                }
-            }
-            panic!("ended before {kind}");
-        });
-        found.await.unwrap_or_else(|_| panic!("no {kind} in {PATIENCE:?}"))
-    }
-
-    /// Ends it as Ctrl-C does.
-    async fn stop(mut self) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
-    }
+/// Makes the key of an authority in this file; gives its id.
+async fn authority(lan: &Lan, file: &str) -> String {
+    let (_, made) = lan.first("operator", &["cert", "new"]).await;
+    fs::write(lan.path(file), made["key"].as_str().unwrap()).unwrap();
+    made["authority"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn an_operator_names_a_node_and_has_all_block_a_peer_once_and_for_later_runs() {
     let lan = Lan::new();
-    let (authority, stranger) = (lan.authority("operator.key").await, lan.authority("stranger.key").await);
+    let (authority, stranger) =
+        (authority(&lan, "operator.key").await, authority(&lan, "stranger.key").await);
     let takes = ["--authority", &authority, "--identifier", "remote"];
     let (mut anna, mut ben) = (lan.start("anna", &takes), lan.start("ben", &takes));
     let id = ben.event("listening").await["peer"].as_str().unwrap().to_owned();
@@ -109,13 +36,13 @@ async fn an_operator_names_a_node_and_has_all_block_a_peer_once_and_for_later_ru
 
     // Handed to anna, and for ben.
     let name = ["task", "issue", "--key", "operator.key", "--to", &id, "--give", "set-identifier", "desk-4"];
-    let (code, given) = lan.run("anna", &name).await;
+    let (code, given) = lan.first("anna", &name).await;
     assert_eq!(code, 0, "{given}");
     let done = ben.event("task_executed").await;
     assert_eq!((&done["kind"], &done["of"]["name"]), (&"set-identifier".into(), &"desk-4".into()));
     assert_eq!((&done["outcome"], &done["issuer"]), (&"done".into(), &Value::from(authority.clone())));
     let shown = timeout(PATIENCE, async {
-        while lan.run("anna", &["peers"]).await.1["name"] != "desk-4" {
+        while lan.first("anna", &["peers"]).await.1["name"] != "desk-4" {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
@@ -123,49 +50,39 @@ async fn an_operator_names_a_node_and_has_all_block_a_peer_once_and_for_later_ru
 
     // For everyone.
     let issue = ["task", "issue", "--key", "operator.key", "block-peer", &stranger];
-    let (code, issued) = lan.run("anna", &issue).await;
+    let (code, issued) = lan.first("anna", &issue).await;
     assert_eq!((code, &issued["kind"], &issued["target"]), (0, &"block-peer".into(), &"everyone".into()));
     let hex = issued["task"].as_str().unwrap();
-    let (code, shown) = lan.run("ben", &["task", "show", hex]).await;
+    let (code, shown) = lan.first("ben", &["task", "show", hex]).await;
     assert_eq!((code, &shown["signed"], &shown["id"]), (0, &true.into(), &issued["id"]));
-    assert_eq!(lan.run("anna", &["task", "give", hex]).await.0, 0);
+    assert_eq!(lan.first("anna", &["task", "give", hex]).await.0, 0);
     for node in [&mut anna, &mut ben] {
         let done = node.event("task_executed").await;
         assert_eq!((&done["id"], &done["outcome"]), (&issued["id"], &"done".into()));
     }
-    let (_, decision) = lan.run("ben", &["decisions"]).await;
+    let (_, decision) = lan.first("ben", &["decisions"]).await;
     assert_eq!((&decision["decision"], &decision["who"]), (&"block".into(), &stranger.into()));
 
     // Once, also by the next run, which keeps its name.
-    let (code, error) = lan.run("anna", &["task", "give", hex]).await;
+    let (code, error) = lan.first("anna", &["task", "give", hex]).await;
     assert!(code == 2 && error["message"].as_str().unwrap().contains("taken before"), "{error}");
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = format!("http://{nobody}");
     let issue =
         ["task", "issue", "--key", "operator.key", "--to", &id, "--give", "bootstrap-initialize", &server];
-    assert_eq!(lan.run("ben", &issue).await.0, 0);
+    assert_eq!(lan.first("ben", &issue).await.0, 0);
     ben.stop().await;
     let mut ben = lan.start("ben", &takes);
     assert_eq!(ben.event("listening").await["name"], "desk-4");
     assert_eq!(ben.event("server_failed").await["server"], *server, "it is asked from this start on");
-    assert_eq!(lan.run("ben", &["task", "give", hex]).await.0, 2);
+    assert_eq!(lan.first("ben", &["task", "give", hex]).await.0, 2);
 
     let of_stranger = ["task", "issue", "--key", "stranger.key", "--give", "heartbeat"];
-    let (code, error) = lan.run("anna", &of_stranger).await;
+    let (code, error) = lan.first("anna", &of_stranger).await;
     assert!(
         code == 2 && error["message"].as_str().unwrap().contains("not taken from this issuer"),
         "{error}"
     );
-}
-
-/// A bootstrap server that is an authority.
-#[cfg(feature = "bootstrap-server")]
-fn serve(listen: &str, data: &std::path::Path) -> Running {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_p2pnet"));
-    command.args(["bootstrap", "serve", "--mode", "authority", "--listen", listen, "--json", "--data"]);
-    let mut child = command.arg(data).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    Running { child, lines }
 }
 
 #[cfg(feature = "bootstrap-server")]
@@ -179,9 +96,9 @@ async fn a_node_locks_to_the_authority_of_a_server_does_its_task_and_the_operato
     let (key, token) = (key.to_str().unwrap(), token.to_str().unwrap());
     let reach = ["--server", &*url, "--token-file", token];
 
-    let (_, issued) = lan.run("anna", &["task", "issue", "--key", key, "set-identifier", "desk-4"]).await;
+    let (_, issued) = lan.first("anna", &["task", "issue", "--key", key, "set-identifier", "desk-4"]).await;
     let give = ["bootstrap", "give-task", issued["task"].as_str().unwrap()];
-    let (code, given) = lan.run("anna", &[&give[..], &reach].concat()).await;
+    let (code, given) = lan.first("anna", &[&give[..], &reach].concat()).await;
     assert!(code == 0 && given["id"] == issued["id"], "{given}");
 
     let mut anna = lan.start("anna", &["--bootstrap", &url, "--lock-authority", "--identifier", "remote"]);
@@ -218,7 +135,7 @@ async fn a_node_locks_to_the_authority_of_a_server_does_its_task_and_the_operato
 #[tokio::test]
 async fn what_cannot_work_is_said_in_one_line() {
     let lan = Lan::new();
-    let authority = lan.authority("operator.key").await;
+    let authority = authority(&lan, "operator.key").await;
     let issue = |more: &[&'static str]| [&["task", "issue", "--key", "operator.key"], more].concat();
     for (arguments, code, says) in [
         (vec!["up", "--must-be-authority"], 2, "give its key, or lock"),
@@ -231,7 +148,7 @@ async fn what_cannot_work_is_said_in_one_line() {
         (vec!["task", "issue", "--key", "nowhere", "heartbeat"], 2, "cannot be opened"),
         (vec!["task", "show", "abcd"], 2, "copy it again"),
     ] {
-        let (ended, error) = lan.run("anna", &arguments).await;
+        let (ended, error) = lan.first("anna", &arguments).await;
         let message = error["message"].as_str().unwrap_or_default();
         assert!(ended == code && message.contains(says), "{arguments:?}: {ended}, {error}");
     }
